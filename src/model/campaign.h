@@ -1,0 +1,122 @@
+// A finding: what judge produces and dossier, outputs and later respond and share read.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/sketch.h"
+
+namespace stillwatch::model {
+
+enum class Verdict : uint8_t {
+  kDistillation, kCoordinatedOther, kSharedTool, kEvaluation, kPermitted, kUnresolved,
+};
+inline constexpr int kVerdicts = 6;
+const char* VerdictName(Verdict v);  // "coordinated-other"
+
+// Words of likelihood, ICD 203: "almost certain" for .95 to .99 and so on.
+const char* LikelihoodWords(double probability);
+
+// Families of evidence. The first eight are of coordination, the last is of purpose.
+enum class Family : uint8_t {
+  kNetwork, kClient, kEnrolment, kPayment, kText, kManner, kRhythm, kReplay, kPurpose,
+};
+inline constexpr int kFamilies = 9;
+const char* FamilyName(Family f);  // "network"
+
+struct Evidence {
+  Family family;
+  double bits = 0;        // log2 likelihood ratio for distillation against the best rival; may be negative
+  std::string statement;  // one plain sentence with its figures
+  std::string null;       // what was assumed otherwise
+  std::string query;      // SQL over the kept lake that recomputes the figure
+  std::vector<std::string> exchanges;  // ids that show it, at most 20, ascending
+};
+
+struct PoolRef {
+  std::string id;
+  uint64_t accounts = 0;
+};
+
+struct TemplateRef {
+  std::string id;
+  uint64_t exchanges = 0;
+  std::string specimen;  // only with --specimens
+  std::vector<uint32_t> hashes;
+};
+
+struct Attribution {
+  std::string actor, basis;
+  double probability = 0;
+};
+
+struct VerdictProbability {
+  Verdict verdict = Verdict::kUnresolved;
+  double probability = 0;
+};
+
+struct TimelineDay {
+  std::string day;  // "2026-04-22"
+  uint64_t exchanges = 0;
+  uint64_t accounts = 0;
+  std::map<std::string, uint64_t> models;
+};
+
+// A dated change worth pointing at: "half of the traffic moved to atlas-5 within 24 h".
+struct Pivot {
+  int64_t ts_ms = 0;
+  std::string statement;
+};
+
+struct InfrastructureLine {  // addresses by class and network, when --mmdb was given
+  std::string address_class, as_org;
+  uint32_t asn = 0;
+  uint64_t addresses = 0, exchanges = 0;
+};
+
+struct CampaignMember {
+  std::string account_id, pool_id;
+  std::string verdict;  // the account's own: distillation, unresolved, victim, permitted, ...
+  double probability = 0;
+  uint64_t exchanges = 0, attributed_exchanges = 0;
+  std::string why;      // one sentence: what links it; what speaks against it
+};
+
+struct Campaign {
+  std::string id;    // derived from content
+  std::string name;  // short, for people: "amber-otter", derived from the id
+  Verdict verdict = Verdict::kUnresolved;
+  double probability = 0;      // of the verdict
+  VerdictProbability rival;    // the runner-up
+  std::vector<VerdictProbability> all;  // every verdict, descending
+  std::string would_change;    // what would change the verdict, one or two sentences
+  uint64_t accounts = 0, exchanges = 0, input_tokens = 0, output_tokens = 0;
+  int64_t first_seen_ms = 0, last_seen_ms = 0;
+  std::map<std::string, uint64_t> models;
+  std::vector<std::pair<Capability, double>> capabilities;  // share, descending
+  std::vector<PoolRef> pools;
+  std::vector<TemplateRef> templates;
+  std::vector<Evidence> evidence;  // by bits, descending
+  std::vector<Attribution> attribution;
+  std::vector<TimelineDay> timeline;
+  std::vector<Pivot> pivots;
+  std::vector<InfrastructureLine> infrastructure;
+  std::string summary;             // one sentence for the top of the dossier
+  std::map<std::string, std::string> queries;  // figure -> SQL: exchanges, accounts, tokens, window, models, capabilities, timeline
+  std::vector<CampaignMember> members;  // by account_id
+};
+
+// One attributed exchange: a row of exchanges.csv.
+struct AttributedExchange {
+  std::string exchange_id, account_id;
+  uint32_t campaign = 0;  // index into Findings::campaigns
+};
+
+struct Findings {
+  std::vector<Campaign> campaigns;             // distillation first, then by exchanges, then id
+  std::vector<AttributedExchange> exchanges;   // by exchange_id
+};
+
+}  // namespace stillwatch::model

@@ -1,0 +1,13 @@
+#include "model/sketch.h"
+
+namespace stillwatch::model {
+
+const char* CapabilityName(Capability c) {
+  static constexpr const char* kNames[kCapabilities] = {
+      "agentic_reasoning", "tool_use", "software_engineering", "long_horizon_planning",
+      "computer_use", "mathematics", "data_analysis", "grading", "trace_extraction",
+      "translation", "safety_rewriting", "decision_making", "other"};
+  return kNames[static_cast<int>(c)];
+}
+
+}  // namespace stillwatch::model
