@@ -1,0 +1,31 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
+.DEFAULT_GOAL := build
+.PHONY: setup build demo test bench fuzz format lint rig clean
+
+setup:
+	@tools/setup
+build: setup
+	@tools/build release
+demo: build
+	@tools/demo
+test: build
+	@tools/test
+bench:
+	@tools/setup bench
+	@tools/build release
+	@tools/build bench
+	@tools/bench
+fuzz:
+	@tools/setup fuzz
+	@tools/build fuzz
+	@tools/fuzz
+format:
+	@tools/setup lint
+	@tools/lint --fix
+lint:
+	@tools/setup lint
+	@tools/lint
+rig: build
+	@tools/rig "$(RIG)"
+clean:
+	@rm -rf build build-*
