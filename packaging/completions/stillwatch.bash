@@ -1,0 +1,35 @@
+# bash completion for stillwatch
+_stillwatch() {
+  local cur prev cmd
+  cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate --help --version" -- "$cur")
+    return
+  fi
+  case "$prev" in
+    --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
+    --lake | --truth | --found) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --out | --accounts | --permits | --known | --mmdb | --format | --traits)
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --since | --until | --specimens | --threads) return ;;
+  esac
+  local flags
+  case "$cmd" in
+    scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
+    explain) flags="--out --help" ;;
+    query) flags="--lake --help" ;;
+    sketch) flags="--help" ;;
+    lake) flags="--lake --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
+      fi ;;
+    link) flags="--traits --out --help" ;;
+    evaluate) flags="--truth --found --json --help" ;;
+    *) return ;;
+  esac
+  case "$cur" in
+    -*) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur") ;;
+    *) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+  esac
+}
+complete -o filenames -F _stillwatch stillwatch

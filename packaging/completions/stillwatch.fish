@@ -1,0 +1,28 @@
+# fish completion for stillwatch
+complete -c stillwatch -n __fish_use_subcommand -f -a scan -d 'find the campaigns in a log'
+complete -c stillwatch -n __fish_use_subcommand -f -a explain -d 'why an account or campaign is in the results'
+complete -c stillwatch -n __fish_use_subcommand -f -a query -d 'read-only SQL over the lake'
+complete -c stillwatch -n __fish_use_subcommand -f -a sketch -d 'turn a log with text into one with sketches'
+complete -c stillwatch -n __fish_use_subcommand -f -a lake -d 'create, describe or remove a lake'
+complete -c stillwatch -n __fish_use_subcommand -f -a link -d 'traits in, pools out'
+complete -c stillwatch -n __fish_use_subcommand -f -a evaluate -d 'compare results with a labelled world'
+complete -c stillwatch -l help -d help
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l format -r -d 'how to read the logs'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l accounts -r -d 'account records'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan query lake' -l lake -r -d 'folder of the lake'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan explain link' -l out -r -d 'where results are or go'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l attribution -x -a 'csv parquet none'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l permits -r -d 'licensed distillation'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l known -r -d 'known actors'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l mmdb -r -d 'address database'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l since -x -d 'RFC 3339'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l until -x -d 'RFC 3339'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l specimens -x -d 'texts kept per campaign'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l threads -x -d workers
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l strict -d 'stop at a malformed record'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l json -d 'print JSON'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l quiet -d 'print errors alone'
+complete -c stillwatch -n '__fish_seen_subcommand_from link' -l traits -r -d 'CSV of traits'
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l truth -r -d 'labelled world'
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d results
+complete -c stillwatch -n '__fish_seen_subcommand_from lake' -f -a 'init status drop'

@@ -1,0 +1,40 @@
+#compdef stillwatch
+# zsh completion for stillwatch; install as _stillwatch in a folder of $fpath.
+_stillwatch() {
+  local -a commands
+  commands=(
+    'scan:find the campaigns in a log'
+    'explain:why an account or a campaign is in the results'
+    'query:read-only SQL over the lake'
+    'sketch:turn a log with text into one with sketches'
+    'lake:create, describe or remove a lake'
+    'link:traits in, pools out'
+    'evaluate:compare results with a labelled world'
+  )
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    return
+  fi
+  local command=$words[2]
+  shift words
+  (( CURRENT-- ))
+  case $command in
+    scan)
+      _arguments '--format[how to read the logs]:format:_files' '--accounts[account records]:file:_files' \
+        '--lake[folder of the lake]:folder:_files -/' '--out[where results go]:folder:_files -/' \
+        '--attribution[how attributed exchanges are listed]:how:(csv parquet none)' \
+        '--permits[licensed distillation]:file:_files' '--known[known actors]:file:_files' \
+        '*--mmdb[address database]:file:_files' '--since[RFC 3339]:time:' '--until[RFC 3339]:time:' \
+        '--specimens[texts kept per campaign]:number:' '--threads[workers]:number:' \
+        '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
+        '--help[help]' '*:log:_files' ;;
+    explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;
+    query) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:SQL:' ;;
+    sketch) _arguments '--help[help]' '*:log:_files' ;;
+    lake) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
+    link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
+    evaluate) _arguments '--truth[labelled world]:folder:_files -/' '--found[results]:folder:_files -/' \
+      '--json[print JSON]' '--help[help]' ;;
+  esac
+}
+_stillwatch "$@"
