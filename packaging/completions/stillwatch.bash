@@ -17,7 +17,7 @@ _stillwatch() {
   case "$cmd" in
     scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
     explain) flags="--out --help" ;;
-    query) flags="--lake --help" ;;
+    query) flags="--lake --output-format --help" ;;
     sketch) flags="--help" ;;
     lake) flags="--lake --help"
       if [ "$COMP_CWORD" -eq 2 ]; then

@@ -22,6 +22,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l threads -x -d wo
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l strict -d 'stop at a malformed record'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l json -d 'print JSON'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l quiet -d 'print errors alone'
+complete -c stillwatch -n '__fish_seen_subcommand_from query' -l output-format -x -a 'PrettyCompact JSONEachRow CSVWithNames TSV'
 complete -c stillwatch -n '__fish_seen_subcommand_from link' -l traits -r -d 'CSV of traits'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l truth -r -d 'labelled world'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d results

@@ -29,7 +29,7 @@ _stillwatch() {
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
         '--help[help]' '*:log:_files' ;;
     explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;
-    query) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:SQL:' ;;
+    query) _arguments '--lake[folder of the lake]:folder:_files -/' '--output-format[of ClickHouse]:format:(PrettyCompact JSONEachRow CSVWithNames TSV)' '--help[help]' '1:SQL:' ;;
     sketch) _arguments '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
