@@ -1,0 +1,314 @@
+#include "judge/facts.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <unordered_map>
+
+#include "base/hash.h"
+#include "base/time.h"
+
+namespace stillwatch::judge {
+namespace {
+
+using link::kNone;
+
+constexpr size_t kNullGroups = 24;
+constexpr size_t kNullAccountsMax = 400;
+constexpr size_t kRhythmRowsMax = 2'000'000;
+constexpr double kCoverageBitsMax = 8;
+
+// log2 of Binomial(n, p) odds between two rates for k successes.
+double BinomialBits(double k, double n, double q1, double q0) {
+  q1 = std::clamp(q1, 1e-4, 1 - 1e-4);
+  q0 = std::clamp(q0, 1e-4, 1 - 1e-4);
+  return k * std::log2(q1 / q0) + (n - k) * std::log2((1 - q1) / (1 - q0));
+}
+
+template <typename T>
+size_t LargestCount(std::vector<T> values, size_t* distinct) {
+  std::sort(values.begin(), values.end());
+  size_t best = 0;
+  *distinct = 0;
+  for (size_t i = 0; i < values.size();) {
+    size_t j = i;
+    while (j < values.size() && values[j] == values[i]) ++j;
+    best = std::max(best, j - i);
+    ++*distinct;
+    i = j;
+  }
+  return best;
+}
+
+link::Rhythm RhythmOf(const link::Log& log, const std::vector<uint32_t>& rows) {
+  std::vector<link::Event> events;
+  // A bound on time, not on truth: of a larger candidate every k-th account-hour would do as
+  // well, but whole accounts keep their habits.
+  const size_t step = rows.size() / kRhythmRowsMax + 1;
+  for (const uint32_t row : rows) {
+    if (log.row_account[row] % step == 0 || step == 1) {
+      events.push_back({log.row_account[row], log.ts_ms[row]});
+    }
+  }
+  return link::MeasureRhythm(events);
+}
+
+// The candidate's rhythm in standard deviations of random groups of other accounts of the log,
+// with as many accounts and as many exchanges per account.
+void Calibrate(const link::Log& log, const Candidate& c, const std::vector<uint8_t>& in_candidate,
+               Facts* f) {
+  f->rhythm = RhythmOf(log, c.rows);
+  const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
+  const size_t size = std::min(kNullAccountsMax, c.accounts.size());
+  std::vector<std::pair<uint64_t, uint32_t>> others;
+  for (uint32_t a = 0; a < log.accounts(); ++a) {
+    if (in_candidate[a] || log.Exchanges(a) * 2 < per_account) continue;
+    others.push_back({base::Hash64(log.account_id[a]), a});
+  }
+  std::vector<double> zs;
+  if (others.size() >= std::max<size_t>(20, size / 2)) {
+    for (size_t g = 0; g < kNullGroups; ++g) {
+      std::vector<std::pair<uint64_t, uint32_t>> order = others;
+      for (auto& o : order) o.first = base::Mix64(o.first + g * 0x9e3779b97f4a7c15ULL);
+      const size_t take = std::min(size, order.size() * 3 / 4);
+      std::nth_element(order.begin(), order.begin() + take, order.end());
+      std::vector<link::Event> events;
+      for (size_t i = 0; i < take; ++i) {
+        const uint32_t a = order[i].second;
+        const uint64_t n = log.Exchanges(a), step = std::max<uint64_t>(1, n / per_account);
+        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) {
+          events.push_back({a, log.ts_ms[r]});
+        }
+      }
+      zs.push_back(link::MeasureRhythm(events).z);
+    }
+  }
+  f->rhythm_groups = static_cast<uint32_t>(zs.size());
+  double centre = 0, spread = 1;
+  if (zs.size() >= 8) {
+    std::sort(zs.begin(), zs.end());
+    const double median = zs[zs.size() / 2];
+    // Robust, because some of the groups may hold another, unknown queue.
+    const double upper = zs[zs.size() * 84 / 100];
+    centre = std::max(0.0, median);
+    spread = std::max(1.0, upper - median);
+  }
+  f->rhythm_z = (f->rhythm.z - centre) / spread;
+}
+
+}  // namespace
+
+bool IsYoung(const link::Log& log, uint32_t a) {
+  if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) return false;
+  const int64_t first = log.ts_ms[log.first_row[a]];
+  return first - *log.account[a].created_at_ms < 30 * base::kMsPerDay;
+}
+
+Background::Background(const link::Log& log) : log_(log) {
+  for (uint32_t row = 0; row < log.rows(); ++row) {
+    for (const uint64_t s : log.issued[row]) issued_.push_back({s, log.row_account[row]});
+    if (log.features[row] == 0) continue;
+    ++rows_with_text_;
+    const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
+    for (int b = 0; b < 7; ++b) signs_[b] += purpose >> b & 1;
+  }
+  std::sort(issued_.begin(), issued_.end());
+  for (uint32_t a = 0; a < log.accounts(); ++a) {
+    if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) continue;
+    ++described_;
+    young_ += IsYoung(log, a);
+  }
+}
+
+uint64_t Background::Item(uint32_t row) const {
+  const auto turn = log_.turn[row];
+  if (turn.empty()) return 0;
+  uint64_t key = 1;
+  for (const uint32_t h : turn) key = base::Combine64(key, h);
+  return key;
+}
+
+uint32_t Background::IssuedTo(uint64_t signature) const {
+  const auto it = std::lower_bound(issued_.begin(), issued_.end(),
+                                   std::pair<uint64_t, uint32_t>{signature, 0});
+  if (it == issued_.end() || it->first != signature) return kNone;
+  for (auto next = it; next != issued_.end() && next->first == signature; ++next) {
+    if (next->second != it->second) return kNone;
+  }
+  return it->second;
+}
+
+Facts Measure(const Background& background, const link::AccountGraph& graph,
+              const Candidate& c, const std::vector<uint8_t>& in_candidate) {
+  const link::Log& log = background.log();
+  Facts f;
+  f.accounts = static_cast<uint32_t>(c.accounts.size());
+  f.exchanges = c.rows.size();
+  std::vector<uint32_t> entities;
+  for (const uint32_t a : c.accounts) entities.push_back(log.entity[a]);
+  size_t distinct = 0;
+  LargestCount(entities, &distinct);
+  f.entities = static_cast<uint32_t>(distinct);
+
+  Calibrate(log, c, in_candidate, &f);
+
+  // Links inside the candidate.
+  std::vector<uint8_t> inside(log.accounts(), 0);
+  for (const uint32_t a : c.accounts) inside[a] = 1;
+  std::vector<uint8_t> bound(log.accounts(), 0);
+  double active = 0;
+  for (uint32_t a = 0; a < log.accounts(); ++a) active += log.Exchanges(a) > 0;
+  for (int family = 0; family < link::kLinkFamilies; ++family) {
+    Coverage& cover = f.coverage[family];
+    for (const uint32_t a : c.accounts) {
+      bool linked = false;
+      double degree = 0;
+      for (const uint32_t l : graph.Of(a)) {
+        const link::Link& link = graph.links[l];
+        if (link.bits[family] < 3) continue;
+        ++degree;
+        linked |= inside[link.a == a ? link.b : link.a] != 0;
+      }
+      cover.linked += linked;
+      if (linked && (family == 0 || family == 3)) bound[a] = 1;
+      cover.expected += 1 - std::pow(1 - f.accounts / std::max(active, 1.0), degree);
+    }
+    const double n = f.accounts;
+    if (n > 0) {
+      const double share = cover.linked / n;
+      // An operator's pool shares a value over most of its accounts or, when he takes care, over
+      // none: silence costs one bit at most.
+      const double q0 = std::max(cover.expected / n, .02);
+      cover.bits = std::clamp(BinomialBits(cover.linked, n, std::max(share, q0), q0), 0.0,
+                              kCoverageBitsMax) *
+                   std::min(1.0, share / .5);
+    }
+  }
+
+  std::vector<uint32_t> address_values, setting_values;
+  std::vector<std::string_view> payments, domains;
+  double with_payment = 0, verified = 0, created = 0, young = 0;
+  std::vector<int64_t> births;
+  for (const uint32_t a : c.accounts) {
+    const model::Account& record = log.account[a];
+    verified += record.org_verified;
+    if (!record.payment_id.empty()) payments.push_back(record.payment_id), ++with_payment;
+    if (!record.email_domain.empty()) domains.push_back(record.email_domain);
+    if (record.created_at_ms) {
+      births.push_back(*record.created_at_ms);
+      ++created;
+      young += IsYoung(log, a);
+    }
+  }
+  const double n = std::max<double>(1, f.accounts);
+  f.verified = verified / n;
+  f.one_payment = static_cast<double>(LargestCount(payments, &distinct)) / n;
+  f.payments = static_cast<uint32_t>(distinct);
+  {
+    // The largest domain, if hardly anybody else in the log has it.
+    std::sort(domains.begin(), domains.end());
+    std::string_view best;
+    size_t best_count = 0;
+    for (size_t i = 0; i < domains.size();) {
+      size_t j = i;
+      while (j < domains.size() && domains[j] == domains[i]) ++j;
+      if (j - i > best_count) best = domains[i], best_count = j - i;
+      i = j;
+    }
+    size_t everywhere = 0;
+    for (const auto& record : log.account) everywhere += !best.empty() && record.email_domain == best;
+    if (best_count * 10 >= everywhere * 8) f.one_own_domain = static_cast<double>(best_count) / n;
+  }
+  if (created > 0) f.young = young / created;
+  const double others = background.described_accounts() - created;
+  if (others > 0) f.young_elsewhere = std::max(0.0, background.young_accounts() - young) / others;
+  std::sort(births.begin(), births.end());
+  for (size_t i = 0, j = 0; i < births.size(); ++i) {
+    while (births[i] - births[j] > 7 * base::kMsPerDay) ++j;
+    f.sign_up_burst = std::max(f.sign_up_burst, static_cast<double>(i - j + 1) / n);
+  }
+
+  // Volume behind links, addresses by account, settings, items, text.
+  double linked_rows = 0, text_rows = 0, followed = 0, replays = 0;
+  std::vector<std::pair<uint32_t, uint32_t>> address_of;
+  struct Ask {
+    uint64_t item;
+    uint32_t entity, account;
+    int32_t day;
+  };
+  std::vector<Ask> asks;
+  for (const uint32_t row : c.rows) {
+    const uint32_t a = log.row_account[row];
+    linked_rows += bound[a];
+    if (log.address[row] != 0) {
+      address_values.push_back(log.address[row]);
+      address_of.push_back({log.address[row], a});
+    }
+    setting_values.push_back(log.settings[row]);
+    for (const uint64_t s : log.presented[row]) {
+      const uint32_t owner = background.IssuedTo(s);
+      if (owner != kNone && log.entity[owner] != log.entity[a]) {
+        ++replays;
+        break;
+      }
+    }
+    if (log.features[row] == 0) continue;
+    ++text_rows;
+    const auto text = model::TextFeatures::Unpack(log.features[row]);
+    ++f.capability[static_cast<int>(text.capability)];
+    for (int b = 0; b < 7; ++b) f.sign[b] += text.purpose >> b & 1;
+    followed += text.messages >= 3;
+    if (const uint64_t item = background.Item(row); item != 0) {
+      asks.push_back({item, log.entity[a], a, static_cast<int32_t>(log.ts_ms[row] / base::kMsPerDay)});
+    }
+  }
+  f.linked_volume = f.exchanges ? linked_rows / static_cast<double>(f.exchanges) : 0;
+  f.replays = replays;
+  size_t kinds = 0;
+  LargestCount(address_values, &kinds);
+  f.addresses = static_cast<uint32_t>(kinds);
+  std::sort(address_of.begin(), address_of.end());
+  address_of.erase(std::unique(address_of.begin(), address_of.end()), address_of.end());
+  std::vector<uint32_t> holders;
+  for (const auto& [address, account] : address_of) holders.push_back(address);
+  f.one_address = static_cast<double>(LargestCount(holders, &kinds)) / n;
+  f.one_setting = f.exchanges
+                      ? static_cast<double>(LargestCount(setting_values, &kinds)) /
+                            static_cast<double>(f.exchanges)
+                      : 0;
+  f.has_text = text_rows * 2 > static_cast<double>(f.exchanges);
+  if (text_rows > 0) {
+    for (double& share : f.capability) share /= text_rows;
+    const double rest = background.rows_with_text() - text_rows;
+    for (int b = 0; b < 7; ++b) {
+      if (rest > 0) f.sign_elsewhere[b] = (background.signs()[b] - f.sign[b]) / rest;
+      f.sign[b] /= text_rows;
+    }
+    f.follow_ups = followed / text_rows;
+  }
+  std::sort(asks.begin(), asks.end(), [](const Ask& x, const Ask& y) {
+    return std::tie(x.item, x.entity, x.account, x.day) < std::tie(y.item, y.entity, y.account, y.day);
+  });
+  double items = 0, popular = 0, recurring = 0;
+  for (size_t i = 0; i < asks.size();) {
+    size_t j = i;
+    uint32_t askers = 0;
+    double again = 0;
+    for (; j < asks.size() && asks[j].item == asks[i].item; ++j) {
+      askers += j == i || asks[j].entity != asks[j - 1].entity;
+      again += j > i && asks[j].account == asks[j - 1].account && asks[j].day != asks[j - 1].day;
+    }
+    ++items;
+    if (askers >= 5) popular += static_cast<double>(j - i);
+    recurring += again;
+    i = j;
+  }
+  if (!asks.empty()) {
+    f.distinct_items = items / static_cast<double>(asks.size());
+    f.popular_items = popular / static_cast<double>(asks.size());
+    f.recurring_items = recurring / static_cast<double>(asks.size());
+  }
+  return f;
+}
+
+}  // namespace stillwatch::judge

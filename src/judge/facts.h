@@ -1,0 +1,96 @@
+// What is measured of a candidate before anything is weighed. Every number here is a plain count
+// or ratio over the candidate's rows; the weighing (judge/weigh.h) reads nothing else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/parallel.h"
+#include "link/log.h"
+#include "link/pools.h"
+#include "link/rhythm.h"
+
+namespace stillwatch::judge {
+
+// How a candidate was formed: its own kind of evidence is then not counted for it.
+enum class Formed : uint8_t { kText, kPurse, kManner };
+
+struct Candidate {
+  Formed formed = Formed::kText;
+  std::vector<uint32_t> rows;       // ascending
+  std::vector<uint32_t> accounts;   // ascending, those of the rows
+  std::vector<uint32_t> templates;  // indices into the templates, ascending
+};
+
+// Accounts of the candidate that share a rare value with another of its entities, against what
+// accounts of the same number of links would by chance (degree-preserving null).
+struct Coverage {
+  uint32_t linked = 0;    // accounts
+  double expected = 0;    // under the null
+  double bits = 0;        // log2 likelihood ratio of an operator's pool to strangers, capped
+};
+
+struct Facts {
+  uint32_t entities = 0, accounts = 0;
+  uint64_t exchanges = 0;
+  bool has_text = false;
+
+  link::Rhythm rhythm;
+  double rhythm_z = 0;          // against random groups of this log, in their standard deviations
+  uint32_t rhythm_groups = 0;   // how many such groups there were
+
+  std::array<Coverage, link::kLinkFamilies> coverage;  // network, client, enrolment, payment
+  double linked_volume = 0;     // share of exchanges by accounts with any payment or network link
+
+  // Openly one customer: the largest share of accounts behind one value.
+  double one_payment = 0, one_address = 0, one_own_domain = 0, verified = 0;
+  uint32_t payments = 0, addresses = 0;  // distinct ones
+
+  double young = 0;             // share of accounts created within 30 days before first use...
+  double young_elsewhere = 0;   // ...and among all other accounts of the log
+  double sign_up_burst = 0;     // largest share of accounts created within one week
+
+  double one_setting = 0;       // largest share of exchanges with the same decoding settings
+
+  // Items: distinct last turns.
+  double distinct_items = 0;    // per exchange
+  double popular_items = 0;     // share of exchanges whose item at least 5 entities asked
+  double recurring_items = 0;   // share of exchanges whose item the same account asked before, on another day
+
+  std::array<double, model::kCapabilities> capability{};  // shares
+  std::array<double, 7> sign{};     // share of exchanges with each PurposeSign bit
+  std::array<double, 7> sign_elsewhere{};  // among all other exchanges with text
+  double follow_ups = 0;        // share of exchanges inside a longer conversation
+  double replays = 0;           // exchanges that present another account's signature
+  uint64_t replay_pairs = 0;
+};
+
+// Evidence that looks at all accounts together, computed once per log.
+class Background {
+ public:
+  explicit Background(const link::Log& log);
+  const link::Log& log() const { return log_; }
+  // Key of the last turn; 0 when there is none.
+  uint64_t Item(uint32_t row) const;
+  // Account that was issued a signature; kNone when unknown or issued to several.
+  uint32_t IssuedTo(uint64_t signature) const;
+  const std::array<double, 7>& signs() const { return signs_; }   // sums over rows with text
+  double rows_with_text() const { return rows_with_text_; }
+  double young_accounts() const { return young_; }
+  double described_accounts() const { return described_; }
+
+ private:
+  const link::Log& log_;
+  std::vector<std::pair<uint64_t, uint32_t>> issued_;  // sorted
+  std::array<double, 7> signs_{};
+  double rows_with_text_ = 0, young_ = 0, described_ = 0;
+};
+
+bool IsYoung(const link::Log& log, uint32_t account);
+
+// `innocent` says which accounts may serve in random groups (in no other candidate).
+Facts Measure(const Background& background, const link::AccountGraph& graph,
+              const Candidate& candidate, const std::vector<uint8_t>& in_candidate);
+
+}  // namespace stillwatch::judge

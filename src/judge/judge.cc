@@ -1,0 +1,277 @@
+#include "judge/judge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/hash.h"
+#include "base/time.h"
+#include "judge/facts.h"
+#include "judge/report.h"
+#include "judge/weigh.h"
+
+namespace stillwatch::judge {
+namespace {
+
+using link::kNone;
+using link::Log;
+using model::Verdict;
+
+std::vector<uint32_t> AccountsOf(const Log& log, const std::vector<uint32_t>& rows) {
+  std::vector<uint32_t> out;
+  for (const uint32_t row : rows) {
+    if (out.empty() || out.back() != log.row_account[row]) out.push_back(log.row_account[row]);
+  }
+  return out;  // rows ascend, and so do their accounts
+}
+
+size_t Entities(const Log& log, const std::vector<uint32_t>& accounts) {
+  std::unordered_set<uint32_t> seen;
+  for (const uint32_t a : accounts) seen.insert(log.entity[a]);
+  return seen.size();
+}
+
+// Rows that a permit covers: its accounts, models and time, the first `exchanges_max` of them.
+// Returns for each row the permit's number + 1, or 0.
+std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>& permits,
+                                std::vector<uint64_t>* over) {
+  std::vector<uint16_t> of_row(permits.empty() ? 0 : log.rows(), 0);
+  over->assign(permits.size(), 0);
+  for (size_t p = 0; p < permits.size(); ++p) {
+    const model::Permit& permit = permits[p];
+    const std::unordered_set<std::string> named(permit.account_ids.begin(), permit.account_ids.end());
+    const std::unordered_set<std::string> models(permit.models.begin(), permit.models.end());
+    std::vector<uint32_t> rows;
+    for (uint32_t a = 0; a < log.accounts(); ++a) {
+      const bool holds = named.contains(log.account_id[a]) ||
+                         (!permit.org_id.empty() && log.account[a].org_id == permit.org_id);
+      if (!holds) continue;
+      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+        if (log.ts_ms[row] < permit.valid_from_ms || log.ts_ms[row] > permit.valid_until_ms) continue;
+        if (!models.empty() && !models.contains(log.models.Name(log.model[row]))) continue;
+        rows.push_back(static_cast<uint32_t>(row));
+      }
+    }
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](uint32_t x, uint32_t y) { return log.ts_ms[x] < log.ts_ms[y]; });
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (permit.exchanges_max != 0 && i >= permit.exchanges_max) {
+        ++(*over)[p];
+      } else {
+        of_row[rows[i]] = static_cast<uint16_t>(p + 1);
+      }
+    }
+  }
+  return of_row;
+}
+
+// A workload whose linked accounts are a pool while the others are strangers to it is two
+// things: a pool's harvest and the users of the same scaffold. The rest is peeled off when it
+// has the power to show a rhythm and shows none.
+std::vector<Candidate> SplitByPurse(const Background& background, const link::AccountGraph& graph,
+                                    Candidate whole) {
+  const Log& log = background.log();
+  std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
+  for (const uint32_t a : whole.accounts) inside[a] = 1;
+  size_t bound = 0;
+  for (const uint32_t a : whole.accounts) {
+    for (const uint32_t l : graph.Of(a)) {
+      const link::Link& link = graph.links[l];
+      if (inside[link.a == a ? link.b : link.a]) linked[a] = 1;
+    }
+    bound += linked[a];
+  }
+  const size_t loose = whole.accounts.size() - bound;
+  std::vector<Candidate> out;
+  if (bound >= 5 && loose >= 5) {
+    Candidate core, rest;
+    core.formed = rest.formed = whole.formed;
+    core.templates = rest.templates = whole.templates;
+    std::vector<link::Event> events;
+    for (const uint32_t row : whole.rows) {
+      const uint32_t a = log.row_account[row];
+      (linked[a] ? core : rest).rows.push_back(row);
+      if (!linked[a]) events.push_back({a, log.ts_ms[row]});
+    }
+    const link::Rhythm alone = link::MeasureRhythm(events);
+    if (alone.power >= 3 && alone.z < std::max(2.0, alone.power / 3)) {
+      core.accounts = AccountsOf(log, core.rows);
+      rest.accounts = AccountsOf(log, rest.rows);
+      out.push_back(std::move(core));
+      out.push_back(std::move(rest));
+      return out;
+    }
+  }
+  out.push_back(std::move(whole));
+  return out;
+}
+
+struct Finding {
+  Candidate candidate;
+  Facts facts;
+  Weighed weighed;
+};
+
+}  // namespace
+
+Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& parallel) {
+  Judged out;
+  const Background background(log);
+  const link::AccountGraph graph =
+      link::BuildGraph(link::AccountTraits(log), log.entity, log.entities, options.pools);
+  const std::vector<link::Template> templates =
+      link::FindTemplates(log, options.templates, parallel);
+  const std::vector<link::Workload> workloads =
+      link::FindWorkloads(log, templates, options.workloads);
+  out.templates = templates.size();
+  std::vector<uint64_t> over;
+  const std::vector<uint16_t> permitted = Permitted(log, options.permits, &over);
+  const auto free = [&](uint32_t row) { return permitted.empty() || permitted[row] == 0; };
+  const auto worth = [&](const Candidate& c) {
+    return c.rows.size() >= options.exchanges_min &&
+           Entities(log, c.accounts) >= options.entities_min;
+  };
+
+  // Candidates by text.
+  std::vector<Candidate> candidates;
+  for (const link::Workload& w : workloads) {
+    Candidate c;
+    c.formed = Formed::kText;
+    c.templates = w.templates;
+    for (const uint32_t row : w.rows) {
+      if (free(row)) c.rows.push_back(row);
+    }
+    c.accounts = AccountsOf(log, c.rows);
+    if (!worth(c)) continue;
+    for (Candidate& part : SplitByPurse(background, graph, std::move(c))) {
+      if (worth(part)) candidates.push_back(std::move(part));
+    }
+  }
+  // The largest first, so that the bound cuts the least.
+  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.rows.size() > b.rows.size();
+  });
+  if (candidates.size() > options.candidates_max) {
+    out.skipped = candidates.size() - options.candidates_max;
+    candidates.resize(options.candidates_max);
+  }
+
+  std::vector<Finding> findings;
+  const auto weigh_all = [&](std::vector<Candidate> list) {
+    const size_t first = findings.size();
+    for (Candidate& c : list) findings.push_back({std::move(c), {}, {}});
+    parallel.For(findings.size() - first, 1, [&](size_t begin, size_t end, int) {
+      for (size_t i = first + begin; i < first + end; ++i) {
+        std::vector<uint8_t> excluded(log.accounts(), 0);
+        for (const uint32_t a : findings[i].candidate.accounts) excluded[a] = 1;
+        findings[i].facts = Measure(background, graph, findings[i].candidate, excluded);
+        findings[i].weighed = Weigh(findings[i].facts, findings[i].candidate.formed);
+      }
+    });
+  };
+  weigh_all(std::move(candidates));
+
+  // Accounts whose work is explained by a finding are not sought a second time.
+  std::vector<uint8_t> explained(log.accounts(), 0);
+  const auto explain = [&](const Finding& f) {
+    if (f.weighed.verdict == Verdict::kDistillation || f.weighed.verdict == Verdict::kCoordinatedOther ||
+        (f.weighed.verdict == Verdict::kUnresolved && f.weighed.probability[0] >= .2)) {
+      for (const uint32_t a : f.candidate.accounts) explained[a] = 1;
+    }
+  };
+  for (const Finding& f : findings) explain(f);
+
+  // Candidates by purse: pools of the whole log.
+  const std::vector<uint32_t> pools = link::FindPools(graph, {}, options.pools);
+  {
+    std::map<uint32_t, Candidate> by_pool;
+    for (uint32_t a = 0; a < log.accounts(); ++a) {
+      if (pools[a] == kNone || explained[a]) continue;
+      Candidate& c = by_pool[pools[a]];
+      c.formed = Formed::kPurse;
+      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+        if (free(static_cast<uint32_t>(row))) c.rows.push_back(static_cast<uint32_t>(row));
+      }
+    }
+    std::vector<Candidate> list;
+    for (auto& [pool, c] : by_pool) {
+      c.accounts = AccountsOf(log, c.rows);
+      if (Entities(log, c.accounts) >= options.entities_min) list.push_back(std::move(c));
+    }
+    const size_t first = findings.size();
+    weigh_all(std::move(list));
+    for (size_t i = first; i < findings.size(); ++i) explain(findings[i]);
+  }
+
+  // Candidates by manner: accounts that ask for one capability with one setting, one turn at a
+  // time, most of the time. Only a common rhythm makes such a group worth reporting.
+  {
+    std::map<std::tuple<uint32_t, int, int>, Candidate> by_manner;
+    std::unordered_map<uint64_t, uint32_t> count;
+    for (uint32_t a = 0; a < log.accounts(); ++a) {
+      const uint64_t n = log.Exchanges(a);
+      if (explained[a] || n < 15 || log.account[a].org_verified) continue;
+      count.clear();
+      const auto key = [&](uint64_t row) {
+        const auto t = model::TextFeatures::Unpack(log.features[row]);
+        return uint64_t{log.settings[row]} << 16 | uint64_t(t.capability) << 8 | (t.messages >= 3);
+      };
+      uint64_t best = 0;
+      uint32_t best_count = 0;
+      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+        if (log.features[row] == 0 || !free(static_cast<uint32_t>(row))) continue;
+        const uint64_t k = key(row);
+        const uint32_t c = ++count[k];
+        if (c > best_count || (c == best_count && k < best)) best = k, best_count = c;
+      }
+      const int capability = static_cast<int>(best >> 8 & 255);
+      if (best_count * 10 < n * 6 || capability == static_cast<int>(model::Capability::kOther) || (best & 1)) {
+        continue;
+      }
+      Candidate& c = by_manner[{static_cast<uint32_t>(best >> 16), capability, 0}];
+      c.formed = Formed::kManner;
+      // The account's work in this manner: the same settings, whatever a single prompt's label.
+      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+        if (log.settings[row] == best >> 16) c.rows.push_back(static_cast<uint32_t>(row));
+      }
+    }
+    std::vector<Candidate> list;
+    for (auto& [key, c] : by_manner) {
+      c.accounts = AccountsOf(log, c.rows);
+      if (worth(c) && c.accounts.size() >= 10) list.push_back(std::move(c));
+    }
+    weigh_all(std::move(list));
+  }
+  out.candidates = findings.size();
+
+  // The error budget of the review.
+  std::vector<double> e_values;
+  for (const Finding& f : findings) e_values.push_back(f.weighed.independent_bits);
+  const std::vector<bool> within = SelectByEBH(e_values, kErrorRate);
+  std::vector<const Finding*> reported;
+  for (size_t i = 0; i < findings.size(); ++i) {
+    Finding& f = findings[i];
+    if (f.weighed.verdict == Verdict::kDistillation && !within[i]) {
+      f.weighed.verdict = Verdict::kUnresolved;
+      f.weighed.would_change = "The evidence does not fit into the error budget of this review; more "
+                               "volume would decide it.";
+    }
+    if (WorthReporting(f.facts, f.weighed, f.candidate.formed)) reported.push_back(&f);
+  }
+  Reporter reporter(background, graph, templates, options);
+  for (const Finding* f : reported) reporter.Add(f->candidate, f->facts, f->weighed);
+  for (size_t p = 0; p < options.permits.size(); ++p) {
+    std::vector<uint32_t> rows;
+    for (uint32_t row = 0; row < permitted.size(); ++row) {
+      if (permitted[row] == p + 1) rows.push_back(row);
+    }
+    reporter.AddPermitted(options.permits[p], rows, over[p]);
+  }
+  out.findings = std::move(reporter).Finish();
+  return out;
+}
+
+}  // namespace stillwatch::judge

@@ -1,0 +1,39 @@
+// From the linked log to findings: candidates are formed, measured, weighed against their rivals
+// and, within the error budget of the review, named. Pure: no I/O, clock or thread of its own;
+// the same log gives the same findings, byte for byte, at any thread count.
+#pragma once
+
+#include <vector>
+
+#include "base/parallel.h"
+#include "link/log.h"
+#include "link/pools.h"
+#include "link/templates.h"
+#include "link/workloads.h"
+#include "model/account.h"
+#include "model/campaign.h"
+
+namespace stillwatch::judge {
+
+struct JudgeOptions {
+  link::TemplateOptions templates;
+  link::WorkloadOptions workloads;
+  link::PoolOptions pools;
+  uint32_t entities_min = 5;      // of a candidate
+  uint64_t exchanges_min = 40;
+  size_t candidates_max = 20'000; // the largest are judged, the rest counted in `skipped`
+  size_t evidence_ids_max = 20;
+  std::vector<model::Permit> permits;
+  std::vector<model::KnownActor> known;
+};
+
+struct Judged {
+  model::Findings findings;
+  size_t candidates = 0;  // weighed
+  size_t skipped = 0;     // beyond candidates_max
+  size_t templates = 0;
+};
+
+Judged Judge(const link::Log& log, const JudgeOptions& options, const base::Parallel& parallel);
+
+}  // namespace stillwatch::judge

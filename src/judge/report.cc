@@ -1,0 +1,527 @@
+#include "judge/report.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/hash.h"
+#include "base/time.h"
+
+namespace stillwatch::judge {
+namespace {
+
+using link::kNone;
+using link::Log;
+using model::Family;
+using model::Verdict;
+
+std::string Hex(const char* prefix, uint64_t value) {
+  char text[48];
+  std::snprintf(text, sizeof text, "%s%012llx", prefix,
+                static_cast<unsigned long long>(value >> 16));
+  return text;
+}
+
+std::string Percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0f %%", share * 100);
+  return text;
+}
+
+// 28800000 -> "28,800,000".
+std::string Grouped(uint64_t n) {
+  std::string s = std::to_string(n);
+  for (int at = static_cast<int>(s.size()) - 3; at > 0; at -= 3) s.insert(at, ",");
+  return s;
+}
+
+std::string Name(uint64_t id) {
+  static constexpr const char* kFirst[] = {
+      "amber", "ashen", "birch", "bronze", "calm",  "cedar", "cobalt", "copper",
+      "coral", "dusky", "ember", "fallow", "flint", "frost", "gilded", "granite",
+      "hazel", "heron", "indigo", "ivory", "jade",  "lunar", "maple",  "misty",
+      "ochre", "olive", "pearl", "quartz", "russet", "sable", "slate", "umber"};
+  static constexpr const char* kSecond[] = {
+      "anchor", "badger", "beacon", "brook",  "canal", "cliff",  "cove",   "crane",
+      "delta",  "falcon", "fjord",  "forge",  "glade", "harbor", "hollow", "island",
+      "kestrel", "lagoon", "lantern", "marsh", "meadow", "otter", "pike",  "plover",
+      "quarry", "raven",  "reef",   "ridge",  "sparrow", "spire", "tarn",  "thicket"};
+  return std::string(kFirst[id >> 20 & 31]) + "-" + kSecond[id >> 26 & 31];
+}
+
+std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // ids are [a-z0-9_]
+
+constexpr int64_t kVictimRowsMin = 3;
+
+}  // namespace
+
+bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
+  switch (w.verdict) {
+    case Verdict::kDistillation:
+    case Verdict::kPermitted:
+      return true;
+    case Verdict::kCoordinatedOther:
+      return formed != Formed::kManner || f.rhythm_z >= 4;
+    case Verdict::kUnresolved:
+      return formed == Formed::kManner ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
+                                       : w.probability[0] >= .02 || w.families >= 2;
+    case Verdict::kSharedTool:
+    case Verdict::kEvaluation:
+      // What a reviewer would ask about: many customers and a purpose worth harvesting for.
+      return formed == Formed::kText && f.entities >= 20 && f.exchanges >= 200 &&
+             w.purpose_bits >= kPurposeBitsMin;
+  }
+  return false;
+}
+
+Reporter::Reporter(const Background& background, const link::AccountGraph& graph,
+                   const std::vector<link::Template>& templates, const JudgeOptions& options)
+    : background_(background), log_(background.log()), graph_(graph), templates_(templates),
+      options_(options) {}
+
+model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::string& kind) const {
+  model::Campaign c;
+  c.exchanges = rows.size();
+  uint32_t first = rows[0];
+  std::array<double, model::kCapabilities> capability{};
+  std::map<int64_t, std::pair<model::TimelineDay, std::unordered_set<uint32_t>>> days;
+  std::unordered_set<uint32_t> accounts;
+  c.first_seen_ms = c.last_seen_ms = log_.ts_ms[rows[0]];
+  for (const uint32_t row : rows) {
+    accounts.insert(log_.row_account[row]);
+    if (std::pair(log_.ts_ms[row], log_.ExchangeId(row)) <
+        std::pair(log_.ts_ms[first], log_.ExchangeId(first))) {
+      first = row;
+    }
+    c.first_seen_ms = std::min(c.first_seen_ms, log_.ts_ms[row]);
+    c.last_seen_ms = std::max(c.last_seen_ms, log_.ts_ms[row]);
+    if (log_.input_tokens[row] != kNone) c.input_tokens += log_.input_tokens[row];
+    if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
+    const std::string& model = log_.models.Name(log_.model[row]);
+    if (!model.empty()) ++c.models[model];
+    if (log_.features[row] != 0) {
+      ++capability[static_cast<int>(model::TextFeatures::Unpack(log_.features[row]).capability)];
+    }
+    auto& [day, seen] = days[log_.ts_ms[row] / base::kMsPerDay];
+    ++day.exchanges;
+    if (!model.empty()) ++day.models[model];
+    seen.insert(log_.row_account[row]);
+  }
+  c.accounts = accounts.size();
+  // The earliest exchange keeps its campaign's id while the campaign grows.
+  const uint64_t id = base::Combine64(base::Hash64(kind), base::Hash64(log_.ExchangeId(first)));
+  c.id = Hex("cmp_", id);
+  c.name = Name(id >> 16);
+  for (auto& [number, entry] : days) {
+    entry.first.day = base::FormatRfc3339(number * base::kMsPerDay).substr(0, 10);
+    entry.first.accounts = entry.second.size();
+    c.timeline.push_back(std::move(entry.first));
+  }
+  double total = 0;
+  for (const double n : capability) total += n;
+  for (int i = 0; i < model::kCapabilities && total > 0; ++i) {
+    if (capability[i] > 0) {
+      c.capabilities.push_back({static_cast<model::Capability>(i), capability[i] / total});
+    }
+  }
+  std::stable_sort(c.capabilities.begin(), c.capabilities.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+
+  // Moves to a model within a day of its first use by anyone.
+  for (const auto& [name, count] : c.models) {
+    int64_t first_anywhere = INT64_MAX, first_here = INT64_MAX;
+    for (uint32_t row = 0; row < log_.rows(); ++row) {
+      if (log_.models.Name(log_.model[row]) == name) {
+        first_anywhere = std::min(first_anywhere, log_.ts_ms[row]);
+      }
+    }
+    uint64_t within = 0, all_within = 0;
+    for (const uint32_t row : rows) {
+      if (log_.models.Name(log_.model[row]) == name) first_here = std::min(first_here, log_.ts_ms[row]);
+    }
+    if (first_here - first_anywhere > base::kMsPerDay ||
+        first_here - c.first_seen_ms < 2 * base::kMsPerDay) {
+      continue;
+    }
+    for (const uint32_t row : rows) {
+      if (log_.ts_ms[row] < first_here || log_.ts_ms[row] >= first_here + base::kMsPerDay) continue;
+      ++all_within;
+      within += log_.models.Name(log_.model[row]) == name;
+    }
+    if (all_within < 20 || within * 5 < all_within) continue;
+    c.pivots.push_back({first_here, Percent(static_cast<double>(within) / static_cast<double>(all_within)) +
+                                        " of the traffic moved to " + name +
+                                        " within 24 hours of its first use in this log"});
+  }
+  const std::string mine =
+      "exchange_id IN (SELECT exchange_id FROM attributed WHERE campaign_id = " + Quoted(c.id) + ")";
+  const std::string once = "(SELECT exchange_id, argMin(account_id, content) AS account_id, "
+                           "argMin(ts, content) AS ts, argMin(model, content) AS model, "
+                           "argMin(input_tokens, content) AS input_tokens, "
+                           "argMin(output_tokens, content) AS output_tokens, "
+                           "argMin(features, content) AS features "
+                           "FROM exchanges WHERE " + mine + " GROUP BY exchange_id)";
+  c.queries["exchanges"] = "SELECT count() FROM " + once;
+  c.queries["accounts"] = "SELECT uniqExact(account_id) FROM " + once;
+  c.queries["tokens"] =
+      "SELECT sumIf(toUInt64(input_tokens), input_tokens != 4294967295) AS input, "
+      "sumIf(toUInt64(output_tokens), output_tokens != 4294967295) AS output FROM " + once;
+  c.queries["window"] = "SELECT min(ts), max(ts) FROM " + once;
+  c.queries["models"] = "SELECT model, count() FROM " + once + " GROUP BY model ORDER BY model";
+  c.queries["capabilities"] =
+      "SELECT bitAnd(bitShiftRight(features, 8), 255) AS capability, count() FROM " + once +
+      " WHERE features != 0 GROUP BY capability ORDER BY capability";
+  c.queries["timeline"] = "SELECT toDate(intDiv(ts, 1000), 'UTC') AS day, count(), uniqExact(account_id) FROM " +
+                          once + " GROUP BY day ORDER BY day";
+  c.queries["rhythm"] = "SELECT sum(n * (n - 1) / 2) AS pairs FROM (SELECT intDiv(ts, 3600000) AS hour, "
+                        "uniqExact(account_id) AS n FROM " + once + " GROUP BY hour)";
+  return c;
+}
+
+void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
+                       model::Campaign* campaign) const {
+  std::vector<uint8_t> inside(log_.accounts(), 0);
+  for (const uint32_t a : candidate.accounts) inside[a] = 1;
+  // Pools: communities of the members by what they share; those who share nothing but the work
+  // are one pool of their own.
+  const std::vector<uint32_t> pool = link::FindPools(graph_, candidate.accounts, options_.pools);
+  std::unordered_map<uint32_t, std::string> pool_id;
+  std::map<std::string, uint64_t> pool_size;
+
+  // Addresses that several members use for the work.
+  std::unordered_map<uint32_t, uint32_t> address_user, address_users;
+  for (const uint32_t row : candidate.rows) {
+    const uint32_t a = log_.row_account[row], address = log_.address[row];
+    if (address == 0) continue;
+    const auto [it, fresh] = address_user.emplace(address, a);
+    if (fresh || it->second != a) {
+      ++address_users[address];
+      it->second = a;
+    }
+  }
+
+  size_t at = 0;
+  for (const uint32_t a : candidate.accounts) {
+    model::CampaignMember m;
+    m.account_id = log_.account_id[a];
+    m.exchanges = log_.Exchanges(a);
+    std::unordered_set<uint32_t> work_addresses;
+    std::vector<uint8_t> mine(m.exchanges, 0);
+    for (; at < candidate.rows.size() && log_.row_account[candidate.rows[at]] == a; ++at) {
+      mine[candidate.rows[at] - log_.first_row[a]] = 1;
+      ++m.attributed_exchanges;
+      work_addresses.insert(log_.address[candidate.rows[at]]);
+    }
+    uint64_t own = m.exchanges - m.attributed_exchanges, own_elsewhere = 0;
+    for (uint64_t i = 0; i < m.exchanges; ++i) {
+      if (!mine[i] && !work_addresses.contains(log_.address[log_.first_row[a] + i])) ++own_elsewhere;
+    }
+    bool pool_address = false;
+    for (const uint32_t address : work_addresses) {
+      const auto it = address_users.find(address);
+      pool_address |= it != address_users.end() && it->second >= 2;
+    }
+    int linked = 0;
+    bool same_purse = false;
+    std::string families;
+    std::array<bool, link::kLinkFamilies> by{};
+    for (const uint32_t l : graph_.Of(a)) {
+      const link::Link& link = graph_.links[l];
+      if (!inside[link.a == a ? link.b : link.a]) continue;
+      ++linked;
+      for (int f = 0; f < link::kLinkFamilies; ++f) by[f] = by[f] || link.bits[f] >= 3;
+      same_purse |= link.bits[3] >= 3;
+    }
+    for (int f = 0; f < link::kLinkFamilies; ++f) {
+      if (by[f]) families += (families.empty() ? "" : ", ") + std::string(model::FamilyName(static_cast<Family>(f)));
+    }
+    if (pool[a] != kNone) {
+      auto& id = pool_id[pool[a]];
+      if (id.empty()) id = Hex("pool_", base::Hash64(m.account_id));
+      m.pool_id = id;
+    } else {
+      m.pool_id = Hex("pool_", base::Hash64(campaign->id));
+    }
+    ++pool_size[m.pool_id];
+
+    const double share = m.exchanges ? static_cast<double>(m.attributed_exchanges) / static_cast<double>(m.exchanges) : 0;
+    m.probability = campaign->probability;
+    m.verdict = model::VerdictName(campaign->verdict);
+    m.why = "Sent " + Grouped(m.attributed_exchanges) + " of its " + Grouped(m.exchanges) +
+            " exchanges as part of this work";
+    if (linked > 0) {
+      m.why += "; shares " + (families.empty() ? std::string("several weak traits") : families) +
+               " with " + Grouped(static_cast<uint64_t>(linked)) + " other accounts of it";
+    }
+    m.why += ".";
+    if (campaign->verdict == Verdict::kDistillation) {
+      // A person with a life of his own on the account, elsewhere, whose key works from the
+      // pool's addresses: the owner of a stolen key. He is not accused.
+      if (own_elsewhere >= kVictimRowsMin && own_elsewhere * 10 >= own * 9 && !same_purse &&
+          own_elsewhere * 20 >= m.exchanges) {
+        m.verdict = "victim";
+        m.probability = std::min(m.probability, .2);
+        m.why += " Its other " + Grouped(own) + " exchanges come from other addresses, as the key's "
+                 "owner's would" + std::string(pool_address ? ", and the work comes from addresses of the pool" : "") +
+                 ": the key may be stolen. The owner is not accused.";
+      } else if (log_.account[a].org_verified) {
+        m.verdict = "unresolved";
+        m.probability = std::min(m.probability, .4);
+        m.why += " A verified organisation owns it, which speaks against a fraudulent account.";
+      } else if (share < .5 && linked < 2) {
+        m.verdict = "unresolved";
+        m.probability = std::min(m.probability, .5);
+        m.why += " Most of its traffic is other work and little links it to the pool.";
+      } else if (m.attributed_exchanges < 2 && linked == 0) {
+        m.verdict = "unresolved";
+        m.probability = std::min(m.probability, .5);
+        m.why += " One exchange says too little about an account that shares nothing with the others.";
+      }
+    }
+    campaign->members.push_back(std::move(m));
+  }
+  for (const auto& [id, n] : pool_size) campaign->pools.push_back({id, n});
+  std::stable_sort(campaign->pools.begin(), campaign->pools.end(),
+                   [](const auto& x, const auto& y) { return x.accounts > y.accounts; });
+  (void)weighed;
+}
+
+// Up to evidence_ids_max exchanges for each statement, by smallest hash of their ids among those
+// that show it.
+void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const {
+  std::vector<uint8_t> inside(log_.accounts(), 0);
+  for (const uint32_t a : candidate.accounts) inside[a] = 1;
+  std::unordered_map<int64_t, std::unordered_set<uint32_t>> hours;
+  for (const uint32_t row : candidate.rows) {
+    hours[log_.ts_ms[row] / base::kMsPerHour].insert(log_.row_account[row]);
+  }
+  int64_t busiest = 0;
+  size_t most = 0;
+  for (const auto& [hour, accounts] : hours) {
+    if (accounts.size() > most || (accounts.size() == most && hour < busiest)) {
+      busiest = hour;
+      most = accounts.size();
+    }
+  }
+  for (model::Evidence& e : campaign->evidence) {
+    std::vector<std::pair<uint64_t, uint32_t>> shown;
+    std::vector<uint8_t> linked;
+    const int family = static_cast<int>(e.family);
+    if (family < link::kLinkFamilies) {
+      linked.assign(log_.accounts(), 0);
+      for (const uint32_t a : candidate.accounts) {
+        for (const uint32_t l : graph_.Of(a)) {
+          const link::Link& link = graph_.links[l];
+          if (inside[link.a == a ? link.b : link.a] && link.bits[family] >= 3) linked[a] = 1;
+        }
+      }
+    }
+    for (const uint32_t row : candidate.rows) {
+      if (!linked.empty() && !linked[log_.row_account[row]]) continue;
+      if (e.family == Family::kRhythm && log_.ts_ms[row] / base::kMsPerHour != busiest) continue;
+      if (e.family == Family::kReplay) {
+        bool replayed = false;
+        for (const uint64_t s : log_.presented[row]) {
+          const uint32_t owner = background_.IssuedTo(s);
+          replayed |= owner != kNone && log_.entity[owner] != log_.entity[log_.row_account[row]];
+        }
+        if (!replayed) continue;
+      }
+      shown.push_back({base::Hash64(log_.ExchangeId(row)), row});
+    }
+    const size_t keep = std::min(options_.evidence_ids_max, shown.size());
+    std::partial_sort(shown.begin(), shown.begin() + keep, shown.end());
+    for (size_t i = 0; i < keep; ++i) e.exchanges.emplace_back(log_.ExchangeId(shown[i].second));
+    std::sort(e.exchanges.begin(), e.exchanges.end());
+
+    const std::string mine = "(SELECT account_id FROM attributed WHERE campaign_id = " + Quoted(campaign->id) + ")";
+    const auto shared = [&](const char* table, const char* column) {
+      return std::string("SELECT ") + column + ", uniqExact(account_id) AS accounts FROM " + table +
+             " WHERE account_id IN " + mine + " AND " + column + " != '' GROUP BY " + column +
+             " HAVING accounts > 1 ORDER BY accounts DESC, " + column;
+    };
+    switch (e.family) {
+      case Family::kNetwork: e.query = shared("exchanges", "client_ip"); break;
+      case Family::kClient: e.query = shared("exchanges", "ja4"); break;
+      case Family::kEnrolment: e.query = shared("accounts", "email_domain"); break;
+      case Family::kPayment: e.query = shared("accounts", "payment_id"); break;
+      case Family::kRhythm: e.query = campaign->queries.at("rhythm"); break;
+      case Family::kPurpose: e.query = campaign->queries.at("capabilities"); break;
+      default: e.query = campaign->queries.at("exchanges"); break;
+    }
+  }
+}
+
+void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) const {
+  static const std::map<char, double> kReliability = {{'A', .9}, {'B', .75}, {'C', .55},
+                                                      {'D', .35}, {'E', .15}, {'F', .3}};
+  for (const model::KnownActor& actor : options_.known) {
+    std::unordered_set<std::string> wanted;
+    for (const auto& t : actor.traits) wanted.insert(t.value);
+    size_t carriers = 0;
+    for (const uint32_t a : candidate.accounts) {
+      const model::Account& r = log_.account[a];
+      bool hit = wanted.contains(r.payment_id) || wanted.contains(r.signup_ip) ||
+                 wanted.contains(r.email_domain) || wanted.contains(r.referrer);
+      for (uint64_t row = log_.first_row[a]; !hit && row < log_.first_row[a + 1]; ++row) {
+        hit = wanted.contains(log_.addresses.Name(log_.address[row])) ||
+              wanted.contains(log_.ja4s.Name(log_.ja4[row]));
+      }
+      carriers += hit;
+    }
+    bool scaffold = false;
+    for (const auto& hashes : actor.templates) {
+      size_t common = 0;
+      for (const uint32_t h : hashes) {
+        for (const uint32_t t : candidate.templates) {
+          const auto& mine = templates_[t].hashes;
+          if (std::binary_search(mine.begin(), mine.end(), link::SaltTurn(h)) ||
+              std::binary_search(mine.begin(), mine.end(), link::SaltSystem(h))) {
+            ++common;
+            break;
+          }
+        }
+      }
+      scaffold |= common >= 2 && common * 2 >= hashes.size();
+    }
+    const double share = candidate.accounts.empty() ? 0 : static_cast<double>(carriers) / static_cast<double>(candidate.accounts.size());
+    if (share < .05 && !scaffold) continue;
+    const auto it = kReliability.find(actor.reliability);
+    const double trust = it == kReliability.end() ? .3 : it->second;
+    const double strength = 1 - (1 - std::min(1.0, share * 2)) * (scaffold ? .4 : 1);
+    campaign->attribution.push_back(
+        {actor.actor,
+         actor.basis + " (source graded " + std::string(1, actor.reliability) + "); " + Percent(share) +
+             " of the accounts carry a listed trait" + (scaffold ? "; a listed scaffold is used" : "") + ".",
+         trust * strength});
+  }
+  std::stable_sort(campaign->attribution.begin(), campaign->attribution.end(),
+                   [](const auto& a, const auto& b) { return a.probability > b.probability; });
+}
+
+void Reporter::Add(const Candidate& candidate, const Facts& facts, const Weighed& weighed) {
+  static constexpr const char* kKinds[] = {"text", "purse", "manner"};
+  model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
+  c.verdict = weighed.verdict;
+  for (int v = 0; v < model::kVerdicts; ++v) {
+    if (weighed.probability[v] > 0) c.all.push_back({static_cast<Verdict>(v), weighed.probability[v]});
+  }
+  std::stable_sort(c.all.begin(), c.all.end(),
+                   [](const auto& a, const auto& b) { return a.probability > b.probability; });
+  // Of what is unresolved the probability of distillation is stated.
+  c.probability = weighed.probability[weighed.verdict == Verdict::kUnresolved ? 0 : static_cast<int>(weighed.verdict)];
+  for (const auto& v : c.all) {
+    const bool stated = weighed.verdict == Verdict::kUnresolved ? v.verdict == Verdict::kDistillation : v.verdict == weighed.verdict;
+    if (!stated) {
+      c.rival = v;
+      break;
+    }
+  }
+  c.would_change = weighed.would_change;
+  c.evidence = weighed.evidence;
+  for (const uint32_t t : candidate.templates) {
+    model::TemplateRef ref;
+    ref.id = Hex("tpl_", templates_[t].id);
+    for (const uint32_t row : templates_[t].rows) {
+      ref.exchanges += std::binary_search(candidate.rows.begin(), candidate.rows.end(), row);
+    }
+    for (const uint64_t h : templates_[t].hashes) ref.hashes.push_back(static_cast<uint32_t>(h));
+    if (ref.exchanges > 0) c.templates.push_back(std::move(ref));
+  }
+  std::stable_sort(c.templates.begin(), c.templates.end(), [](const auto& a, const auto& b) {
+    return a.exchanges != b.exchanges ? a.exchanges > b.exchanges : a.id < b.id;
+  });
+  Members(candidate, weighed, &c);
+  Cite(candidate, &c);
+  Attribute(candidate, &c);
+  const std::string aim = c.capabilities.empty() ? "an aim that the log does not show"
+                                                 : std::string(model::CapabilityName(c.capabilities[0].first));
+  const char* what = weighed.verdict == Verdict::kDistillation ? " sent " : " exchanged ";
+  c.summary = Grouped(c.accounts) + " accounts" + what + Grouped(c.exchanges) + " exchanges between " +
+              base::FormatRfc3339(c.first_seen_ms).substr(0, 10) + " and " +
+              base::FormatRfc3339(c.last_seen_ms).substr(0, 10) + ", mainly aimed at " + aim +
+              "; the evidence makes ";
+  c.summary += weighed.verdict == Verdict::kDistillation || weighed.verdict == Verdict::kUnresolved
+                   ? "a coordinated harvest for distillation " + std::string(model::LikelihoodWords(weighed.probability[0]))
+                   : "the explanation \"" + std::string(model::VerdictName(weighed.verdict)) + "\" " + model::LikelihoodWords(c.probability);
+  c.summary += ".";
+  (void)facts;
+  campaigns_.push_back(std::move(c));
+  rows_.push_back(candidate.rows);
+}
+
+void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over) {
+  if (rows.empty()) return;
+  model::Campaign c = Figures(rows, "permit " + permit.id);
+  c.verdict = Verdict::kPermitted;
+  c.probability = .99;
+  c.rival = {Verdict::kCoordinatedOther, .01};
+  c.all = {{Verdict::kPermitted, .99}, {Verdict::kCoordinatedOther, .01}};
+  c.would_change = "The permit's end, its withdrawal or use beyond it would change the verdict.";
+  c.summary = "Permit " + permit.id + " covers " + Grouped(rows.size()) + " exchanges by " +
+              Grouped(c.accounts) + " accounts" +
+              (permit.exchanges_max ? " of " + Grouped(permit.exchanges_max) + " allowed" : "") +
+              (over > 0 ? "; " + Grouped(over) + " more went beyond it and are judged like all others" : "") + ".";
+  const std::string pool = Hex("pool_", base::Hash64(permit.id));
+  size_t at = 0;
+  for (const uint32_t a : [&] {
+         std::vector<uint32_t> accounts;
+         for (const uint32_t row : rows) {
+           if (accounts.empty() || accounts.back() != log_.row_account[row]) accounts.push_back(log_.row_account[row]);
+         }
+         return accounts;
+       }()) {
+    model::CampaignMember m;
+    m.account_id = log_.account_id[a];
+    m.pool_id = pool;
+    m.verdict = "permitted";
+    m.probability = .99;
+    m.exchanges = log_.Exchanges(a);
+    for (; at < rows.size() && log_.row_account[rows[at]] == a; ++at) ++m.attributed_exchanges;
+    m.why = "Covered by permit " + permit.id + ".";
+    c.members.push_back(std::move(m));
+  }
+  c.pools.push_back({pool, c.members.size()});
+  campaigns_.push_back(std::move(c));
+  rows_.push_back(rows);
+}
+
+model::Findings Reporter::Finish() && {
+  std::vector<uint32_t> order(campaigns_.size());
+  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+  const auto rank = [](Verdict v) {
+    switch (v) {
+      case Verdict::kDistillation: return 0;
+      case Verdict::kUnresolved: return 1;
+      case Verdict::kCoordinatedOther: return 2;
+      default: return 3;
+    }
+  };
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const auto& x = campaigns_[a];
+    const auto& y = campaigns_[b];
+    return std::tuple(rank(x.verdict), y.exchanges, x.id) < std::tuple(rank(y.verdict), x.exchanges, y.id);
+  });
+  model::Findings out;
+  for (uint32_t i = 0; i < order.size(); ++i) {
+    model::Campaign& c = campaigns_[order[i]];
+    if (rank(c.verdict) < 3) {
+      for (const uint32_t row : rows_[order[i]]) {
+        out.exchanges.push_back({std::string(log_.ExchangeId(row)), log_.account_id[log_.row_account[row]], i});
+      }
+    }
+    std::stable_sort(c.members.begin(), c.members.end(),
+                     [](const auto& x, const auto& y) { return x.account_id < y.account_id; });
+    out.campaigns.push_back(std::move(c));
+  }
+  std::sort(out.exchanges.begin(), out.exchanges.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.exchange_id, a.campaign) < std::tie(b.exchange_id, b.campaign);
+  });
+  return out;
+}
+
+}  // namespace stillwatch::judge

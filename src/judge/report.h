@@ -1,0 +1,41 @@
+// Findings written out: figures, members, evidence with exchange ids and the queries that
+// recompute them. Decides about accounts, which are judged apart from their campaign.
+#pragma once
+
+#include <vector>
+
+#include "judge/facts.h"
+#include "judge/judge.h"
+#include "judge/weigh.h"
+#include "model/campaign.h"
+
+namespace stillwatch::judge {
+
+// Groups that nobody would ask about (unrelated people, no sign of purpose) are not reported.
+bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
+
+class Reporter {
+ public:
+  // Keeps references: all must outlive it.
+  Reporter(const Background& background, const link::AccountGraph& graph,
+           const std::vector<link::Template>& templates, const JudgeOptions& options);
+  void Add(const Candidate& candidate, const Facts& facts, const Weighed& weighed);
+  void AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over);
+  model::Findings Finish() &&;
+
+ private:
+  model::Campaign Figures(const std::vector<uint32_t>& rows, const std::string& kind) const;
+  void Members(const Candidate& candidate, const Weighed& weighed, model::Campaign* campaign) const;
+  void Cite(const Candidate& candidate, model::Campaign* campaign) const;
+  void Attribute(const Candidate& candidate, model::Campaign* campaign) const;
+
+  const Background& background_;
+  const link::Log& log_;
+  const link::AccountGraph& graph_;
+  const std::vector<link::Template>& templates_;
+  const JudgeOptions& options_;
+  std::vector<model::Campaign> campaigns_;
+  std::vector<std::vector<uint32_t>> rows_;  // attributed, of each campaign
+};
+
+}  // namespace stillwatch::judge

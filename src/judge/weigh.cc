@@ -1,0 +1,277 @@
+#include "judge/weigh.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+namespace stillwatch::judge {
+namespace {
+
+using model::Evidence;
+using model::Family;
+using model::Verdict;
+
+std::string Percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0f %%", share * 100);
+  return text;
+}
+
+std::string Number(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+// Evidence from a standard score: half of the Gaussian log likelihood ratio, because the tails of
+// random groups are heavier than a Gaussian's, less one bit for having looked.
+double ScoreBits(double z, double cap) {
+  if (z <= 0) return -1;
+  return std::min(cap, z * z / 2 / std::log(2.0) / 2 - 1);
+}
+
+struct SignWeight {
+  const char* words;
+  double bits;
+};
+// Bits for a scaffold in which every exchange carries the sign and hardly any other does.
+constexpr SignWeight kSigns[7] = {
+    {"asks for the reasoning to be written out", 2.5},
+    {"asks for hidden or earlier reasoning, word for word", 4},
+    {"asks for a grade of somebody's answer", 2.5},
+    {"asks for complete agent steps with calls and observations", 4},
+    {"says that the output becomes data for training", 4},
+    {"asks for refusals or style to be rewritten", 2.5},
+    {"dictates a machine-readable form of the answer", 1},
+};
+
+}  // namespace
+
+Weighed Weigh(const Facts& f, Formed formed) {
+  Weighed w;
+  const auto add = [&](Family family, double bits, std::string statement, std::string null) {
+    Evidence e;
+    e.family = family;
+    e.bits = bits;
+    e.statement = std::move(statement);
+    e.null = std::move(null);
+    w.evidence.push_back(std::move(e));
+    if (family == Family::kPurpose) return;
+    if (bits >= kFamilyBitsMin) ++w.families;
+  };
+  const double n = std::max(1u, f.accounts);
+
+  // Rhythm.
+  double rhythm = ScoreBits(f.rhythm_z, 14);
+  if (f.rhythm.excess < .04) rhythm = std::min(rhythm, 0.0);  // a common calendar does as much
+  if (rhythm < 0) rhythm = std::max(rhythm, -3.0) * std::min(1.0, f.rhythm.power / 3) * 2;
+  add(Family::kRhythm, rhythm,
+      "Different accounts were active in the same hour " + Number(f.rhythm.pairs, 0) +
+          " times where their own habits explain " + Number(f.rhythm.expected, 0) + " (" +
+          (f.rhythm.excess >= 0 ? "+" : "") + Percent(f.rhythm.excess) + ", " +
+          Number(f.rhythm_z, 1) + " standard deviations of random groups of this log; an ordinary queue "
+          "would show " + Number(f.rhythm.power, 1) + ").",
+      "Each account acts by its own daily habit on the days on which it was active, independently of "
+      "the others; calibrated on " + std::to_string(f.rhythm_groups) +
+          " random groups of other accounts of the same log.");
+  double independent = rhythm;
+
+  // Shared values.
+  static constexpr struct { Family family; const char* what; } kCover[link::kLinkFamilies] = {
+      {Family::kNetwork, "an address"}, {Family::kClient, "a rare client"},
+      {Family::kEnrolment, "a rare mail domain or referrer"}, {Family::kPayment, "a payment instrument"}};
+  double purse = 0;
+  for (int i = 0; i < link::kLinkFamilies; ++i) {
+    const Coverage& c = f.coverage[i];
+    if (i == 1 && c.linked == 0) continue;
+    double bits = c.linked == 0 ? (formed == Formed::kPurse ? 0 : -.5) : c.bits;
+    add(kCover[i].family, bits,
+        std::to_string(c.linked) + " of " + std::to_string(f.accounts) + " accounts share " +
+            kCover[i].what + " with another of the group (" + Number(c.expected, 1) +
+            " expected by chance).",
+        "The accounts are strangers whose shared values fall as often as in the rest of the log "
+        "(same number of links per account, partners at random).");
+    purse += bits;
+    // A purse that formed the candidate is no proof of itself: half of it counts.
+    independent += formed == Formed::kPurse ? bits / 2 : bits;
+  }
+
+  // Enrolment in one go.
+  if (f.young > .5 && f.young > f.young_elsewhere * 1.5) {
+    const double bits = std::min(4.0, n * (f.young - f.young_elsewhere) / 4) * f.sign_up_burst;
+    add(Family::kEnrolment, bits,
+        Percent(f.young) + " of the accounts were less than 30 days old when first used (" +
+            Percent(f.young_elsewhere) + " elsewhere in this log); " + Percent(f.sign_up_burst) +
+            " were created within one week.",
+        "Accounts are as old as other accounts of this log.");
+    independent += std::min(bits, 2.0);
+    purse += bits;
+  }
+
+  // Replayed signatures.
+  double replay = 0;
+  if (f.replays >= 3) {
+    replay = std::min(14.0, 6 + std::log2(f.replays));
+    add(Family::kReplay, replay,
+        Number(f.replays, 0) + " exchanges present a reasoning signature that was issued to another "
+        "customer.",
+        "A signature is presented by the account to which it was issued.");
+    independent += replay;
+  }
+
+  // Text and manner: what brought the accounts together, weak against a shared tool.
+  if (formed == Formed::kText) {
+    add(Family::kText, 2,
+        std::to_string(f.entities) + " customers send one scaffold around changing payloads; it is on "
+        "no list of public ones and nobody else in this log sends it.",
+        "People who have nothing to do with each other write what people write; a published scaffold "
+        "explains it as well, so this counts little.");
+  }
+  if (f.one_setting >= .9 && f.accounts >= 8) {
+    add(Family::kManner, 1,
+        Percent(f.one_setting) + " of the exchanges use the same decoding settings.",
+        "Settings are chosen by each customer; a shared tool explains it as well, so this counts little.");
+  }
+
+  // Openly one customer?
+  if (f.verified >= .5) {
+    w.overt_why = "a verified organisation stands behind " + Percent(f.verified) + " of the accounts";
+  } else if (f.one_own_domain >= .6) {
+    w.overt_why = Percent(f.one_own_domain) + " of the accounts use one mail domain of their own";
+  } else if (f.one_payment >= .8) {
+    w.overt_why = Percent(f.one_payment) + " of the accounts pay with one instrument";
+  } else if (f.one_address >= .6 && !(f.coverage[3].linked >= .5 * n && f.payments >= 3)) {
+    w.overt_why = Percent(f.one_address) + " of the accounts work from one address";
+  }
+  w.overt = !w.overt_why.empty();
+
+  // Purpose.
+  double purpose = 0;
+  std::string signs;
+  if (f.has_text) {
+    std::array<double, 7> gains{};
+    for (int b = 0; b < 7; ++b) {
+      const double lift = f.sign[b] - 2 * f.sign_elsewhere[b];
+      if (f.sign[b] < .3 || lift <= 0) continue;
+      gains[b] = kSigns[b].bits * std::min(1.0, lift / .6);
+      signs += (signs.empty() ? "" : "; ") + Percent(f.sign[b]) + " " + kSigns[b].words;
+    }
+    std::sort(gains.rbegin(), gains.rend());
+    purpose += gains[0] + gains[1] / 2;
+    if (!signs.empty()) {
+      add(Family::kPurpose, purpose, "Of the exchanges, " + signs + ".",
+          "Requests carry these signs as often as the rest of this log.");
+    }
+    int top = 0;
+    for (int c = 1; c < model::kCapabilities; ++c) {
+      if (f.capability[c] > f.capability[top]) top = c;
+    }
+    const double concentration =
+        top == static_cast<int>(model::Capability::kOther) ? 0 : f.capability[top] >= .7 ? 2 : f.capability[top] >= .5 ? 1 : 0;
+    if (concentration > 0) {
+      add(Family::kPurpose, concentration,
+          Percent(f.capability[top]) + " of the exchanges aim at one capability, " +
+              model::CapabilityName(static_cast<model::Capability>(top)) + ".",
+          "Customers' requests spread over capabilities.");
+      purpose += concentration;
+    }
+    double items = 0;
+    if (f.popular_items >= .3) items = -5;
+    else if (f.recurring_items >= .3) items = -4;
+    else if (f.distinct_items >= .25 && f.exchanges >= 100 && f.popular_items < .15) items = 2;
+    w.crowd = items <= -4;
+    add(Family::kPurpose, items,
+        "The exchanges cover " + Number(f.distinct_items * static_cast<double>(f.exchanges), 0) +
+            " distinct items; " + Percent(f.popular_items) + " ask an item that at least five customers ask, " +
+            Percent(f.recurring_items) + " repeat an item of their own from another day.",
+        items < 0 ? "A harvest covers a long list item by item; a class, a crowd or an evaluation asks few items often."
+                  : "People ask what they need, popular things more often.");
+    purpose += items;
+    const double follow = f.follow_ups < .05 ? 1 : f.follow_ups > .3 ? -3 : 0;
+    if (follow != 0) {
+      add(Family::kPurpose, follow,
+          Percent(f.follow_ups) + " of the exchanges continue a conversation.",
+          "People who use an answer ask back.");
+      purpose += follow;
+    }
+  }
+  if (replay > 0) purpose += 4;
+  w.purpose_bits = purpose;
+  w.independent_bits = independent;
+
+  // Rival explanations on the same evidence. Bits relative to unrelated users of one tool.
+  double coordination = rhythm + purse + replay;
+  coordination = std::min(coordination, 24.0);
+  std::array<double, model::kVerdicts> bits;
+  bits.fill(-60);
+  const double concealed = w.overt ? -12 : 3;
+  bits[int(Verdict::kDistillation)] = -8 + coordination + purpose + concealed;
+  bits[int(Verdict::kCoordinatedOther)] = -3 + coordination + (w.overt ? 4 : -1);
+  bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : formed == Formed::kManner ? -1 : -3;
+  bits[int(Verdict::kEvaluation)] = -6 + (f.recurring_items >= .3 ? 10 : 0) + (w.crowd ? 3 : 0);
+  if (!f.has_text && replay == 0) bits[int(Verdict::kDistillation)] = std::min(bits[0], bits[1] - 1);
+  const double top = *std::max_element(bits.begin(), bits.end());
+  double sum = 0;
+  for (const double b : bits) sum += std::exp2(b - top);
+  for (int v = 0; v < model::kVerdicts; ++v) {
+    w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
+  }
+
+  const bool gates = w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
+                     !w.overt && !w.crowd && formed == Formed::kText;
+  const auto best = static_cast<Verdict>(
+      std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
+  if (best == Verdict::kDistillation) {
+    w.verdict = gates && w.probability[0] >= kAccuseProbability ? Verdict::kDistillation
+                                                                : Verdict::kUnresolved;
+  } else {
+    w.verdict = w.probability[int(best)] >= .6 ? best : Verdict::kUnresolved;
+  }
+
+  if (w.verdict == Verdict::kDistillation) {
+    w.would_change = "A permit or contract that covers these accounts, or proof that they belong to one "
+                     "verified customer, would change the verdict.";
+    if (purse < 3) {
+      w.would_change += " Little is shared but text and rhythm: a common scheduler of a published tool "
+                        "would explain both.";
+    }
+  } else if (!f.has_text) {
+    w.would_change = "The log carries no text: sketches of the prompts would show whether the accounts do "
+                     "one job and what it is for.";
+  } else if (formed == Formed::kManner) {
+    w.would_change = "A link between the accounts (payment, address, enrolment) or a common scaffold would "
+                     "raise the probability; unrelated schedules over the next weeks would lower it.";
+  } else if (w.overt) {
+    w.would_change = "It would be judged again if the accounts did not belong to the one customer they "
+                     "appear to belong to (" + w.overt_why + ").";
+  } else if (f.rhythm.power < 3) {
+    w.would_change = "There is too little traffic to see a common rhythm (an ordinary queue would show " +
+                     Number(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
+  } else {
+    w.would_change = "A common rhythm, payment or address over most of the work would raise the probability.";
+  }
+  std::stable_sort(w.evidence.begin(), w.evidence.end(),
+                   [](const Evidence& a, const Evidence& b) { return a.bits > b.bits; });
+  return w;
+}
+
+std::vector<bool> SelectByEBH(const std::vector<double>& log2_e, double rate) {
+  const size_t m = log2_e.size();
+  std::vector<size_t> order(m);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return log2_e[a] != log2_e[b] ? log2_e[a] > log2_e[b] : a < b;
+  });
+  size_t chosen = 0;
+  for (size_t k = 1; k <= m; ++k) {
+    if (log2_e[order[k - 1]] >= std::log2(static_cast<double>(m) / (static_cast<double>(k) * rate))) {
+      chosen = k;
+    }
+  }
+  std::vector<bool> out(m, false);
+  for (size_t k = 0; k < chosen; ++k) out[order[k]] = true;
+  return out;
+}
+
+}  // namespace stillwatch::judge

@@ -1,0 +1,23 @@
+// ClickHouse's Native format for the column types of block.h: one block is
+//   varuint columns, varuint rows, then per column: name, type (varuint length + bytes), data.
+// Strings are length-prefixed; arrays are cumulative UInt64 ends, then the values.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lake/block.h"
+
+namespace stillwatch::lake {
+
+void EncodeNative(const Block& block, std::string* out);
+
+// Reads one block from the front of *bytes and advances it. InvalidArgument for bytes that are
+// cut short, lengths that do not fit, and types that block.h does not hold ("cast it in the
+// SQL"). Never reads past the end and never allocates more than the input's size calls for.
+absl::StatusOr<Block> DecodeNative(std::string_view* bytes);
+
+}  // namespace stillwatch::lake

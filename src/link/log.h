@@ -1,0 +1,88 @@
+// The log in memory as linking and judging read it: rows sorted by (account_id, ts, exchange_id),
+// values interned. Everything is an integer but the names in the dictionaries.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "model/account.h"
+#include "model/sketch.h"
+
+namespace stillwatch::link {
+
+inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+// Rows of varying length, one after the other.
+template <typename T>
+struct Ragged {
+  std::vector<T> values;
+  std::vector<uint64_t> ends;
+  std::span<const T> operator[](size_t i) const {
+    const uint64_t begin = i == 0 ? 0 : ends[i - 1];
+    return {values.data() + begin, values.data() + ends[i]};
+  }
+  void Close() { ends.push_back(values.size()); }
+  size_t size() const { return ends.size(); }
+};
+
+// Strings to dense numbers, in order of first use. Number 0 is always "" (not stated).
+class Dictionary {
+ public:
+  Dictionary() { Intern(""); }
+  uint32_t Intern(std::string_view value);
+  const std::string& Name(uint32_t id) const { return names_[id]; }
+  size_t size() const { return names_.size(); }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+  std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>> ids_;
+  std::vector<std::string> names_;
+};
+
+// Thread-safe to read once built. About 90 bytes a row beside the sketches.
+struct Log {
+  // Accounts, ascending by id. `described[a]` says whether an account record exists.
+  std::vector<std::string> account_id;
+  std::vector<model::Account> account;
+  std::vector<uint8_t> described;
+  std::vector<uint64_t> first_row;  // accounts + 1 entries
+  // Accounts that one verified organisation openly owns share an entity; links inside it are no
+  // evidence. Entity numbers are dense and ascend with the smallest account of each.
+  std::vector<uint32_t> entity;
+  uint32_t entities = 0;
+
+  // Rows.
+  std::vector<uint32_t> row_account;
+  std::vector<int64_t> ts_ms;
+  std::vector<uint16_t> model;  // dictionary `models`
+  std::vector<uint32_t> settings, address, client, ja4, session;
+  std::vector<uint32_t> input_tokens, output_tokens;  // kNoTokens: unknown
+  std::vector<uint16_t> status;
+  std::vector<uint64_t> features;  // TextFeatures::Pack; 0: the record had no text
+  Ragged<char> exchange_id;
+  Ragged<uint32_t> system, turn;
+  Ragged<uint64_t> issued, presented;
+
+  Dictionary models, setting_names, addresses, clients, ja4s;
+
+  size_t rows() const { return ts_ms.size(); }
+  size_t accounts() const { return account_id.size(); }
+  std::string_view ExchangeId(size_t row) const {
+    const auto id = exchange_id[row];
+    return {id.data(), id.size()};
+  }
+  uint64_t Exchanges(uint32_t a) const { return first_row[a + 1] - first_row[a]; }
+
+  // Fills first_row and entity once rows and accounts are in place.
+  void Finish();
+};
+
+}  // namespace stillwatch::link

@@ -1,0 +1,38 @@
+// The rhythm of a queue: do different accounts act at the same moments more often than their
+// habits explain?
+//
+// Each account's day is cut into slots; an account is present in a slot or not, which removes its
+// own bursts. Given on which days an account was active and in how many slots, the null places
+// those slots independently by the account's daily habit (its own profile, shrunk to the
+// group's). Conditioning on the day removes launch days, weekends, growth and bans; conditioning
+// on the habit removes working hours and shared time zones. What is left is coincidence within
+// a day: the queue's bursts and pauses, dealt out over its accounts. Expectation and variance of
+// the number of coinciding pairs are closed sums, so that no shuffling is needed
+// (the variance of pairs under independent presence: E^2/2 a slot, Poisson limit).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace stillwatch::link {
+
+struct Event {
+  uint32_t account = 0;  // any dense numbering
+  int64_t ts_ms = 0;
+};
+
+struct Rhythm {
+  double pairs = 0;     // coinciding pairs of different accounts, one-hour slots
+  double expected = 0;  // of them under the null
+  double excess = 0;    // pairs / expected - 1; 0 when nothing was expected
+  double z = 0;         // mean of the z at half-hour and one-hour slots
+  // Standard deviations at which a queue of ordinary tightness (excess .12) would stand out with
+  // this volume. Below 3 silence says nothing.
+  double power = 0;
+};
+
+// Pure. Events in any order; equal ones count once a slot. O(accounts * days * slots).
+Rhythm MeasureRhythm(std::span<const Event> events);
+
+}  // namespace stillwatch::link

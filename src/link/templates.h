@@ -1,0 +1,39 @@
+// Templates: scaffolds that recur around changing payloads.
+//
+// Shingle hashes that many exchanges of several entities carry are grouped by where they occur:
+// a hash joins a group when its set of exchanges and that of the group's most frequent hash have
+// a Jaccard similarity above `together`, estimated by 16 min-hashes (Broder 1997). Every member
+// is compared with the group's head and never with another member, so that groups cannot chain.
+// System prompt and turn are one name space with two salts: a scaffold is found in either.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/parallel.h"
+#include "link/log.h"
+
+namespace stillwatch::link {
+
+struct TemplateOptions {
+  uint32_t entities_min = 5;     // fewer is one customer's own prompt
+  uint32_t exchanges_min = 30;   // fewer carries no statistics
+  double together = .55;         // Jaccard of occurrence with the group's head
+  size_t pairs_max = 64u << 20;  // (hash, account) pairs sorted at a time: 512 MiB
+};
+
+struct Template {
+  uint64_t id = 0;               // of content: hash of its ascending hashes
+  std::vector<uint64_t> hashes;  // salted by part, ascending; the unsalted value is the low half
+  std::vector<uint32_t> rows;    // ascending; an exchange belongs to one template at most
+};
+
+// Deterministic for the same rows at any thread count. Sorted by (rows descending, id).
+std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
+                                    const base::Parallel& parallel);
+
+// Salted hashes as stored in Template.
+inline uint64_t SaltTurn(uint32_t hash) { return hash; }
+inline uint64_t SaltSystem(uint32_t hash) { return uint64_t{1} << 32 | hash; }
+
+}  // namespace stillwatch::link

@@ -1,0 +1,116 @@
+#include "link/workloads.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <unordered_map>
+
+namespace stillwatch::link {
+namespace {
+
+using Profile = std::array<double, model::kCapabilities>;
+
+struct Job {
+  std::vector<uint32_t> templates;
+  std::vector<uint32_t> accounts;  // ascending
+  Profile profile{};
+};
+
+double Cosine(const Profile& a, const Profile& b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < a.size(); ++i) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
+  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
+}
+
+size_t Common(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+  size_t n = 0;
+  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    if (a[i] < b[j]) ++i;
+    else if (b[j] < a[i]) ++j;
+    else ++n, ++i, ++j;
+  }
+  return n;
+}
+
+}  // namespace
+
+std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>& templates,
+                                    const WorkloadOptions& options) {
+  uint32_t active = 0;
+  for (uint32_t a = 0; a < log.accounts(); ++a) active += log.Exchanges(a) > 0;
+
+  std::vector<Job> jobs;
+  std::unordered_map<uint32_t, std::vector<uint32_t>> jobs_of;  // account -> jobs
+  for (uint32_t t = 0; t < templates.size(); ++t) {
+    Job job;
+    job.templates = {t};
+    for (const uint32_t row : templates[t].rows) {
+      job.accounts.push_back(log.row_account[row]);
+      ++job.profile[static_cast<int>(
+          model::TextFeatures::Unpack(log.features[row]).capability)];
+    }
+    std::sort(job.accounts.begin(), job.accounts.end());
+    job.accounts.erase(std::unique(job.accounts.begin(), job.accounts.end()), job.accounts.end());
+
+    std::vector<uint32_t> candidates;
+    for (const uint32_t a : job.accounts) {
+      const auto it = jobs_of.find(a);
+      if (it != jobs_of.end()) {
+        candidates.insert(candidates.end(), it->second.begin(), it->second.end());
+      }
+    }
+    std::sort(candidates.begin(), candidates.end());
+    candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+    uint32_t best = kNone;
+    double best_lift = 0;
+    for (const uint32_t j : candidates) {
+      const size_t common = Common(job.accounts, jobs[j].accounts);
+      const double smaller = static_cast<double>(std::min(job.accounts.size(), jobs[j].accounts.size()));
+      const double chance = static_cast<double>(job.accounts.size()) *
+                            static_cast<double>(jobs[j].accounts.size()) / std::max(1u, active);
+      if (common < options.shared_min || static_cast<double>(common) < options.overlap_min * smaller ||
+          static_cast<double>(common) < options.lift_min * chance ||
+          Cosine(job.profile, jobs[j].profile) < options.purpose_min) {
+        continue;
+      }
+      const double lift = static_cast<double>(common) / smaller;
+      if (best == kNone || lift > best_lift + 1e-12) {
+        best = j;
+        best_lift = lift;
+      }
+    }
+    if (best == kNone) {
+      best = static_cast<uint32_t>(jobs.size());
+      jobs.push_back(std::move(job));
+      for (const uint32_t a : jobs[best].accounts) jobs_of[a].push_back(best);
+      continue;
+    }
+    Job& into = jobs[best];
+    into.templates.push_back(t);
+    for (size_t c = 0; c < into.profile.size(); ++c) into.profile[c] += job.profile[c];
+    std::vector<uint32_t> both;
+    for (const uint32_t a : job.accounts) {
+      if (!std::binary_search(into.accounts.begin(), into.accounts.end(), a)) {
+        jobs_of[a].push_back(best);
+      }
+    }
+    std::set_union(into.accounts.begin(), into.accounts.end(), job.accounts.begin(),
+                   job.accounts.end(), std::back_inserter(both));
+    into.accounts = std::move(both);
+  }
+
+  std::vector<Workload> out;
+  for (Job& job : jobs) {
+    Workload w;
+    w.templates = std::move(job.templates);
+    std::sort(w.templates.begin(), w.templates.end());
+    for (const uint32_t t : w.templates) {
+      w.rows.insert(w.rows.end(), templates[t].rows.begin(), templates[t].rows.end());
+    }
+    std::sort(w.rows.begin(), w.rows.end());
+    out.push_back(std::move(w));
+  }
+  return out;
+}
+
+}  // namespace stillwatch::link
