@@ -1,0 +1,55 @@
+// Lines of files, in chunks that several threads may take in turn: plain, .gz, .zst, "-".
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ingest/source.h"
+
+namespace stillwatch::ingest {
+
+inline constexpr size_t kChunkBytes = 4u << 20;
+
+struct Chunk {
+  std::string bytes;      // whole lines; spare capacity of 64 bytes behind them for simdjson
+  size_t size = 0;        // of the lines
+  std::string source;
+  uint64_t first_line = 1, offset = 0;
+};
+
+// Reading and decompressing happen inside Next under a lock, parsing outside of it: no queue, no
+// extra thread, one chunk per caller in memory. Magic bytes, not names, tell the compression.
+class LineReader {
+ public:
+  // `note` gets sentences about what was met and is no error; `reject` lines that are too long.
+  LineReader(std::vector<std::string> paths, Progress* progress,
+             std::function<void(std::string)> note, std::function<absl::Status(model::Reject)> reject);
+  ~LineReader();
+  // False at the end. Thread-safe.
+  absl::StatusOr<bool> Next(Chunk* chunk);
+
+ private:
+  struct File;
+  absl::Status Open(const std::string& path);
+  // Appends up to kChunkBytes decompressed bytes; sets *end.
+  absl::Status Fill(std::string* out, bool* end);
+
+  std::mutex mutex_;
+  std::vector<std::string> paths_;
+  size_t next_path_ = 0;
+  std::unique_ptr<File> file_;
+  std::string carry_;  // the unfinished line
+  uint64_t line_ = 1, offset_ = 0;
+  bool skipping_ = false;  // inside a line that is too long
+  Progress* progress_;
+  std::function<void(std::string)> note_;
+  std::function<absl::Status(model::Reject)> reject_;
+};
+
+}  // namespace stillwatch::ingest

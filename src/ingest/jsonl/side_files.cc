@@ -1,0 +1,249 @@
+#include "ingest/jsonl/side_files.h"
+
+#include <simdjson.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "base/hash.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "ingest/jsonl/jsonl_source.h"
+#include "ingest/jsonl/lines.h"
+
+namespace stillwatch::ingest {
+
+using base::StrCat;
+
+absl::Status ReadAccounts(const std::string& path, const std::function<absl::Status(AccountRow)>& on_row,
+                          const std::function<absl::Status(model::Reject)>& reject) {
+  LineReader reader({path}, nullptr, [](std::string) {}, reject);
+  simdjson::dom::parser parser;
+  Chunk chunk;
+  for (;;) {
+    auto more = reader.Next(&chunk);
+    if (!more.ok()) return more.status();
+    if (!*more) return absl::OkStatus();
+    uint64_t line = chunk.first_line;
+    for (size_t at = 0; at < chunk.size; ++line) {
+      const size_t begin = at;
+      const size_t end = std::min(chunk.bytes.find('\n', at), chunk.size);
+      at = end + 1;
+      if (end == begin || (end == begin + 1 && chunk.bytes[begin] == '\r')) continue;
+      AccountRow row;
+      std::string problem;
+      simdjson::dom::element e;
+      if (const auto error = parser.parse(chunk.bytes.data() + begin, end - begin, true).get(e); error) {
+        problem = StrCat("record: not valid JSON: ", simdjson::error_message(error));
+      } else if (!e.is_object()) {
+        problem = "record: expected an object";
+      } else {
+        uint64_t hash = 0;
+        const auto text = [&](const char* key, std::string* out) {
+          simdjson::dom::element v;
+          if (e[key].get(v) != simdjson::SUCCESS || v.is_null()) return;
+          std::string_view s;
+          if (v.get(s) != simdjson::SUCCESS) {
+            problem = StrCat(key, ": expected a string");
+            return;
+          }
+          *out = s;
+          hash = base::Combine64(hash, base::Combine64(base::Hash64(key), base::Hash64(s)));
+        };
+        model::Account& a = row.account;
+        std::string created;
+        text("account_id", &a.account_id);
+        text("created_at", &created);
+        text("org_id", &a.org_id);
+        text("plan", &a.plan);
+        text("channel", &a.channel);
+        text("email_domain", &a.email_domain);
+        text("payment_id", &a.payment_id);
+        text("kyc", &a.kyc);
+        text("referrer", &a.referrer);
+        text("signup_ip", &a.signup_ip);
+        text("country", &row.country);
+        text("citizenship", &row.citizenship);
+        simdjson::dom::element v;
+        if (e["org_verified"].get(v) == simdjson::SUCCESS && !v.is_null() &&
+            v.get(a.org_verified) != simdjson::SUCCESS) {
+          problem = "org_verified: expected a boolean";
+        }
+        hash = base::Combine64(hash, a.org_verified);
+        row.content = static_cast<uint32_t>(hash);
+        if (!created.empty()) {
+          a.created_at_ms = base::ParseRfc3339(created);
+          if (!a.created_at_ms) problem = StrCat("created_at: not RFC 3339 with a zone: \"", created.substr(0, 64), "\"");
+        }
+        if (problem.empty() && a.account_id.empty()) problem = "account_id: missing";
+        if (a.account_id.size() > kIdBytesMax) problem = StrCat("account_id: longer than ", kIdBytesMax, " bytes");
+      }
+      const absl::Status s =
+          problem.empty() ? on_row(std::move(row))
+                          : reject({path, line, chunk.offset + begin, problem,
+                                    chunk.bytes.substr(begin, std::min<size_t>(end - begin, 1024))});
+      if (!s.ok()) return s;
+    }
+  }
+}
+
+namespace {
+
+struct BadYaml {
+  std::string what;
+};
+
+[[noreturn]] void Fail(const std::string& path, const YAML::Node& node, std::string what) {
+  throw BadYaml{StrCat(path, ":", node.Mark().line + 1, ": ", what)};
+}
+
+std::string Scalar(const std::string& path, const YAML::Node& node, std::string_view key) {
+  if (!node.IsScalar()) Fail(path, node, StrCat(key, ": expected a single value"));
+  return node.Scalar();
+}
+
+std::vector<std::string> Strings(const std::string& path, const YAML::Node& node, std::string_view key) {
+  if (!node.IsSequence()) Fail(path, node, StrCat(key, ": expected a list"));
+  std::vector<std::string> out;
+  for (const auto& item : node) out.push_back(Scalar(path, item, key));
+  return out;
+}
+
+template <typename T>
+absl::StatusOr<std::vector<T>> ReadYaml(const std::string& path,
+                                        const std::function<T(const YAML::Node&)>& entry) {
+  try {
+    const YAML::Node root = YAML::LoadFile(path);
+    std::vector<T> out;
+    if (root.IsNull()) return out;
+    if (!root.IsSequence()) Fail(path, root, "expected a list of entries");
+    for (const auto& node : root) {
+      if (!node.IsMap()) Fail(path, node, "expected an entry with keys");
+      out.push_back(entry(node));
+    }
+    return out;
+  } catch (const BadYaml& bad) {
+    return absl::InvalidArgumentError(bad.what);
+  } catch (const YAML::BadFile&) {
+    return absl::InvalidArgumentError(StrCat(path, ": cannot be opened"));
+  } catch (const YAML::Exception& e) {
+    return absl::InvalidArgumentError(StrCat(path, ":", e.mark.line + 1, ": not valid YAML: ", e.msg));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<model::Permit>> ReadPermits(const std::string& path) {
+  return ReadYaml<model::Permit>(path, [&](const YAML::Node& node) {
+    model::Permit p;
+    const auto time = [&](const YAML::Node& v, std::string_view key) {
+      const auto ms = base::ParseRfc3339(Scalar(path, v, key));
+      if (!ms) Fail(path, v, StrCat(key, ": not RFC 3339 with a zone"));
+      return *ms;
+    };
+    for (const auto& kv : node) {
+      const std::string key = kv.first.Scalar();
+      const YAML::Node& v = kv.second;
+      if (key == "id") p.id = Scalar(path, v, key);
+      else if (key == "org_id") p.org_id = Scalar(path, v, key);
+      else if (key == "account_ids") p.account_ids = Strings(path, v, key);
+      else if (key == "models") p.models = Strings(path, v, key);
+      else if (key == "valid_from") p.valid_from_ms = time(v, key);
+      else if (key == "valid_until") p.valid_until_ms = time(v, key);
+      else if (key == "exchanges_max") {
+        char* end;
+        const std::string text = Scalar(path, v, key);
+        p.exchanges_max = std::strtoull(text.c_str(), &end, 10);
+        if (text.empty() || text[0] == '-' || *end != 0) Fail(path, v, "exchanges_max: expected a whole number");
+      } else {
+        Fail(path, kv.first, StrCat("unknown key \"", key, "\" of a permit"));
+      }
+    }
+    if (p.id.empty()) Fail(path, node, "a permit needs an id");
+    if (p.org_id.empty() == p.account_ids.empty()) Fail(path, node, "a permit needs either org_id or account_ids");
+    return p;
+  });
+}
+
+absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string& path) {
+  return ReadYaml<model::KnownActor>(path, [&](const YAML::Node& node) {
+    model::KnownActor a;
+    for (const auto& kv : node) {
+      const std::string key = kv.first.Scalar();
+      const YAML::Node& v = kv.second;
+      if (key == "actor") a.actor = Scalar(path, v, key);
+      else if (key == "basis") a.basis = Scalar(path, v, key);
+      else if (key == "reliability") {
+        const std::string r = Scalar(path, v, key);
+        if (r.size() != 1 || r[0] < 'A' || r[0] > 'F') Fail(path, v, "reliability: expected a letter from A to F");
+        a.reliability = r[0];
+      } else if (key == "traits") {
+        if (!v.IsSequence()) Fail(path, v, "traits: expected a list");
+        for (const auto& t : v) {
+          if (!t.IsMap() || !t["family"] || !t["value"]) Fail(path, t, "a trait needs family and value");
+          a.traits.push_back({Scalar(path, t["family"], "family"), Scalar(path, t["value"], "value")});
+        }
+      } else if (key == "templates") {
+        if (!v.IsSequence()) Fail(path, v, "templates: expected a list of hash lists");
+        for (const auto& t : v) {
+          std::vector<uint32_t> hashes;
+          for (const std::string& h : Strings(path, t, "templates")) {
+            hashes.push_back(static_cast<uint32_t>(std::strtoul(h.c_str(), nullptr, 0)));
+          }
+          a.templates.push_back(std::move(hashes));
+        }
+      } else {
+        Fail(path, kv.first, StrCat("unknown key \"", key, "\" of a known actor"));
+      }
+    }
+    if (a.actor.empty()) Fail(path, node, "a known actor needs a name (actor)");
+    return a;
+  });
+}
+
+absl::StatusOr<std::vector<TraitRow>> ReadTraits(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return absl::InvalidArgumentError(StrCat(path, ": cannot be opened"));
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::vector<TraitRow> out;
+  std::vector<std::string> cells;
+  uint64_t line = 0;
+  for (size_t i = 0; i < text.size();) {
+    cells.assign(1, "");
+    ++line;
+    bool quoted = false;
+    for (; i < text.size(); ++i) {
+      const char c = text[i];
+      if (quoted) {
+        if (c == '"' && i + 1 < text.size() && text[i + 1] == '"') cells.back().push_back('"'), ++i;
+        else if (c == '"') quoted = false;
+        else cells.back().push_back(c);
+      } else if (c == '"' && cells.back().empty()) {
+        quoted = true;
+      } else if (c == ',') {
+        cells.emplace_back();
+      } else if (c == '\n') {
+        ++i;
+        break;
+      } else if (c != '\r') {
+        cells.back().push_back(c);
+      }
+    }
+    if (quoted) return absl::InvalidArgumentError(StrCat(path, ":", line, ": a quoted value does not end"));
+    if (line == 1) {
+      if (cells.size() < 3 || cells[0] != "account_id" || cells[1] != "family" || cells[2] != "value") {
+        return absl::InvalidArgumentError(StrCat(path, ":1: expected the header account_id,family,value[,ts]"));
+      }
+      continue;
+    }
+    if (cells.size() == 1 && cells[0].empty()) continue;
+    if (cells.size() < 3 || cells[0].empty() || cells[2].empty()) {
+      return absl::InvalidArgumentError(StrCat(path, ":", line, ": expected account_id,family,value"));
+    }
+    out.push_back({cells[0], cells[1], cells[2]});
+  }
+  return out;
+}
+
+}  // namespace stillwatch::ingest

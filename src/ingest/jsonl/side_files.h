@@ -1,0 +1,35 @@
+// Account records, permits, known actors and trait tables: the small files beside a log.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ingest/source.h"
+#include "model/account.h"
+
+namespace stillwatch::ingest {
+
+struct AccountRow {
+  model::Account account;
+  std::string country, citizenship;  // for directives alone; go into the lake and no further
+  uint32_t content = 0;              // hash of all fields
+};
+
+// JSON lines, plain or compressed. A bad line goes to `reject`.
+absl::Status ReadAccounts(const std::string& path, const std::function<absl::Status(AccountRow)>& on_row,
+                          const std::function<absl::Status(model::Reject)>& reject);
+
+// YAML. InvalidArgument names the file, the line and the key; unknown keys are errors.
+absl::StatusOr<std::vector<model::Permit>> ReadPermits(const std::string& path);
+absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string& path);
+
+// CSV with a header `account_id,family,value[,ts]` (RFC 4180).
+struct TraitRow {
+  std::string account_id, family, value;
+};
+absl::StatusOr<std::vector<TraitRow>> ReadTraits(const std::string& path);
+
+}  // namespace stillwatch::ingest

@@ -1,0 +1,21 @@
+// What a text aims at, learned from src/sketch/corpus.txt: phrases of our own in eight languages,
+// each with its capability and its signs of purpose. Naive Bayes over words and pairs of words;
+// the weights are counted from the corpus once, at start (about 2 ms).
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "model/sketch.h"
+#include "sketch/sketcher.h"
+
+namespace stillwatch::sketch {
+
+// Pure and thread-safe. Reads the system prompt's and the turn's first and last 96 words.
+model::TextFeatures Features(std::string_view system, std::string_view turn,
+                             std::string_view response, const std::vector<Word>& system_words,
+                             const std::vector<Word>& turn_words,
+                             std::span<const std::string_view> tools, uint32_t messages);
+
+}  // namespace stillwatch::sketch
