@@ -1,0 +1,31 @@
+// What the subcommands share: exit codes, messages, opening the lake.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lake/lake.h"
+
+namespace stillwatch::app {
+
+inline constexpr int kOk = 0, kOurFault = 1, kUsage = 2, kInterrupted = 130;
+extern std::atomic<bool> g_stop;  // set by SIGINT and SIGTERM
+
+// Prints the one clear line and gives the exit code for it.
+int Report(const absl::Status& status);
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads, bool must_exist);
+
+// Each adds its subcommand; `code` receives the exit code when it ran.
+void AddScan(CLI::App& app, int* code);
+void AddExplain(CLI::App& app, int* code);
+void AddLink(CLI::App& app, int* code);
+void AddQuery(CLI::App& app, int* code);
+void AddSketch(CLI::App& app, int* code);
+void AddLake(CLI::App& app, int* code);
+void AddEvaluate(CLI::App& app, int* code);
+
+}  // namespace stillwatch::app

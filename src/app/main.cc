@@ -1,0 +1,66 @@
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include "app/command.h"
+#include "base/str.h"
+#include "lake/embedded/embedded_lake.h"
+
+namespace stillwatch::app {
+
+std::atomic<bool> g_stop{false};
+
+int Report(const absl::Status& status) {
+  if (status.ok()) return kOk;
+  const std::string text(status.message().data(), status.message().size());
+  std::fprintf(stderr, "stillwatch: %s\n", text.c_str());
+  if (absl::IsCancelled(status)) return kInterrupted;
+  return absl::IsInternal(status) ? kOurFault : kUsage;
+}
+
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads, bool must_exist) {
+  if (where.find("://") != std::string::npos) {
+    return absl::UnimplementedError(base::StrCat("lake: ", where, ": only a folder (the embedded engine) is supported in this version"));
+  }
+  std::error_code ignored;
+  if (must_exist && !std::filesystem::is_directory(where, ignored)) {
+    return absl::NotFoundError(base::StrCat("lake: ", where, " does not exist; a scan makes it, or `stillwatch lake init --lake ", where, "`"));
+  }
+  auto lake = lake::OpenEmbedded({.path = where, .threads = threads});
+  if (!lake.ok()) return lake.status();
+  if (absl::Status s = (*lake)->Migrate(); !s.ok()) return s;
+  return lake;
+}
+
+}  // namespace stillwatch::app
+
+int main(int argc, char** argv) {
+  using namespace stillwatch::app;
+  if (!__builtin_cpu_supports("avx2")) {
+    std::fprintf(stderr, "stillwatch: this processor lacks AVX2, which the log reader needs\n");
+    return kUsage;
+  }
+  std::signal(SIGINT, [](int) {
+    if (g_stop.exchange(true)) std::_Exit(kInterrupted);  // the second time: at once
+  });
+  std::signal(SIGTERM, [](int) { g_stop = true; });
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app{"Finds coordinated distillation campaigns in the traffic of a language-model API and says how it knows.", "stillwatch"};
+  app.set_version_flag("--version", "stillwatch 0.1.0");
+  app.require_subcommand(1);
+  app.footer("Example: stillwatch scan --accounts accounts.jsonl exchanges.jsonl.zst");
+  int code = kOk;
+  AddScan(app, &code);
+  AddExplain(app, &code);
+  AddLink(app, &code);
+  AddQuery(app, &code);
+  AddSketch(app, &code);
+  AddLake(app, &code);
+  AddEvaluate(app, &code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kOk : kUsage;
+  }
+  return code;
+}

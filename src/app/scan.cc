@@ -1,0 +1,299 @@
+#include <glob.h>
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "app/command.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "dossier/outputs.h"
+#include "engine/scan.h"
+#include "ingest/jsonl/jsonl_source.h"
+#include "ingest/jsonl/side_files.h"
+
+namespace stillwatch::app {
+namespace {
+
+using base::StrCat;
+
+// One line on a terminal's stderr, redrawn four times a second: stage, share, rate, time left.
+class ProgressLine {
+ public:
+  ProgressLine(const ingest::Progress& progress, bool on) : progress_(progress) {
+    if (on) thread_ = std::thread([this] { Run(); });
+  }
+  ~ProgressLine() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) {
+      thread_.join();
+      std::fprintf(stderr, "\r\033[K");
+    }
+  }
+  void Stage(const std::string& name) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stage_ = name;
+  }
+
+ private:
+  void Run() {
+    const auto begin = std::chrono::steady_clock::now();
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!wake_.wait_for(lock, std::chrono::milliseconds(250), [this] { return done_; })) {
+      const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      const double rate = static_cast<double>(progress_.records) / s;
+      const uint64_t total = progress_.bytes_total, done = progress_.bytes_done;
+      std::fprintf(stderr, "\r\033[K%-8s ", stage_.c_str());
+      if (total > 0 && stage_ == "reading") {
+        const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+        char bar[31] = "                              ";
+        for (int i = 0; i < static_cast<int>(share * 30); ++i) bar[i] = '#';
+        std::fprintf(stderr, "[%s] %3.0f %%  %.0f records/s  %.0f s left", bar, share * 100, rate,
+                     share > 0 ? s * (1 - share) / share : 0);
+      } else {
+        std::fprintf(stderr, "%llu records  %.0f s", static_cast<unsigned long long>(progress_.records.load()), s);
+      }
+      std::fflush(stderr);
+    }
+  }
+  const ingest::Progress& progress_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::string stage_ = "starting";
+  bool done_ = false;
+  std::thread thread_;
+};
+
+struct Options {
+  std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits, known, since, until;
+  std::vector<std::string> logs;
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+  bool strict = false, json = false, quiet = false;
+};
+
+absl::Status Time(const std::string& text, const char* flag, int64_t* out) {
+  if (text.empty()) return absl::OkStatus();
+  const auto ms = base::ParseRfc3339(text);
+  if (!ms) return absl::InvalidArgumentError(StrCat(flag, ": not RFC 3339 with a zone: ", text));
+  *out = *ms;
+  return absl::OkStatus();
+}
+
+void RunJson(const Options& o, const engine::ScanResult& r, std::string* out) {
+  base::JsonWriter w(out, true);
+  w.BeginObject();
+  w.Key("version");
+  w.String("0.1.0");
+  w.Key("inputs");
+  w.BeginArray();
+  for (const auto& log : o.logs) w.String(log);
+  w.EndArray();
+  const auto number = [&](const char* key, uint64_t v) { w.Key(key); w.Uint(v); };
+  number("threads", static_cast<uint64_t>(o.threads));
+  number("read", r.read);
+  number("rejected", r.rejected);
+  number("conflicts", r.conflicts);
+  number("exchanges", r.exchanges);
+  number("accounts", r.accounts);
+  number("templates", r.templates);
+  number("candidates", r.candidates);
+  number("campaigns", r.findings.campaigns.size());
+  w.Key("seconds");
+  w.BeginObject();
+  for (const auto& [stage, s] : r.seconds) {
+    w.Key(stage);
+    w.Double(s);
+  }
+  w.EndObject();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  w.Key("cpu_seconds");
+  w.Double(static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
+  number("peak_memory_kib", static_cast<uint64_t>(usage.ru_maxrss));
+  w.EndObject();
+  out->push_back('\n');
+}
+
+absl::Status Run(const Options& o) {
+  engine::ScanInput in;
+  if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
+  if (absl::Status s = Time(o.until, "--until", &in.until_ms); !s.ok()) return s;
+  if (o.threads < 1 || o.threads > 1024) return absl::InvalidArgumentError("--threads: expected 1 to 1024");
+  if (o.attribution != "csv" && o.attribution != "none") {
+    return absl::InvalidArgumentError("--attribution: csv or none (parquet is not written by this version)");
+  }
+  if (o.format != "auto" && o.format != "canonical") {
+    return absl::InvalidArgumentError(StrCat("--format: ", o.format, ": this version reads canonical JSON lines (auto, canonical)"));
+  }
+  if (!o.permits.empty()) {
+    auto permits = ingest::ReadPermits(o.permits);
+    if (!permits.ok()) return permits.status();
+    in.judge.permits = std::move(*permits);
+  }
+  if (!o.known.empty()) {
+    auto known = ingest::ReadKnownActors(o.known);
+    if (!known.ok()) return known.status();
+    in.judge.known = std::move(*known);
+  }
+  std::vector<std::string> paths;
+  for (const std::string& log : o.logs) {
+    glob_t found{};
+    if (log != "-" && log.find_first_of("*?[") != std::string::npos && glob(log.c_str(), 0, nullptr, &found) == 0) {
+      for (size_t i = 0; i < found.gl_pathc; ++i) paths.push_back(found.gl_pathv[i]);
+    } else {
+      paths.push_back(log);
+    }
+    globfree(&found);
+  }
+  // Everything that can be known to be wrong is said before anything is written.
+  for (const std::string& path : paths) {
+    if (path == "-") continue;
+    std::error_code error;
+    const auto status = std::filesystem::status(path, error);
+    if (!std::filesystem::exists(status)) return absl::InvalidArgumentError(StrCat(path, ": does not exist"));
+    if (std::filesystem::is_directory(status)) {
+      return absl::InvalidArgumentError(StrCat(path, ": is a folder; name its files, for instance ", path, "/*.jsonl"));
+    }
+    if (access(path.c_str(), R_OK) != 0) return absl::InvalidArgumentError(StrCat(path, ": may not be read"));
+  }
+  if (!o.accounts.empty() && access(o.accounts.c_str(), R_OK) != 0) {
+    return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
+  }
+  std::error_code error;
+  std::filesystem::create_directories(o.out, error);
+  if (error || access(o.out.c_str(), W_OK) != 0) {
+    return absl::InvalidArgumentError(StrCat(o.out, ": results cannot be written there; name another folder with --out"));
+  }
+
+  auto lake = OpenLake(o.lake.empty() ? o.out + "/lake" : o.lake, o.threads, false);
+  if (!lake.ok()) return lake.status();
+  const bool terminal = isatty(2) && !o.quiet && !o.json;
+  const auto note = [&](const std::string& text) {
+    if (!o.quiet) std::fprintf(stderr, "%sstillwatch: note: %s\n", terminal ? "\r\033[K" : "", text.c_str());
+  };
+  ingest::Progress progress;
+  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::unique_ptr<ingest::Source> source;
+  if (!paths.empty()) {
+    source = ingest::MakeJsonlSource(paths, {.now_ms = now, .note = note});
+    for (const std::string& p : paths) in.source_name += (in.source_name.empty() ? "" : " ") + p;
+  }
+  in.source = source.get();
+  if (!o.accounts.empty()) {
+    in.accounts = [&](const auto& on_block, const auto& reject) -> absl::Status {
+      lake::StringColumn id, org, plan, channel, domain, payment, kyc, country, citizenship, referrer, ip;
+      std::vector<uint32_t> content;
+      std::vector<int64_t> created;
+      std::vector<uint8_t> verified;
+      const auto flush = [&]() -> absl::Status {
+        const lake::Block block{{{"account_id", std::move(id)}, {"content", std::move(content)}, {"created_at", std::move(created)},
+                                 {"org_id", std::move(org)}, {"org_verified", std::move(verified)}, {"plan", std::move(plan)},
+                                 {"channel", std::move(channel)}, {"email_domain", std::move(domain)}, {"payment_id", std::move(payment)},
+                                 {"kyc", std::move(kyc)}, {"country", std::move(country)}, {"citizenship", std::move(citizenship)},
+                                 {"referrer", std::move(referrer)}, {"signup_ip", std::move(ip)}}};
+        id = org = plan = channel = domain = payment = kyc = country = citizenship = referrer = ip = {};
+        content = {};
+        created = {};
+        verified = {};
+        return on_block(block);
+      };
+      const absl::Status read = ingest::ReadAccounts(
+          o.accounts,
+          [&](ingest::AccountRow row) -> absl::Status {
+            id.Append(row.account.account_id);
+            content.push_back(row.content);
+            created.push_back(row.account.created_at_ms.value_or(INT64_MIN));
+            org.Append(row.account.org_id);
+            verified.push_back(row.account.org_verified);
+            plan.Append(row.account.plan);
+            channel.Append(row.account.channel);
+            domain.Append(row.account.email_domain);
+            payment.Append(row.account.payment_id);
+            kyc.Append(row.account.kyc);
+            country.Append(row.country);
+            citizenship.Append(row.citizenship);
+            referrer.Append(row.account.referrer);
+            ip.Append(row.account.signup_ip);
+            return content.size() == lake::kInsertRows ? flush() : absl::OkStatus();
+          },
+          reject);
+      return read.ok() ? flush() : read;
+    };
+  }
+  in.lake = lake->get();
+  in.out = o.out;
+  in.threads = o.threads;
+  in.strict = o.strict;
+  in.attribution = o.attribution != "none";
+  in.progress = &progress;
+  in.stop = &g_stop;
+  in.note = note;
+  absl::StatusOr<engine::ScanResult> result;
+  {
+    ProgressLine line(progress, terminal);
+    in.stage = [&](const std::string& name) { line.Stage(name); };
+    result = engine::Scan(in);
+  }
+  if (!result.ok()) {
+    if (absl::IsCancelled(result.status())) {
+      return absl::CancelledError("interrupted; what was read stays in the lake and counts once, results are as before");
+    }
+    return result.status();
+  }
+  std::string run;
+  RunJson(o, *result, &run);
+  std::ofstream(o.out + "/run.json") << run;
+  if (o.json) {
+    std::fputs(dossier::CampaignsJson(result->findings).c_str(), stdout);
+  } else if (!o.quiet) {
+    std::printf("%llu exchanges of %llu accounts judged",
+                static_cast<unsigned long long>(result->exchanges), static_cast<unsigned long long>(result->accounts));
+    if (result->rejected > 0) {
+      std::printf("; %llu records rejected (%s/rejected.jsonl)", static_cast<unsigned long long>(result->rejected), o.out.c_str());
+    }
+    std::printf("\n\n%s", dossier::CampaignTable(result->findings, o.out).c_str());
+  }
+  if (in.source != nullptr && result->read == 0 && result->rejected > 0) {
+    return absl::InvalidArgumentError(StrCat("none of the ", result->rejected, " records could be used; see ", o.out,
+                                             "/rejected.jsonl for each reason"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddScan(CLI::App& app, int* code) {
+  auto* sub = app.add_subcommand("scan", "Read a log, find the campaigns in it, write dossiers");
+  auto o = std::make_shared<Options>();
+  sub->add_option("LOG", o->logs, "files, globs or - for stdin; .gz and .zst as they are");
+  sub->add_option("--format", o->format, "auto or canonical")->capture_default_str();
+  sub->add_option("--accounts", o->accounts, "account records (JSON lines)");
+  sub->add_option("--lake", o->lake, "folder of the lake (default: OUT/lake)");
+  sub->add_option("--out", o->out, "folder of the results")->capture_default_str();
+  sub->add_option("--attribution", o->attribution, "csv or none")->capture_default_str();
+  sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
+  sub->add_option("--known", o->known, "known actors (YAML)");
+  sub->add_option("--since", o->since, "judge from this time on (RFC 3339)");
+  sub->add_option("--until", o->until, "judge up to this time");
+  sub->add_option("--threads", o->threads, "workers")->capture_default_str();
+  sub->add_flag("--strict", o->strict, "stop at the first bad record and write nothing");
+  sub->add_flag("--json", o->json, "print campaigns.json instead of the table");
+  sub->add_flag("--quiet", o->quiet, "print nothing but errors");
+  sub->footer("Example: stillwatch scan --accounts accounts.jsonl --permits permits.yaml exchanges.jsonl.zst");
+  sub->callback([o, code] { *code = Report(Run(*o)); });
+}
+
+}  // namespace stillwatch::app

@@ -1,0 +1,39 @@
+// The files that a scan leaves, complete or not at all.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include "absl/status/status.h"
+#include "model/campaign.h"
+#include "model/exchange.h"
+
+namespace stillwatch::dossier {
+
+// Calls follow: Begin Reject* Write Publish. Everything is written into DIR/.partial and moved
+// into place by Publish; without it the folder is removed and DIR stays as it was.
+class Results {
+ public:
+  explicit Results(std::string dir) : dir_(std::move(dir)) {}
+  ~Results();
+  Results(const Results&) = delete;
+  Results& operator=(const Results&) = delete;
+
+  absl::Status Begin();
+  absl::Status Reject(const model::Reject& reject);  // not thread-safe
+  absl::Status Write(const model::Findings& findings, bool attribution);
+  absl::Status Publish();
+
+ private:
+  absl::Status Put(const std::string& name, const std::string& bytes);
+  std::string dir_, partial_;
+  std::FILE* rejected_ = nullptr;
+};
+
+std::string CampaignsJson(const model::Findings& findings);
+// One line per campaign, for people.
+std::string CampaignTable(const model::Findings& findings, const std::string& out);
+// RFC 4180: quoted when it holds a comma, a quote or a line break.
+void AppendCsv(std::string_view value, std::string* out);
+
+}  // namespace stillwatch::dossier

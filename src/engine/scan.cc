@@ -1,0 +1,232 @@
+#include "engine/scan.h"
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <mutex>
+
+#include "base/parallel.h"
+#include "base/str.h"
+#include "dossier/outputs.h"
+#include "engine/exchange_rows.h"
+#include "engine/log_builder.h"
+#include "ingest/content_hash.h"
+#include "sketch/sketcher.h"
+
+namespace stillwatch::engine {
+namespace {
+
+using base::StrCat;
+namespace fs = std::filesystem;
+
+class Clock {
+ public:
+  double Lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double s = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return s;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+absl::StatusOr<uint64_t> Number(lake::Lake& lake, std::string_view sql) {
+  uint64_t n = 0;
+  const absl::Status s = lake.Query(sql, [&](const lake::Block& b) {
+    if (b.rows() > 0) n = b.columns[0].As<std::vector<uint64_t>>()[0];
+    return absl::OkStatus();
+  });
+  if (!s.ok()) return s;
+  return n;
+}
+
+lake::Block Journal(uint32_t batch, const char* state, std::string_view source, uint64_t records, uint64_t rejected) {
+  lake::StringColumn state_column, source_column;
+  state_column.Append(state);
+  source_column.Append(source);
+  return {{{"batch", std::vector<uint32_t>{batch}}, {"state", state_column}, {"source", source_column},
+           {"records", std::vector<uint64_t>{records}}, {"rejected", std::vector<uint64_t>{rejected}}}};
+}
+
+}  // namespace
+
+absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
+  ScanResult out;
+  Clock clock;
+  lake::Lake& lake = *in.lake;
+  dossier::Results results(in.out);
+  if (absl::Status s = results.Begin(); !s.ok()) return s;
+
+  // What earlier scans left.
+  if (absl::Status s = lake.Query(
+          "SELECT batch, argMin(source, state) AS source FROM ingests GROUP BY batch "
+          "HAVING countIf(state = 'done') = 0 ORDER BY batch",
+          [&](const lake::Block& b) {
+            for (size_t i = 0; i < b.rows(); ++i) {
+              in.note(StrCat("an earlier scan of ", b.columns[1].As<lake::StringColumn>()[i],
+                             " was interrupted; what it had read is kept and counts once: scan that log again to complete it"));
+            }
+            return absl::OkStatus();
+          });
+      !s.ok()) {
+    return s;
+  }
+  auto before = Number(lake, "SELECT count() FROM exchanges");
+  if (!before.ok()) return before.status();
+  auto next = Number(lake, "SELECT toUInt64(max(batch)) FROM ingests");
+  if (!next.ok()) return next.status();
+  const uint32_t batch = static_cast<uint32_t>(*next + 1);
+  // Into an empty lake rows go to the log as they are stored; otherwise it is read back whole.
+  const bool direct = *before == 0;
+  LogBuilder builder(in.since_ms, in.until_ms);
+
+  const auto reject = [&](model::Reject r) -> absl::Status {
+    ++out.rejected;
+    if (in.strict) {
+      return absl::InvalidArgumentError(StrCat(r.source, ":", r.line, ": ", r.reason, " (--strict)"));
+    }
+    return results.Reject(r);
+  };
+  absl::Status status;
+  if (in.source != nullptr) {
+    in.stage("reading");
+    status = lake.Insert("ingests", Journal(batch, "begun", in.source_name, 0, 0));
+    if (!status.ok()) return status;
+    struct Worker {
+      sketch::Sketcher sketcher;
+      model::Sketch sketch;
+      std::unique_ptr<ExchangeRows> rows;
+    };
+    std::vector<Worker> workers(in.threads);
+    for (Worker& w : workers) w.rows = std::make_unique<ExchangeRows>(batch);
+    const auto flush = [&](Worker& w) -> absl::Status {
+      if (w.rows->rows() == 0) return absl::OkStatus();
+      const lake::Block block = w.rows->Take();
+      if (absl::Status s = lake.Insert("exchanges", block); !s.ok()) return s;
+      return direct ? builder.AddExchanges(block) : absl::OkStatus();
+    };
+    ingest::Sink sink;
+    std::atomic<uint64_t> read{0};
+    sink.exchange = [&](int worker, const model::ExchangeView& e) -> absl::Status {
+      Worker& w = workers[worker];
+      const uint32_t content = ingest::ContentHash(e);
+      if (e.has_sketch) {
+        w.rows->Append(e, content, e.sketch);
+      } else if (e.has_text) {
+        w.sketcher.Sketch(e.system, e.turn, e.response, e.tools, e.messages, &w.sketch);
+        w.rows->Append(e, content, w.sketch);
+      } else {
+        w.rows->Append(e, content, model::Sketch());
+      }
+      read.fetch_add(1, std::memory_order_relaxed);
+      return w.rows->rows() >= lake::kInsertRows ? flush(w) : absl::OkStatus();
+    };
+    sink.reject = reject;
+    status = in.source->Read(in.threads, sink, in.progress, in.stop);
+    base::Parallel(in.threads).For(workers.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t i = begin; i < end; ++i) {
+        // After an error too: what was read is kept, unless the whole batch is withdrawn below.
+        const absl::Status s = flush(workers[i]);
+        static std::mutex mutex;
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (status.ok()) status = s;
+      }
+    });
+    out.read = read;
+  }
+  if (status.ok() && in.accounts) {
+    status = in.accounts(
+        [&](const lake::Block& block) -> absl::Status {
+          if (absl::Status s = lake.Insert("accounts", block); !s.ok()) return s;
+          return direct ? builder.AddAccounts(block) : absl::OkStatus();
+        },
+        reject);
+  }
+  if (!status.ok()) {
+    if (absl::IsInvalidArgument(status) && in.source != nullptr) {
+      // Unreadable input leaves nothing: its rows go, and the journal forgets the attempt.
+      (void)lake.Execute(StrCat("ALTER TABLE exchanges DELETE WHERE batch = ", batch, " SETTINGS mutations_sync = 1"));
+      (void)lake.Insert("ingests", Journal(batch, "done", in.source_name, 0, out.rejected));
+    }
+    return status;
+  }
+  out.seconds.push_back({"read", clock.Lap()});
+
+  in.stage("linking");
+  if (!direct) {
+    status = lake.Query(StrCat("SELECT ", kLogColumns, " FROM exchanges"),
+                        [&](const lake::Block& b) { return builder.AddExchanges(b); });
+    if (!status.ok()) return status;
+  }
+  if (!direct || !in.accounts) {
+    status = lake.Query(
+        "SELECT account_id, content, created_at, org_id, org_verified, plan, channel, email_domain, payment_id, "
+        "kyc, referrer, signup_ip FROM accounts",
+        [&](const lake::Block& b) { return builder.AddAccounts(b); });
+    if (!status.ok()) return status;
+  }
+  const base::Parallel parallel(in.threads);
+  std::vector<Conflict> conflicts;
+  const link::Log log = builder.Finish(parallel, &conflicts);
+  for (const Conflict& c : conflicts) {
+    model::Reject r;
+    r.source = "lake";
+    r.reason = StrCat("exchange_id: \"", c.exchange_id, "\" of account ", c.account_id,
+                      " has two different records; the one with the smaller content hash counts");
+    ++out.conflicts;
+    if (status = reject(std::move(r)); !status.ok()) return status;
+  }
+  out.exchanges = log.rows();
+  for (uint32_t a = 0; a < log.accounts(); ++a) out.accounts += log.Exchanges(a) > 0;
+  out.seconds.push_back({"load", clock.Lap()});
+  if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
+
+  in.stage("judging");
+  judge::Judged judged = judge::Judge(log, in.judge, parallel);
+  out.candidates = judged.candidates;
+  out.templates = judged.templates;
+  out.findings = std::move(judged.findings);
+  if (judged.skipped > 0) in.note(StrCat(judged.skipped, " small candidates were not weighed (bound of the review)"));
+  if (in.enrich) {
+    for (model::Campaign& c : out.findings.campaigns) in.enrich(&c);
+  }
+  out.seconds.push_back({"judge", clock.Lap()});
+  if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
+
+  in.stage("writing");
+  // The queries of the dossiers read this table.
+  if (status = lake.Execute("TRUNCATE TABLE attributed"); !status.ok()) return status;
+  lake::Block block;
+  const auto fresh = [&] {
+    block.columns = {{"run", std::vector<uint32_t>()}, {"exchange_id", lake::StringColumn()},
+                     {"account_id", lake::StringColumn()}, {"campaign_id", lake::StringColumn()}};
+  };
+  fresh();
+  const auto store = [&]() -> absl::Status {
+    const absl::Status s = block.rows() == 0 ? absl::OkStatus() : lake.Insert("attributed", block);
+    fresh();
+    return s;
+  };
+  for (const model::AttributedExchange& e : out.findings.exchanges) {
+    block.columns[0].As<std::vector<uint32_t>>().push_back(batch);
+    block.columns[1].As<lake::StringColumn>().Append(e.exchange_id);
+    block.columns[2].As<lake::StringColumn>().Append(e.account_id);
+    block.columns[3].As<lake::StringColumn>().Append(out.findings.campaigns[e.campaign].id);
+    if (block.rows() == lake::kInsertRows) {
+      if (status = store(); !status.ok()) return status;
+    }
+  }
+  if (status = store(); !status.ok()) return status;
+  if (status = results.Write(out.findings, in.attribution); !status.ok()) return status;
+  if (in.source != nullptr) {
+    status = lake.Insert("ingests", Journal(batch, "done", in.source_name, out.read, out.rejected));
+    if (!status.ok()) return status;
+  }
+  if (status = results.Publish(); !status.ok()) return status;
+  out.seconds.push_back({"write", clock.Lap()});
+  return out;
+}
+
+}  // namespace stillwatch::engine
