@@ -179,9 +179,11 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
       // An operator's pool shares a value over most of its accounts or, when he takes care, over
       // none: silence costs one bit at most.
       const double q0 = std::max(cover.expected / n, .02);
-      cover.bits = std::clamp(BinomialBits(cover.linked, n, std::max(share, q0), q0), 0.0,
+      // Accounts that share do so in groups: a quarter of them counts as independent. What covers
+      // little of the group says little about it.
+      cover.bits = std::clamp(BinomialBits(cover.linked, n, std::max(share, q0), q0) / 4, 0.0,
                               kCoverageBitsMax) *
-                   std::min(1.0, share / .5);
+                   std::min(1.0, std::max(0.0, share - q0) / .3);
     }
   }
 
@@ -289,7 +291,9 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   std::sort(asks.begin(), asks.end(), [](const Ask& x, const Ask& y) {
     return std::tie(x.item, x.entity, x.account, x.day) < std::tie(y.item, y.entity, y.account, y.day);
   });
-  double items = 0, popular = 0, recurring = 0;
+  double items = 0, popular = 0, recurring = 0, squares = 0;
+  for (size_t i = 0; i < asks.size(); ++i) items += i == 0 || asks[i].item != asks[i - 1].item;
+  const double often = items > 0 ? std::max(5.0, 5 * static_cast<double>(asks.size()) / items) : 5;
   for (size_t i = 0; i < asks.size();) {
     size_t j = i;
     uint32_t askers = 0;
@@ -298,13 +302,14 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
       askers += j == i || asks[j].entity != asks[j - 1].entity;
       again += j > i && asks[j].account == asks[j - 1].account && asks[j].day != asks[j - 1].day;
     }
-    ++items;
-    if (askers >= 5) popular += static_cast<double>(j - i);
+    squares += static_cast<double>(j - i) * static_cast<double>(j - i);
+    if (askers >= 5 && static_cast<double>(j - i) >= often) popular += static_cast<double>(j - i);
     recurring += again;
     i = j;
   }
   if (!asks.empty()) {
     f.distinct_items = items / static_cast<double>(asks.size());
+    f.effective_items = static_cast<double>(asks.size()) * static_cast<double>(asks.size()) / squares;
     f.popular_items = popular / static_cast<double>(asks.size());
     f.recurring_items = recurring / static_cast<double>(asks.size());
   }

@@ -55,7 +55,8 @@ struct Facts {
 
   // Items: distinct last turns.
   double distinct_items = 0;    // per exchange
-  double popular_items = 0;     // share of exchanges whose item at least 5 entities asked
+  double effective_items = 0;   // 1 / sum of squared shares (Simpson): few when a few are asked by all
+  double popular_items = 0;     // share of exchanges whose item at least 5 entities ask, 5 times as often as the mean item
   double recurring_items = 0;   // share of exchanges whose item the same account asked before, on another day
 
   std::array<double, model::kCapabilities> capability{};  // shares

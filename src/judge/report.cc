@@ -68,7 +68,7 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
       return formed != Formed::kManner || f.rhythm_z >= 4;
     case Verdict::kUnresolved:
       return formed == Formed::kManner ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
-                                       : w.probability[0] >= .02 || w.families >= 2;
+                                       : w.probability[0] >= .1 || w.families >= 2;
     case Verdict::kSharedTool:
     case Verdict::kEvaluation:
       // What a reviewer would ask about: many customers and a purpose worth harvesting for.
@@ -225,7 +225,7 @@ void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
       const auto it = address_users.find(address);
       pool_address |= it != address_users.end() && it->second >= 2;
     }
-    int linked = 0;
+    int linked = 0, strong = 0;  // strong: by payment, or by address
     bool same_purse = false;
     std::string families;
     std::array<bool, link::kLinkFamilies> by{};
@@ -235,6 +235,7 @@ void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
       ++linked;
       for (int f = 0; f < link::kLinkFamilies; ++f) by[f] = by[f] || link.bits[f] >= 3;
       same_purse |= link.bits[3] >= 3;
+      strong += link.bits[0] >= 3 || link.bits[3] >= 3;
     }
     for (int f = 0; f < link::kLinkFamilies; ++f) {
       if (by[f]) families += (families.empty() ? "" : ", ") + std::string(model::FamilyName(static_cast<Family>(f)));
@@ -272,10 +273,11 @@ void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .4);
         m.why += " A verified organisation owns it, which speaks against a fraudulent account.";
-      } else if (share < .5 && linked < 2) {
+      } else if (own >= 5 && share < .85 && !same_purse && strong < 2) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
-        m.why += " Most of its traffic is other work and little links it to the pool.";
+        m.why += " It does other work of its own and neither payment nor addresses link it to the others: "
+                 "a stolen key or a relay's customer would look like this. Not accused.";
       } else if (m.attributed_exchanges < 2 && linked == 0) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);

@@ -65,7 +65,12 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Rhythm.
   double rhythm = ScoreBits(f.rhythm_z, 14);
   if (f.rhythm.excess < .04) rhythm = std::min(rhythm, 0.0);  // a common calendar does as much
-  if (rhythm < 0) rhythm = std::max(rhythm, -3.0) * std::min(1.0, f.rhythm.power / 3) * 2;
+  if (f.rhythm_z < 2) {
+    // Silence speaks against a queue as far as it could have been heard; one in ten hides its
+    // rhythm whatever the volume.
+    const double heard = (f.rhythm_z - f.rhythm.power) * (f.rhythm_z - f.rhythm.power) - f.rhythm_z * f.rhythm_z;
+    rhythm = std::clamp(-heard / 2 / std::log(2.0) / 2, -3.3, 0.0);
+  }
   add(Family::kRhythm, rhythm,
       "Different accounts were active in the same hour " + Number(f.rhythm.pairs, 0) +
           " times where their own habits explain " + Number(f.rhythm.expected, 0) + " (" +
@@ -177,13 +182,14 @@ Weighed Weigh(const Facts& f, Formed formed) {
       purpose += concentration;
     }
     double items = 0;
-    if (f.popular_items >= .3) items = -5;
+    if (f.popular_items >= .3 || (f.effective_items < 30 && f.entities >= 10)) items = -5;
     else if (f.recurring_items >= .3) items = -4;
-    else if (f.distinct_items >= .25 && f.exchanges >= 100 && f.popular_items < .15) items = 2;
+    else if (f.distinct_items >= .25 && f.effective_items >= 60 && f.popular_items < .15) items = 2;
     w.crowd = items <= -4;
     add(Family::kPurpose, items,
         "The exchanges cover " + Number(f.distinct_items * static_cast<double>(f.exchanges), 0) +
-            " distinct items; " + Percent(f.popular_items) + " ask an item that at least five customers ask, " +
+            " distinct items (as many as " + Number(f.effective_items, 0) + " equally frequent ones); " +
+            Percent(f.popular_items) + " ask one of the few that many customers ask, " +
             Percent(f.recurring_items) + " repeat an item of their own from another day.",
         items < 0 ? "A harvest covers a long list item by item; a class, a crowd or an evaluation asks few items often."
                   : "People ask what they need, popular things more often.");
@@ -200,17 +206,17 @@ Weighed Weigh(const Facts& f, Formed formed) {
   w.purpose_bits = purpose;
   w.independent_bits = independent;
 
-  // Rival explanations on the same evidence. Bits relative to unrelated users of one tool.
-  double coordination = rhythm + purse + replay;
-  coordination = std::min(coordination, 24.0);
+  // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
+  // A published scaffold may ask for training material as well (one in six does), so purpose
+  // separates a harvest from other coordinated work in full and from a shared tool a little.
+  const double coordination = std::min(rhythm + purse + replay, 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
-  const double concealed = w.overt ? -12 : 3;
-  bits[int(Verdict::kDistillation)] = -8 + coordination + purpose + concealed;
-  bits[int(Verdict::kCoordinatedOther)] = -3 + coordination + (w.overt ? 4 : -1);
-  bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : formed == Formed::kManner ? -1 : -3;
+  bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) - (w.overt ? 12 : 0) - (w.crowd ? 6 : 0);
+  bits[int(Verdict::kCoordinatedOther)] = -6 + coordination - (w.overt ? 0 : std::clamp(purpose - 2, -4.0, 6.0));
+  bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : -2;
   bits[int(Verdict::kEvaluation)] = -6 + (f.recurring_items >= .3 ? 10 : 0) + (w.crowd ? 3 : 0);
-  if (!f.has_text && replay == 0) bits[int(Verdict::kDistillation)] = std::min(bits[0], bits[1] - 1);
+  if (!f.has_text && replay == 0) bits[0] = std::min(bits[0], bits[int(Verdict::kCoordinatedOther)] - 2);
   const double top = *std::max_element(bits.begin(), bits.end());
   double sum = 0;
   for (const double b : bits) sum += std::exp2(b - top);

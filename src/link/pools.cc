@@ -152,9 +152,9 @@ std::vector<uint32_t> Leiden(Level g, double resolution) {
 
 std::vector<Trait> AccountTraits(const Log& log) {
   std::vector<Trait> out;
-  const auto add = [&](uint32_t a, Family f, const char* kind, std::string_view value) {
+  const auto add = [&](uint32_t a, Family f, std::string_view kind, std::string_view value) {
     if (!value.empty()) {
-      out.push_back({a, f, base::Combine64(base::Hash64(kind), base::Hash64(value))});
+      out.push_back({a, f, base::Combine64(base::Hash64(kind), base::Hash64(value)), kind == "email_domain"});
     }
   };
   std::vector<uint32_t> seen;
@@ -229,8 +229,9 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
     const Family family = traits[p.begin].family;
     const float cap =
         family == Family::kClient ? options.client_bits_max : options.family_bits_max;
+    const float off = traits[p.begin].domain ? options.domain_bits_off : 0;
     const float bits = std::min(
-        cap, static_cast<float>(std::log2(double(entities) / double(p.holders))));
+        cap, static_cast<float>(std::log2(double(entities) / double(p.holders))) - off);
     if (bits < 1) continue;
     for (size_t x = p.begin; x < p.end; ++x) {
       for (size_t y = x + 1; y < p.end; ++y) {

@@ -27,6 +27,7 @@ struct Trait {
   uint32_t account = 0;
   model::Family family = model::Family::kNetwork;
   uint64_t value = 0;  // any number that is equal for equal values of the family
+  bool domain = false; // of mail
 };
 
 struct Link {
@@ -39,6 +40,7 @@ struct PoolOptions {
   uint32_t holders_max = 512;  // longest posting list
   float family_bits_max = 8;   // cap of one family
   float client_bits_max = 2;   // a client is what one installs, not who one is
+  float domain_bits_off = 4;   // strangers choose among few mail providers: a domain counts less
   float link_bits_min = 5;     // weaker links are dropped
   double resolution = .1;      // of modularity: low, because splitting a pool costs more
   uint64_t pairs_max = 200'000'000;  // postings that would exceed it are skipped, longest first

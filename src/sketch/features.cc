@@ -86,7 +86,9 @@ Weights Learn() {
       // Smoothed towards no evidence: one phrase alone says half of what three say.
       const double p = (count[b][l] + .4) / (lines[l] + 20);
       const double q = (documents[b] - count[b][l] + .4) / (all - lines[l] + 20);
-      w.of[b][l] = static_cast<int8_t>(std::clamp(std::log2(p / q) * 8, -32.0, 48.0));
+      // Less than a bit either way is noise that long texts would add up.
+      const double bits = std::log2(p / q);
+      w.of[b][l] = std::fabs(bits) < 1 ? 0 : static_cast<int8_t>(std::clamp(bits * 8, -24.0, 40.0));
     }
   }
   return w;
