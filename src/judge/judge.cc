@@ -177,9 +177,17 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   // Accounts whose work is explained by a finding are not sought a second time.
   std::vector<uint8_t> explained(log.accounts(), 0);
   const auto explain = [&](const Finding& f) {
-    if (f.weighed.verdict == Verdict::kDistillation || f.weighed.verdict == Verdict::kCoordinatedOther ||
-        (f.weighed.verdict == Verdict::kUnresolved && f.weighed.probability[0] >= .2)) {
-      for (const uint32_t a : f.candidate.accounts) explained[a] = 1;
+    if (f.weighed.verdict != Verdict::kDistillation && f.weighed.verdict != Verdict::kCoordinatedOther &&
+        (f.weighed.verdict != Verdict::kUnresolved || f.weighed.probability[0] < .2)) {
+      return;
+    }
+    // By a finding that holds most of an account's work, not by a stray phrase in it.
+    for (size_t i = 0; i < f.candidate.rows.size();) {
+      const uint32_t a = log.row_account[f.candidate.rows[i]];
+      size_t j = i;
+      while (j < f.candidate.rows.size() && log.row_account[f.candidate.rows[j]] == a) ++j;
+      if ((j - i) * 2 >= log.Exchanges(a)) explained[a] = 1;
+      i = j;
     }
   };
   for (const Finding& f : findings) explain(f);

@@ -182,9 +182,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
       purpose += concentration;
     }
     double items = 0;
-    if (f.popular_items >= .3 || (f.effective_items < 30 && f.entities >= 10)) items = -5;
+    if (f.popular_items >= .6 || (f.effective_items < 30 && f.entities >= 10)) items = -5;
     else if (f.recurring_items >= .3) items = -4;
-    else if (f.distinct_items >= .25 && f.effective_items >= 60 && f.popular_items < .15) items = 2;
+    else if (f.distinct_items >= .25 && f.effective_items >= 60 && f.popular_items < .4) items = 2;
     w.crowd = items <= -4;
     add(Family::kPurpose, items,
         "The exchanges cover " + Number(f.distinct_items * static_cast<double>(f.exchanges), 0) +

@@ -79,15 +79,18 @@ Scale AtScale(std::span<const Event> events, int64_t slot_ms) {
 }  // namespace
 
 Rhythm MeasureRhythm(std::span<const Event> events) {
-  const Scale hour = AtScale(events, base::kMsPerHour);
-  const Scale half = AtScale(events, base::kMsPerHour / 2);
   Rhythm r;
-  r.pairs = hour.pairs;
-  r.expected = hour.expected;
-  if (hour.expected > 0) {
-    r.excess = hour.pairs / hour.expected - 1;
-    r.z = ((hour.pairs - hour.expected) / hour.sd + (half.pairs - half.expected) / half.sd) / 2;
-    r.power = kOrdinaryExcess * (hour.expected / hour.sd + half.expected / half.sd) / 2;
+  // Queues pause for minutes to hours: the three scales see different ones and are averaged.
+  constexpr int64_t kSlots[] = {base::kMsPerHour / 2, base::kMsPerHour, 2 * base::kMsPerHour};
+  for (const int64_t slot : kSlots) {
+    const Scale s = AtScale(events, slot);
+    if (s.expected <= 0) return r;
+    r.z += (s.pairs - s.expected) / s.sd / std::size(kSlots);
+    r.power += kOrdinaryExcess * s.expected / s.sd / std::size(kSlots);
+    if (slot != base::kMsPerHour) continue;
+    r.pairs = s.pairs;
+    r.expected = s.expected;
+    r.excess = s.pairs / s.expected - 1;
   }
   return r;
 }

@@ -26,7 +26,7 @@ struct Rhythm {
   double pairs = 0;     // coinciding pairs of different accounts, one-hour slots
   double expected = 0;  // of them under the null
   double excess = 0;    // pairs / expected - 1; 0 when nothing was expected
-  double z = 0;         // mean of the z at half-hour and one-hour slots
+  double z = 0;         // mean of the z at slots of 30 minutes, one hour and two
   // Standard deviations at which a queue of ordinary tightness (excess .12) would stand out with
   // this volume. Below 3 silence says nothing.
   double power = 0;
