@@ -144,6 +144,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   Facts f;
   f.accounts = static_cast<uint32_t>(c.accounts.size());
   f.exchanges = c.rows.size();
+  f.phrase = c.phrase;
   std::vector<uint32_t> entities;
   for (const uint32_t a : c.accounts) entities.push_back(log.entity[a]);
   size_t distinct = 0;

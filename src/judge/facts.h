@@ -18,6 +18,7 @@ enum class Formed : uint8_t { kText, kPurse, kManner };
 
 struct Candidate {
   Formed formed = Formed::kText;
+  bool phrase = false;              // its templates are turns of phrase, too short for a scaffold
   std::vector<uint32_t> rows;       // ascending
   std::vector<uint32_t> accounts;   // ascending, those of the rows
   std::vector<uint32_t> templates;  // indices into the templates, ascending
@@ -33,6 +34,7 @@ struct Coverage {
 
 struct Facts {
   uint32_t entities = 0, accounts = 0;
+  bool phrase = false;  // Candidate::phrase
   uint64_t exchanges = 0;
   bool has_text = false;
 

@@ -68,28 +68,38 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
   return of_row;
 }
 
+// Below this many sampled shingles (about 11 words) a template is a turn of phrase, which people
+// share without a common source.
+constexpr size_t kScaffoldHashesMin = 4;
+
+std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph, const std::vector<uint32_t>& accounts) {
+  std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
+  for (const uint32_t a : accounts) inside[a] = 1;
+  for (const uint32_t a : accounts) {
+    for (const uint32_t l : graph.Of(a)) {
+      const link::Link& link = graph.links[l];
+      if (inside[link.a == a ? link.b : link.a]) linked[a] = 1;
+    }
+  }
+  return linked;
+}
+
 // A workload whose linked accounts are a pool while the others are strangers to it is two
 // things: a pool's harvest and the users of the same scaffold. The rest is peeled off when it
 // has the power to show a rhythm and shows none.
 std::vector<Candidate> SplitByPurse(const Background& background, const link::AccountGraph& graph,
                                     Candidate whole) {
   const Log& log = background.log();
-  std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
-  for (const uint32_t a : whole.accounts) inside[a] = 1;
+  const std::vector<uint8_t> linked = LinkedInside(log, graph, whole.accounts);
   size_t bound = 0;
-  for (const uint32_t a : whole.accounts) {
-    for (const uint32_t l : graph.Of(a)) {
-      const link::Link& link = graph.links[l];
-      if (inside[link.a == a ? link.b : link.a]) linked[a] = 1;
-    }
-    bound += linked[a];
-  }
+  for (const uint32_t a : whole.accounts) bound += linked[a];
   const size_t loose = whole.accounts.size() - bound;
   std::vector<Candidate> out;
   if (bound >= 5 && loose >= 5) {
     Candidate core, rest;
     core.formed = rest.formed = whole.formed;
     core.templates = rest.templates = whole.templates;
+    core.phrase = rest.phrase = whole.phrase;
     std::vector<link::Event> events;
     for (const uint32_t row : whole.rows) {
       const uint32_t a = log.row_account[row];
@@ -145,6 +155,15 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       if (free(row)) c.rows.push_back(row);
     }
     c.accounts = AccountsOf(log, c.rows);
+    c.phrase = std::all_of(w.templates.begin(), w.templates.end(), [&](uint32_t t) {
+      return templates[t].hashes.size() < kScaffoldHashesMin;
+    });
+    if (c.phrase) {
+      // Who shares nothing else is not drawn in by a phrase.
+      const std::vector<uint8_t> linked = LinkedInside(log, graph, c.accounts);
+      std::erase_if(c.rows, [&](uint32_t row) { return !linked[log.row_account[row]]; });
+      c.accounts = AccountsOf(log, c.rows);
+    }
     if (!worth(c)) continue;
     for (Candidate& part : SplitByPurse(background, graph, std::move(c))) {
       if (worth(part)) candidates.push_back(std::move(part));

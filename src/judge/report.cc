@@ -65,10 +65,12 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
     case Verdict::kPermitted:
       return true;
     case Verdict::kCoordinatedOther:
+      // One shared address alone is a household, a campus or a carrier.
+      if (formed == Formed::kPurse) return w.families >= 2 || f.coverage[3].bits >= kFamilyBitsMin;
       return formed != Formed::kManner || f.rhythm_z >= 4;
     case Verdict::kUnresolved:
       return formed == Formed::kManner ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
-                                       : w.probability[0] >= .1 || w.families >= 2;
+                                       : (w.probability[0] >= .1 && f.exchanges >= 40) || w.families >= 2;
     case Verdict::kSharedTool:
     case Verdict::kEvaluation:
       // What a reviewer would ask about: many customers and a purpose worth harvesting for.

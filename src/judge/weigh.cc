@@ -126,7 +126,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   }
 
   // Text and manner: what brought the accounts together, weak against a shared tool.
-  if (formed == Formed::kText) {
+  if (formed == Formed::kText && !f.phrase) {
     add(Family::kText, 2,
         std::to_string(f.entities) + " customers send one scaffold around changing payloads; it is on "
         "no list of public ones and nobody else in this log sends it.",
@@ -209,7 +209,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
-  const double coordination = std::min(rhythm + purse + replay, 24.0);
+  // Accounts that only ask in one manner may follow a calendar that nobody here knows: five bits
+  // at most.
+  const double coordination = std::min(rhythm + purse + replay, formed == Formed::kManner ? 5.0 : 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
   bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) - (w.overt ? 12 : 0) - (w.crowd ? 6 : 0);
