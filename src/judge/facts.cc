@@ -40,24 +40,28 @@ size_t LargestCount(std::vector<T> values, size_t* distinct) {
   return best;
 }
 
-link::Rhythm RhythmOf(const link::Log& log, const std::vector<uint32_t>& rows) {
-  std::vector<link::Event> events;
-  // A bound on time, not on truth: of a larger candidate every k-th account-hour would do as
-  // well, but whole accounts keep their habits.
-  const size_t step = rows.size() / kRhythmRowsMax + 1;
-  for (const uint32_t row : rows) {
-    if (log.row_account[row] % step == 0 || step == 1) {
-      events.push_back({log.row_account[row], log.ts_ms[row]});
-    }
+link::Rhythm RhythmOf(const link::Log& log, const Candidate& c) {
+  std::vector<std::vector<link::Event>> parts(1);
+  // A bound on time, not on truth: of a larger candidate whole accounts are left out, because
+  // those that stay keep their habits.
+  const size_t step = c.rows.size() / kRhythmRowsMax + 1;
+  size_t at = 0;
+  for (const uint32_t row : c.rows) {
+    const uint32_t a = log.row_account[row];
+    while (c.accounts[at] != a) ++at;
+    if (a % step != 0) continue;
+    const size_t part = c.part.empty() ? 0 : c.part[at];
+    if (part >= parts.size()) parts.resize(part + 1);
+    parts[part].push_back({a, log.ts_ms[row]});
   }
-  return link::MeasureRhythm(events);
+  return link::MeasureRhythm(parts);
 }
 
 // The candidate's rhythm in standard deviations of random groups of other accounts of the log,
 // with as many accounts and as many exchanges per account.
 void Calibrate(const link::Log& log, const Candidate& c, const std::vector<uint8_t>& in_candidate,
                Facts* f) {
-  f->rhythm = RhythmOf(log, c.rows);
+  f->rhythm = RhythmOf(log, c);
   const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
   const size_t size = std::min(kNullAccountsMax, c.accounts.size());
   std::vector<std::pair<uint64_t, uint32_t>> others;
@@ -145,6 +149,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   f.accounts = static_cast<uint32_t>(c.accounts.size());
   f.exchanges = c.rows.size();
   f.phrase = c.phrase;
+  f.scaffold = c.scaffold;
   std::vector<uint32_t> entities;
   for (const uint32_t a : c.accounts) entities.push_back(log.entity[a]);
   size_t distinct = 0;
@@ -190,11 +195,12 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
 
   std::vector<uint32_t> address_values, setting_values;
   std::vector<std::string_view> payments, domains;
-  double with_payment = 0, verified = 0, created = 0, young = 0;
+  double with_payment = 0, verified = 0, business = 0, created = 0, young = 0;
   std::vector<int64_t> births;
   for (const uint32_t a : c.accounts) {
     const model::Account& record = log.account[a];
     verified += record.org_verified;
+    business += record.kyc == "business";
     if (!record.payment_id.empty()) payments.push_back(record.payment_id), ++with_payment;
     if (!record.email_domain.empty()) domains.push_back(record.email_domain);
     if (record.created_at_ms) {
@@ -205,6 +211,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   }
   const double n = std::max<double>(1, f.accounts);
   f.verified = verified / n;
+  f.business = business / n;
   f.one_payment = static_cast<double>(LargestCount(payments, &distinct)) / n;
   f.payments = static_cast<uint32_t>(distinct);
   {

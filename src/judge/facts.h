@@ -22,6 +22,8 @@ struct Candidate {
   std::vector<uint32_t> rows;       // ascending
   std::vector<uint32_t> accounts;   // ascending, those of the rows
   std::vector<uint32_t> templates;  // indices into the templates, ascending
+  std::vector<uint32_t> part;       // of each account: the hand it came from (empty: all one)
+  size_t scaffold = 0;              // sampled shingles of the longest template
 };
 
 // Accounts of the candidate that share a rare value with another of its entities, against what
@@ -35,6 +37,7 @@ struct Coverage {
 struct Facts {
   uint32_t entities = 0, accounts = 0;
   bool phrase = false;  // Candidate::phrase
+  size_t scaffold = 0;  // Candidate::scaffold
   uint64_t exchanges = 0;
   bool has_text = false;
 
@@ -46,7 +49,7 @@ struct Facts {
   double linked_volume = 0;     // share of exchanges by accounts with any payment or network link
 
   // Openly one customer: the largest share of accounts behind one value.
-  double one_payment = 0, one_address = 0, one_own_domain = 0, verified = 0;
+  double one_payment = 0, one_address = 0, one_own_domain = 0, verified = 0, business = 0;
   uint32_t payments = 0, addresses = 0;  // distinct ones
 
   double young = 0;             // share of accounts created within 30 days before first use...

@@ -84,38 +84,98 @@ std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& grap
   return linked;
 }
 
-// A workload whose linked accounts are a pool while the others are strangers to it is two
-// things: a pool's harvest and the users of the same scaffold. The rest is peeled off when it
-// has the power to show a rhythm and shows none.
-std::vector<Candidate> SplitByPurse(const Background& background, const link::AccountGraph& graph,
-                                    Candidate whole) {
+// Most of the accounts have one mail domain that hardly anybody else has, and are known as a
+// business or pay with one instrument.
+bool OwnDomain(const Log& log, const std::vector<uint32_t>& accounts) {
+  std::map<std::string_view, size_t> domains, cards;
+  size_t business = 0;
+  for (const uint32_t a : accounts) {
+    ++domains[log.account[a].email_domain];
+    ++cards[log.account[a].payment_id];
+    business += log.account[a].kyc == "business";
+  }
+  const auto most = [](const auto& counts) {
+    return std::max_element(counts.begin(), counts.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
+  };
+  const auto domain = most(domains), card = most(cards);
+  if (domain->first.empty() || domain->second * 10 < accounts.size() * 6) return false;
+  if (business * 2 < accounts.size() && (card->first.empty() || card->second * 10 < accounts.size() * 6)) return false;
+  size_t everywhere = 0;
+  for (const auto& record : log.account) everywhere += record.email_domain == domain->first;
+  return domain->second * 10 >= everywhere * 8;
+}
+
+// One job may be done by several hands: pools that share nothing with each other, and people
+// who share nothing at all. They are one operator's only if they follow one queue. A workload is
+// cut into its pools and the rest, and two parts are joined where their accounts coincide in time
+// beyond each part's own habits. Where there is too little traffic to tell, a common scaffold joins
+// and a common phrase does not.
+std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
+                                   const link::PoolOptions& options, const Candidate& whole) {
   const Log& log = background.log();
-  const std::vector<uint8_t> linked = LinkedInside(log, graph, whole.accounts);
-  size_t bound = 0;
-  for (const uint32_t a : whole.accounts) bound += linked[a];
-  const size_t loose = whole.accounts.size() - bound;
-  std::vector<Candidate> out;
-  if (bound >= 5 && loose >= 5) {
-    Candidate core, rest;
-    core.formed = rest.formed = whole.formed;
-    core.templates = rest.templates = whole.templates;
-    core.phrase = rest.phrase = whole.phrase;
+  const std::vector<uint32_t> pool = link::FindPools(graph, whole.accounts, options);
+  std::map<uint32_t, uint32_t> sizes;
+  for (const uint32_t a : whole.accounts) {
+    if (pool[a] != kNone) ++sizes[pool[a]];
+  }
+  struct Part {
+    std::vector<uint32_t> rows;
     std::vector<link::Event> events;
-    for (const uint32_t row : whole.rows) {
-      const uint32_t a = log.row_account[row];
-      (linked[a] ? core : rest).rows.push_back(row);
-      if (!linked[a]) events.push_back({a, log.ts_ms[row]});
-    }
-    const link::Rhythm alone = link::MeasureRhythm(events);
-    if (alone.power >= 3 && alone.z < std::max(2.0, alone.power / 3)) {
-      core.accounts = AccountsOf(log, core.rows);
-      rest.accounts = AccountsOf(log, rest.rows);
-      out.push_back(std::move(core));
-      out.push_back(std::move(rest));
-      return out;
+    std::vector<uint32_t> hands;  // of each row: the part it came from
+    bool overt = false;           // one customer's, by a mail domain of its own
+  };
+  std::map<uint32_t, Part> by_pool;  // kNone: those without a pool of some size
+  for (const uint32_t row : whole.rows) {
+    const uint32_t a = log.row_account[row];
+    Part& part = by_pool[pool[a] != kNone && sizes[pool[a]] >= 5 ? pool[a] : kNone];
+    part.rows.push_back(row);
+    part.events.push_back({a, log.ts_ms[row]});
+  }
+  std::vector<Part> parts;
+  uint32_t hand = 0;
+  for (auto& [id, part] : by_pool) {
+    part.hands.assign(part.rows.size(), hand++);
+    part.overt = id != kNone && OwnDomain(log, AccountsOf(log, part.rows));
+    parts.push_back(std::move(part));
+  }
+  std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
+  constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
+  for (bool joined = true; joined;) {
+    joined = false;
+    for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
+      for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
+        const link::Rhythm cross = link::MeasureCrossRhythm(parts[i].events, parts[j].events);
+        const bool audible = cross.power >= 2;
+        if (audible ? cross.z < std::max(2.0, cross.power / 3)
+                    : whole.phrase || parts[i].overt || parts[j].overt) {
+          continue;
+        }
+        parts[i].rows.insert(parts[i].rows.end(), parts[j].rows.begin(), parts[j].rows.end());
+        parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
+        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(), parts[j].events.end());
+        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
+        joined = true;
+      }
     }
   }
-  out.push_back(std::move(whole));
+  std::vector<Candidate> out;
+  for (Part& part : parts) {
+    Candidate c;
+    c.formed = whole.formed;
+    c.phrase = whole.phrase;
+    c.templates = whole.templates;
+    c.scaffold = whole.scaffold;
+    std::map<uint32_t, uint32_t> hand_of, number;  // account -> hand; hand -> 0, 1, ...
+    for (size_t i = 0; i < part.rows.size(); ++i) hand_of[log.row_account[part.rows[i]]] = part.hands[i];
+    std::sort(part.rows.begin(), part.rows.end());
+    c.rows = std::move(part.rows);
+    c.accounts = AccountsOf(log, c.rows);
+    for (const uint32_t a : c.accounts) {
+      const uint32_t next = static_cast<uint32_t>(number.size());
+      c.part.push_back(number.emplace(hand_of[a], next).first->second);
+    }
+    out.push_back(std::move(c));
+  }
   return out;
 }
 
@@ -155,9 +215,8 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       if (free(row)) c.rows.push_back(row);
     }
     c.accounts = AccountsOf(log, c.rows);
-    c.phrase = std::all_of(w.templates.begin(), w.templates.end(), [&](uint32_t t) {
-      return templates[t].hashes.size() < kScaffoldHashesMin;
-    });
+    for (const uint32_t t : w.templates) c.scaffold = std::max(c.scaffold, templates[t].hashes.size());
+    c.phrase = c.scaffold < kScaffoldHashesMin;
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
       const std::vector<uint8_t> linked = LinkedInside(log, graph, c.accounts);
@@ -165,7 +224,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       c.accounts = AccountsOf(log, c.rows);
     }
     if (!worth(c)) continue;
-    for (Candidate& part : SplitByPurse(background, graph, std::move(c))) {
+    for (Candidate& part : SplitByHand(background, graph, options.pools, c)) {
       if (worth(part)) candidates.push_back(std::move(part));
     }
   }
@@ -194,11 +253,14 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   weigh_all(std::move(candidates));
 
   // Accounts whose work is explained by a finding are not sought a second time.
-  std::vector<uint8_t> explained(log.accounts(), 0);
+  std::vector<uint8_t> explained(log.accounts(), 0), taken(log.rows(), 0);
   const auto explain = [&](const Finding& f) {
     if (f.weighed.verdict != Verdict::kDistillation && f.weighed.verdict != Verdict::kCoordinatedOther &&
         (f.weighed.verdict != Verdict::kUnresolved || f.weighed.probability[0] < .2)) {
       return;
+    }
+    if (f.weighed.verdict == Verdict::kDistillation) {
+      for (const uint32_t row : f.candidate.rows) taken[row] = 1;
     }
     // By a finding that holds most of an account's work, not by a stray phrase in it.
     for (size_t i = 0; i < f.candidate.rows.size();) {
@@ -220,7 +282,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       Candidate& c = by_pool[pools[a]];
       c.formed = Formed::kPurse;
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (free(static_cast<uint32_t>(row))) c.rows.push_back(static_cast<uint32_t>(row));
+        if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
       }
     }
     std::vector<Candidate> list;
@@ -262,7 +324,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       c.formed = Formed::kManner;
       // The account's work in this manner: the same settings, whatever a single prompt's label.
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (log.settings[row] == best >> 16) c.rows.push_back(static_cast<uint32_t>(row));
+        if (log.settings[row] == best >> 16 && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
       }
     }
     std::vector<Candidate> list;

@@ -12,6 +12,8 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
+constexpr size_t kLongScaffold = 6;  // sampled shingles: about 15 words
+
 std::string Percent(double share) {
   char text[16];
   std::snprintf(text, sizeof text, "%.0f %%", share * 100);
@@ -142,7 +144,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Openly one customer?
   if (f.verified >= .5) {
     w.overt_why = "a verified organisation stands behind " + Percent(f.verified) + " of the accounts";
-  } else if (f.one_own_domain >= .6) {
+  } else if (f.one_own_domain >= .6 && (f.one_payment >= .6 || f.business >= .5)) {
     w.overt_why = Percent(f.one_own_domain) + " of the accounts use one mail domain of their own";
   } else if (f.one_payment >= .8) {
     w.overt_why = Percent(f.one_payment) + " of the accounts pay with one instrument";
@@ -226,7 +228,11 @@ Weighed Weigh(const Facts& f, Formed formed) {
     w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
   }
 
-  const bool gates = w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
+  // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
+  // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold.
+  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
+                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && purse >= 8);
+  const bool gates = one_job && w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
                      !w.overt && !w.crowd && formed == Formed::kText;
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());

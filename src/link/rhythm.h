@@ -35,4 +35,13 @@ struct Rhythm {
 // Pure. Events in any order; equal ones count once a slot. O(accounts * days * slots).
 Rhythm MeasureRhythm(std::span<const Event> events);
 
+// Of a group made of parts with habits of their own (pools, a class among them): coincidences
+// inside and between the parts, each part against its own habit, so that a difference of habits
+// does not look like a rhythm. O(parts^2 * days * slots) more.
+Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts);
+
+// Coincidences of accounts of one group with accounts of another, each group by its own habits:
+// do two groups follow one queue? Accounts must not be in both.
+Rhythm MeasureCrossRhythm(std::span<const Event> a, std::span<const Event> b);
+
 }  // namespace stillwatch::link
