@@ -23,7 +23,7 @@ struct Candidate {
   std::vector<uint32_t> accounts;   // ascending, those of the rows
   std::vector<uint32_t> templates;  // indices into the templates, ascending
   std::vector<uint32_t> part;       // of each account: the hand it came from (empty: all one)
-  size_t scaffold = 0;              // sampled shingles of the longest template
+  size_t scaffold = 0;              // sampled shingles; half of the rows have a template as long
 };
 
 // Accounts of the candidate that share a rare value with another of its entities, against what

@@ -215,7 +215,16 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       if (free(row)) c.rows.push_back(row);
     }
     c.accounts = AccountsOf(log, c.rows);
-    for (const uint32_t t : w.templates) c.scaffold = std::max(c.scaffold, templates[t].hashes.size());
+    // What half of the work is done with, at least: one long template among many phrases is not
+    // the job.
+    std::vector<std::pair<size_t, size_t>> lengths;  // shingles, rows
+    for (const uint32_t t : w.templates) lengths.push_back({templates[t].hashes.size(), templates[t].rows.size()});
+    std::sort(lengths.rbegin(), lengths.rend());
+    size_t covered = 0;
+    for (const auto& [shingles, rows] : lengths) {
+      if (covered * 2 < w.rows.size()) c.scaffold = shingles;
+      covered += rows;
+    }
     c.phrase = c.scaffold < kScaffoldHashesMin;
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.

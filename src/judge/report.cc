@@ -60,6 +60,8 @@ constexpr int64_t kVictimRowsMin = 3;
 }  // namespace
 
 bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
+  // A pool's accounts that share a phrase are reported as the pool.
+  if (formed == Formed::kText && f.phrase && w.verdict != Verdict::kDistillation && f.rhythm_z < 3 && !w.overt) return false;
   switch (w.verdict) {
     case Verdict::kDistillation:
     case Verdict::kPermitted:

@@ -208,6 +208,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
   w.purpose_bits = purpose;
   w.independent_bits = independent;
 
+  // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
+  // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold.
+  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
+                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && purse >= 8);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
@@ -216,7 +220,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   const double coordination = std::min(rhythm + purse + replay, formed == Formed::kManner ? 5.0 : 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
-  bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) - (w.overt ? 12 : 0) - (w.crowd ? 6 : 0);
+  bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) - (w.overt ? 12 : 0) - (w.crowd ? 6 : 0) - (one_job ? 0 : 4);
   bits[int(Verdict::kCoordinatedOther)] = -6 + coordination - (w.overt ? 0 : std::clamp(purpose - 2, -4.0, 6.0));
   bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : -2;
   bits[int(Verdict::kEvaluation)] = -6 + (f.recurring_items >= .3 ? 10 : 0) + (w.crowd ? 3 : 0);
@@ -228,10 +232,6 @@ Weighed Weigh(const Facts& f, Formed formed) {
     w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
   }
 
-  // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
-  // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold.
-  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
-                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && purse >= 8);
   const bool gates = one_job && w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
                      !w.overt && !w.crowd && formed == Formed::kText;
   const auto best = static_cast<Verdict>(

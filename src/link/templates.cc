@@ -189,7 +189,8 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   // A scaffold is at least two shingles that keep together; a lone one is a turn of phrase.
   // An exchange belongs to the group of which it carries the most, and at least two in five.
   std::vector<uint32_t> assigned(log.rows(), kNone);
-  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int) {
+  std::vector<std::unordered_map<uint64_t, uint32_t>> beside(parallel.threads());  // (group, other) -> rows
+  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
     std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, hits)
     for (size_t row = begin; row < end; ++row) {
       counts.clear();
@@ -214,6 +215,11 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
         }
       }
       assigned[row] = best;
+      for (const auto& [g, hits] : counts) {
+        if (g != best && hits * 5 >= groups[g].size() * 2 && groups[g].size() * 3 >= groups[best].size()) {
+          ++beside[worker][uint64_t{best} << 32 | g];
+        }
+      }
     }
   });
 
@@ -221,7 +227,25 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   for (uint32_t row = 0; row < log.rows(); ++row) {
     if (assigned[row] != kNone) out[assigned[row]].rows.push_back(row);
   }
+  std::vector<uint32_t> family(groups.size());
+  for (uint32_t g = 0; g < groups.size(); ++g) family[g] = g;
+  const auto root = [&](uint32_t g) {
+    while (family[g] != g) g = family[g] = family[family[g]];
+    return g;
+  };
+  std::unordered_map<uint64_t, uint64_t> together;
+  for (const auto& mine : beside) {
+    for (const auto& [pair, n] : mine) together[pair] += n;
+  }
+  for (const auto& [pair, n] : together) {
+    const uint32_t a = static_cast<uint32_t>(pair >> 32), b = static_cast<uint32_t>(pair);
+    if (n * 2 < out[a].rows.size()) continue;
+    // The smaller number leads: the same families in any order of joining.
+    const uint32_t x = root(a), y = root(b);
+    family[std::max(x, y)] = std::min(x, y);
+  }
   for (uint32_t g = 0; g < groups.size(); ++g) {
+    out[g].family = root(g);
     for (const uint32_t i : groups[g]) out[g].hashes.push_back(keys[i]);
     std::sort(out[g].hashes.begin(), out[g].hashes.end());
     uint64_t id = 0;

@@ -26,6 +26,9 @@ struct Template {
   uint64_t id = 0;               // of content: hash of its ascending hashes
   std::vector<uint64_t> hashes;  // salted by part, ascending; the unsalted value is the low half
   std::vector<uint32_t> rows;    // ascending; an exchange belongs to one template at most
+  // Variants of one scaffold have a part in common that most of their exchanges carry, of at
+  // least a third of their own length; they have the same family.
+  uint32_t family = 0;
 };
 
 // Deterministic for the same rows at any thread count. Sorted by (rows descending, id).

@@ -11,6 +11,7 @@ namespace {
 using Profile = std::array<double, model::kCapabilities>;
 
 struct Job {
+  uint32_t family = kNone;  // of its first template
   std::vector<uint32_t> templates;
   std::vector<uint32_t> accounts;  // ascending
   Profile profile{};
@@ -41,9 +42,11 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
 
   std::vector<Job> jobs;
   std::unordered_map<uint32_t, std::vector<uint32_t>> jobs_of;  // account -> jobs
+  std::unordered_map<uint32_t, uint32_t> job_of_family;
   for (uint32_t t = 0; t < templates.size(); ++t) {
     Job job;
     job.templates = {t};
+    job.family = templates[t].family;
     for (const uint32_t row : templates[t].rows) {
       job.accounts.push_back(log.row_account[row]);
       ++job.profile[static_cast<int>(
@@ -63,7 +66,10 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
     uint32_t best = kNone;
     double best_lift = 0;
+    if (const auto it = job_of_family.find(job.family); it != job_of_family.end()) best = it->second;
+    const bool by_family = best != kNone;
     for (const uint32_t j : candidates) {
+      if (by_family) break;
       const size_t common = Common(job.accounts, jobs[j].accounts);
       const double smaller = static_cast<double>(std::min(job.accounts.size(), jobs[j].accounts.size()));
       const double chance = static_cast<double>(job.accounts.size()) *
@@ -83,8 +89,10 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
       best = static_cast<uint32_t>(jobs.size());
       jobs.push_back(std::move(job));
       for (const uint32_t a : jobs[best].accounts) jobs_of[a].push_back(best);
+      job_of_family.emplace(jobs[best].family, best);
       continue;
     }
+    job_of_family.emplace(job.family, best);
     Job& into = jobs[best];
     into.templates.push_back(t);
     for (size_t c = 0; c < into.profile.size(); ++c) into.profile[c] += job.profile[c];

@@ -164,9 +164,9 @@ class EmbeddedLake : public Lake {
         }
         rest.remove_prefix(std::min(rest.size(), eol + 1));
       }
-      if (absl::Status s = Execute(base::StrCat("INSERT INTO schema_version VALUES (", version, ", 1)")); !s.ok()) {
-        return s;
-      }
+      // As a block: an INSERT statement would make the engine look at this process's stdin.
+      const Block applied{{{"version", std::vector<uint32_t>{version}}, {"applied", std::vector<uint8_t>{1}}}};
+      if (absl::Status s = Insert("schema_version", applied); !s.ok()) return s;
     }
     if (have > newest) {
       return absl::FailedPreconditionError(base::StrCat(

@@ -1,0 +1,172 @@
+"""The main job on the sample, and what it promises about its lake and its results."""
+import gzip, json, os, re, signal, subprocess, time, unittest
+from common import BINARY, SAMPLE, Case, record, sample_log
+
+class Scan(Case):
+    def sample(self, out="out", *extra, log=None, code=0):
+        return self.run_it("scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml",
+                           "--out", self.path(out), *extra, log or f"{SAMPLE}/exchanges.jsonl.zst", code=code)
+
+    def results(self, out):
+        return [open(f"{self.path(out)}/{name}", "rb").read() for name in ("campaigns.json", "accounts.csv", "exchanges.csv")]
+
+    def test_finds_the_campaigns_and_accuses_nobody_else(self):
+        text, _ = self.sample()
+        self.assertIn("distillation", text)
+        score = json.loads(self.run_it("evaluate", "--truth", SAMPLE, "--found", self.path("out"), "--json")[0])
+        self.assertEqual(score["innocents_accused"], 0)
+        self.assertGreaterEqual(score["exchange_precision"], .99)
+        for name in ("birch-thought", "cedar-marks", "delta-runs", "elm-calls"):
+            self.assertGreaterEqual(score["campaigns"][name]["recall"], .95, name)
+        self.assertEqual(score["campaigns"]["fir-code"]["verdict"], "unresolved")
+
+    def test_every_figure_is_recomputed_by_its_query(self):
+        self.sample()
+        for campaign in json.load(open(self.path("out/campaigns.json")))["campaigns"]:
+            if campaign["verdict"] != "distillation":
+                continue
+            ask = lambda sql: self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "TSV", sql)[0].split()
+            self.assertEqual(int(ask(campaign["queries"]["exchanges"])[0]), campaign["exchanges"])
+            self.assertEqual(int(ask(campaign["queries"]["accounts"])[0]), campaign["accounts"])
+            tokens = ask(campaign["queries"]["tokens"])
+            self.assertEqual([int(t) for t in tokens], [campaign["input_tokens"], campaign["output_tokens"]])
+            for evidence in campaign["evidence"]:
+                self.assertTrue(ask(evidence["query"]), evidence["statement"])
+            rhythm = next(e for e in campaign["evidence"] if e["family"] == "rhythm")
+            self.assertIn(f"same hour {float(ask(rhythm['query'])[0]):.0f} times", rhythm["statement"])
+
+    def test_same_log_twice_counts_once(self):
+        self.sample()
+        first = self.results("out")
+        self.sample()
+        self.assertEqual(first, self.results("out"))
+
+    def test_stdin_gzip_and_zstd_are_one(self):
+        log = sample_log(self.dir)
+        data = open(log, "rb").read()
+        self.sample("zst")
+        half = len(data) // 2
+        cut = data.index(b"\n", half) + 1
+        self.write("two-members.gz", gzip.compress(data[:cut]) + gzip.compress(data[cut:]))
+        self.sample("gz", log=self.path("two-members.gz"))
+        self.run_it("scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml", "--out",
+                    self.path("stdin"), "-", stdin=data)
+        self.assertEqual(self.results("zst"), self.results("gz"))
+        self.assertEqual(self.results("zst"), self.results("stdin"))
+
+    def test_killed_at_any_moment_the_next_run_goes_on(self):
+        self.sample("whole")
+        log = sample_log(self.dir)
+        said = 0
+        for delay in (.05, .12, .2, .3, .45):
+            out = self.path(f"killed{delay}")
+            child = subprocess.Popen([BINARY, "scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml",
+                                      "--out", out, "--threads", "1", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            _, err = self.sample(f"killed{delay}")
+            said += "was interrupted" in err
+            self.assertEqual(self.results("whole"), self.results(f"killed{delay}"))
+        self.assertGreater(said, 0, "no kill fell into a scan: the delays no longer fit")
+
+    def test_interrupt_leaves_the_old_results(self):
+        self.sample()
+        before = self.results("out")
+        rows = "".join(record(n) for n in range(400_000))
+        log = self.write("long.jsonl", rows)
+        child = subprocess.Popen([BINARY, "scan", "--out", self.path("out"), "--threads", "1", log], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        time.sleep(.4)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 130, err)
+        self.assertIn(b"interrupted", err)
+        self.assertEqual(before, self.results("out"))
+        self.assertFalse(os.path.exists(self.path("out/.partial")))
+
+    def test_no_text_at_rest(self):
+        self.sample()
+        words = set()
+        for o in map(json.loads, open(sample_log(self.dir), encoding="utf-8")):
+            for message in o["messages"]:
+                words.update(re.findall(r"[a-z]{9,}", message["content"].lower()))
+        # Names of tools and clients are kept on purpose, and some prompts contain them.
+        for line in open(sample_log(self.dir), encoding="utf-8"):
+            o = json.loads(line)
+            kept = " ".join([o["user_agent"], o["model"], *o.get("tools", [])])
+            words -= set(re.findall(r"[a-z]{9,}", kept.lower()))
+        self.assertGreater(len(words), 50)
+        for name in ("deliberation", "invocation", "trajectory"):
+            self.assertTrue(any(name in w for w in words), name)
+        wanted = [w.encode() for w in sorted(words)]
+        seen = 0
+        for folder, _, files in os.walk(self.path("out")):
+            if "/lake" not in folder:
+                continue
+            for file in files:
+                raw = open(os.path.join(folder, file), "rb").read()
+                # Parts are compressed: their columns are read back through the engine below.
+                seen += 1
+                if file.endswith((".sql", ".txt", ".json")):
+                    continue
+                for word in wanted:
+                    self.assertNotIn(word, raw, f"{folder}/{file}")
+        self.assertGreater(seen, 10)
+        dump = ""
+        for table in ("exchanges", "attributed", "ingests", "specimens"):
+            dump += self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "TSV", f"SELECT * FROM {table}")[0].lower()
+        for word in sorted(words):
+            self.assertNotIn(word, dump)
+
+    def test_explain_says_why_and_what_speaks_against(self):
+        self.sample()
+        campaign = json.load(open(self.path("out/campaigns.json")))["campaigns"][0]
+        text, _ = self.run_it("explain", campaign["id"], "--out", self.path("out"))
+        for part in ("Why it is here", "What speaks against it", "runner-up", "What would change", "rhythm"):
+            self.assertIn(part, text)
+        account = self.lines("out/accounts.csv")[1].split(",")[0]
+        self.assertIn("exchanges as part of this work", self.run_it("explain", account, "--out", self.path("out"))[0])
+        _, err = self.run_it("explain", "nobody", "--out", self.path("out"), code=2)
+        self.assertIn("no campaign", err)
+
+    def test_query_reads_only(self):
+        self.sample()
+        lake = self.path("out/lake")
+        for sql in ("DROP TABLE exchanges", "INSERT INTO attributed VALUES (1,'a','b','c')", "SELECT * FROM file('/etc/passwd','LineAsString')"):
+            self.run_it("query", "--lake", lake, sql, code=2)
+        self.assertGreater(int(self.run_it("query", "--lake", lake, "--output-format", "TSV", "SELECT count() FROM exchanges")[0]), 1000)
+
+    def test_dossier_stands_alone_and_shows_no_markup_of_attackers(self):
+        hostile = "<script>alert(1)</script>"
+        rows = []
+        for line in open(sample_log(self.dir), encoding="utf-8"):
+            o = json.loads(line)
+            o["model"], o["user_agent"] = hostile, hostile
+            rows.append(json.dumps(o) + "\n")
+        self.sample("out", log=self.write("hostile.jsonl", "".join(rows)))
+        pages = 0
+        for folder in os.listdir(self.path("out/dossier")):
+            page = open(self.path(f"out/dossier/{folder}/index.html"), encoding="utf-8").read()
+            pages += 1
+            self.assertNotIn("<script", page)
+            self.assertNotRegex(page, r"(src|href)\s*=\s*[\"']?(https?:)?//")
+            self.assertIn("alert(1)", page)
+        self.assertGreater(pages, 3)
+
+    def test_silent_when_piped_and_json_for_machines(self):
+        out, err = self.sample("out", "--json")
+        self.assertEqual(json.loads(out), json.load(open(self.path("out/campaigns.json"))))
+        self.assertEqual(err, "")
+
+    def test_link_finds_pools_in_other_data(self):
+        rows = ["account_id,family,value"]
+        rows += [f"p{i},payment,card{i // 5}" for i in range(20)] + [f"p{i},network,ip{i % 4}" for i in range(20)]
+        rows += [f"s{i},payment,own{i}" for i in range(200)] + [f"s{i},client,common" for i in range(200)]
+        self.run_it("link", "--traits", self.write("traits.csv", "\n".join(rows) + "\n"), "--out", self.path("pools.csv"))
+        pool = dict(line.split(",") for line in self.lines("pools.csv")[1:])
+        self.assertEqual(len({pool[f"p{i}"] for i in range(20)}), 1)
+        self.assertTrue(pool["p0"])
+        self.assertEqual({pool[f"s{i}"] for i in range(200)}, {""})
+
+if __name__ == "__main__":
+    unittest.main()
