@@ -218,7 +218,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     // What half of the work is done with, at least: one long template among many phrases is not
     // the job.
     std::vector<std::pair<size_t, size_t>> lengths;  // shingles, rows
-    for (const uint32_t t : w.templates) lengths.push_back({templates[t].hashes.size(), templates[t].rows.size()});
+    for (const uint32_t t : w.templates) lengths.push_back({templates[t].length, templates[t].rows.size()});
     std::sort(lengths.rbegin(), lengths.rend());
     size_t covered = 0;
     for (const auto& [shingles, rows] : lengths) {

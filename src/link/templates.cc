@@ -241,11 +241,13 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
     const uint32_t a = static_cast<uint32_t>(pair >> 32), b = static_cast<uint32_t>(pair);
     if (n * 2 < out[a].rows.size()) continue;
     // The smaller number leads: the same families in any order of joining.
+    out[a].length += groups[b].size();
     const uint32_t x = root(a), y = root(b);
     family[std::max(x, y)] = std::min(x, y);
   }
   for (uint32_t g = 0; g < groups.size(); ++g) {
     out[g].family = root(g);
+    out[g].length += groups[g].size();
     for (const uint32_t i : groups[g]) out[g].hashes.push_back(keys[i]);
     std::sort(out[g].hashes.begin(), out[g].hashes.end());
     uint64_t id = 0;

@@ -29,6 +29,8 @@ struct Template {
   // Variants of one scaffold have a part in common that most of their exchanges carry, of at
   // least a third of their own length; they have the same family.
   uint32_t family = 0;
+  // Shingles of the whole scaffold: its own and those of the parts it has in common.
+  size_t length = 0;
 };
 
 // Deterministic for the same rows at any thread count. Sorted by (rows descending, id).
