@@ -59,33 +59,32 @@ link::Rhythm RhythmOf(const link::Log& log, const Candidate& c) {
 
 // The candidate's rhythm in standard deviations of random groups of other accounts of the log,
 // with as many accounts and as many exchanges per account.
-void Calibrate(const link::Log& log, const Candidate& c, const std::vector<uint8_t>& in_candidate,
+void Calibrate(const Background& background, const Candidate& c, const std::vector<uint8_t>& in_candidate,
                Facts* f) {
+  const link::Log& log = background.log();
   f->rhythm = RhythmOf(log, c);
   const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
   const size_t size = std::min(kNullAccountsMax, c.accounts.size());
-  std::vector<std::pair<uint64_t, uint32_t>> others;
-  for (uint32_t a = 0; a < log.accounts(); ++a) {
-    if (in_candidate[a] || log.Exchanges(a) * 2 < per_account) continue;
-    others.push_back({base::Hash64(log.account_id[a]), a});
-  }
+  const auto fits = [&](uint32_t a) { return !in_candidate[a] && log.Exchanges(a) * 2 >= per_account; };
+  const std::vector<uint32_t>& order = background.shuffled();
+  const size_t wanted = std::max<size_t>(20, size / 2);
   std::vector<double> zs;
-  if (others.size() >= std::max<size_t>(20, size / 2)) {
-    for (size_t g = 0; g < kNullGroups; ++g) {
-      std::vector<std::pair<uint64_t, uint32_t>> order = others;
-      for (auto& o : order) o.first = base::Mix64(o.first + g * 0x9e3779b97f4a7c15ULL);
-      const size_t take = std::min(size, order.size() * 3 / 4);
-      std::nth_element(order.begin(), order.begin() + take, order.end());
-      std::vector<link::Event> events;
-      for (size_t i = 0; i < take; ++i) {
-        const uint32_t a = order[i].second;
-        const uint64_t n = log.Exchanges(a), step = std::max<uint64_t>(1, n / per_account);
-        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) {
-          events.push_back({a, log.ts_ms[r]});
-        }
-      }
-      zs.push_back(link::MeasureRhythm(events).z);
+  // Neighbours in a fixed random order are a random group; the groups start at even distances, so
+  // that they overlap as little as the log allows.
+  std::vector<link::Event> events;
+  for (size_t g = 0; g < kNullGroups && !order.empty(); ++g) {
+    events.clear();
+    size_t taken = 0;
+    const size_t start = order.size() * g / kNullGroups;
+    for (size_t i = 0; i < order.size() && taken < size; ++i) {
+      const uint32_t a = order[(start + i) % order.size()];
+      if (!fits(a)) continue;
+      ++taken;
+      const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
+      for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) events.push_back({a, log.ts_ms[r]});
     }
+    if (taken < wanted) break;  // too few others to compare with
+    zs.push_back(link::MeasureRhythm(events).z);
   }
   f->rhythm_groups = static_cast<uint32_t>(zs.size());
   double centre = 0, spread = 1;
@@ -117,6 +116,10 @@ Background::Background(const link::Log& log) : log_(log) {
     for (int b = 0; b < 7; ++b) signs_[b] += purpose >> b & 1;
   }
   std::sort(issued_.begin(), issued_.end());
+  std::vector<std::pair<uint64_t, uint32_t>> order;
+  for (uint32_t a = 0; a < log.accounts(); ++a) order.push_back({base::Hash64(log.account_id[a]), a});
+  std::sort(order.begin(), order.end());
+  for (const auto& [hash, a] : order) shuffled_.push_back(a);
   for (uint32_t a = 0; a < log.accounts(); ++a) {
     if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) continue;
     ++described_;
@@ -156,7 +159,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   LargestCount(entities, &distinct);
   f.entities = static_cast<uint32_t>(distinct);
 
-  Calibrate(log, c, in_candidate, &f);
+  Calibrate(background, c, in_candidate, &f);
 
   // Links inside the candidate.
   std::vector<uint8_t> inside(log.accounts(), 0);

@@ -85,11 +85,14 @@ class Background {
   double rows_with_text() const { return rows_with_text_; }
   double young_accounts() const { return young_; }
   double described_accounts() const { return described_; }
+  // All accounts in a fixed random order: that of the hashes of their ids.
+  const std::vector<uint32_t>& shuffled() const { return shuffled_; }
 
  private:
   const link::Log& log_;
   std::vector<std::pair<uint64_t, uint32_t>> issued_;  // sorted
   std::array<double, 7> signs_{};
+  std::vector<uint32_t> shuffled_;
   double rows_with_text_ = 0, young_ = 0, described_ = 0;
 };
 

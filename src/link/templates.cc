@@ -46,46 +46,57 @@ void ForEachHash(const Log& log, size_t row, F&& f) {
 // Hashes carried by enough entities and exchanges, ascending.
 std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& options,
                                      const base::Parallel& parallel) {
-  const size_t total = log.turn.values.size() + log.system.values.size();
-  const size_t parts = std::max<size_t>(static_cast<size_t>(parallel.threads()) * 2,
-                                        total / options.pairs_max * parallel.threads() + 1);
-  std::vector<std::vector<uint64_t>> found(parts);
-  const auto one_part = [&](size_t part) {
-    // (hash, entity) pairs; equal neighbours after sorting are exchanges of one entity. The part
-    // bit of the key lives in bit 63.
-    struct Pair {
-      uint64_t key;  // salted hash
-      uint32_t entity;
-      bool operator<(const Pair& o) const {
-        return key != o.key ? key < o.key : entity < o.entity;
-      }
-    };
-    std::vector<Pair> pairs;
-    pairs.reserve(total / parts + 1024);
-    // A system prompt repeats from row to row: adjacent equal ones of an account count once
-    // here with their number of rows.
-    for (size_t row = 0; row < log.rows(); ++row) {
-      const uint32_t entity = log.entity[log.row_account[row]];
+  // Most hashes are of payloads and occur once: a table of counters drops them before anything is
+  // sorted. A collision lets one through, never out.
+  constexpr size_t kCounters = 1 << 24;
+  std::vector<uint16_t> counters(kCounters, 0);
+  constexpr uint16_t kEnough = 1000;
+  const auto slot = [](uint64_t h) { return base::Mix64(h) >> 40; };
+  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int) {
+    for (size_t row = begin; row < end; ++row) {
       ForEachHash(log, row, [&](uint64_t h) {
-        if ((static_cast<uint32_t>(h) * uint64_t{parts}) >> 32 == part) pairs.push_back({h, entity});
+        uint16_t& c = counters[slot(h)];
+        if (__atomic_load_n(&c, __ATOMIC_RELAXED) < kEnough) __atomic_fetch_add(&c, 1, __ATOMIC_RELAXED);
       });
     }
-    std::sort(pairs.begin(), pairs.end());
-    for (size_t i = 0; i < pairs.size();) {
-      size_t j = i;
-      uint32_t entities = 0;
-      while (j < pairs.size() && pairs[j].key == pairs[i].key) {
-        if (j == i || pairs[j].entity != pairs[j - 1].entity) ++entities;
-        ++j;
-      }
-      if (entities >= options.entities_min && j - i >= options.exchanges_min) {
-        found[part].push_back(pairs[i].key);
-      }
-      i = j;
-    }
+  });
+  const uint16_t enough = static_cast<uint16_t>(std::min<uint32_t>(options.exchanges_min, kEnough));
+  struct Pair {
+    uint64_t key;  // salted hash
+    uint32_t entity;
+    bool operator<(const Pair& o) const { return key != o.key ? key < o.key : entity < o.entity; }
   };
+  const size_t parts = static_cast<size_t>(parallel.threads()) * 4;
+  std::vector<std::vector<std::vector<Pair>>> gathered(parallel.threads(), std::vector<std::vector<Pair>>(parts));
+  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
+    for (size_t row = begin; row < end; ++row) {
+      const uint32_t entity = log.entity[log.row_account[row]];
+      ForEachHash(log, row, [&](uint64_t h) {
+        if (counters[slot(h)] < enough) return;
+        gathered[worker][(static_cast<uint32_t>(h) * uint64_t{parts}) >> 32].push_back({h, entity});
+      });
+    }
+  });
+  std::vector<std::vector<uint64_t>> found(parts);
   parallel.For(parts, 1, [&](size_t begin, size_t end, int) {
-    for (size_t p = begin; p < end; ++p) one_part(p);
+    for (size_t part = begin; part < end; ++part) {
+      std::vector<Pair> pairs;
+      for (auto& g : gathered) {
+        pairs.insert(pairs.end(), g[part].begin(), g[part].end());
+        g[part] = {};
+      }
+      std::sort(pairs.begin(), pairs.end());
+      for (size_t i = 0; i < pairs.size();) {
+        size_t j = i;
+        uint32_t entities = 0;
+        while (j < pairs.size() && pairs[j].key == pairs[i].key) {
+          if (j == i || pairs[j].entity != pairs[j - 1].entity) ++entities;
+          ++j;
+        }
+        if (entities >= options.entities_min && j - i >= options.exchanges_min) found[part].push_back(pairs[i].key);
+        i = j;
+      }
+    }
   });
   std::vector<uint64_t> all;
   for (const auto& f : found) all.insert(all.end(), f.begin(), f.end());

@@ -19,7 +19,6 @@ struct TemplateOptions {
   uint32_t entities_min = 5;     // fewer is one customer's own prompt
   uint32_t exchanges_min = 30;   // fewer carries no statistics
   double together = .55;         // Jaccard of occurrence with the group's head
-  size_t pairs_max = 64u << 20;  // (hash, account) pairs sorted at a time: 512 MiB
 };
 
 struct Template {

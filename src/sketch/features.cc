@@ -18,9 +18,9 @@ namespace {
 
 constexpr int kClasses = model::kCapabilities;
 constexpr int kSigns = 7;
-constexpr int kLanes = 24;  // 13 capabilities, 7 signs, padding
+constexpr int kLanes = 32;  // 13 capabilities, 7 signs, padding: one AVX2 register of bytes
 constexpr size_t kBuckets = 1 << 15;
-constexpr size_t kEndWords = 96;
+constexpr size_t kEndWords = 64;
 
 struct Weights {
   // Per bucket: evidence of each lane, in 1/8 bits.
@@ -145,7 +145,9 @@ model::TextFeatures Features(std::string_view system, std::string_view turn, std
                              const std::vector<Word>& system_words, const std::vector<Word>& turn_words,
                              std::span<const std::string_view> tools, uint32_t messages) {
   const Weights& w = Learned();
-  std::array<int32_t, kLanes> score{};
+  // At most 4 * kEndWords features of 48 at most each: no overflow.
+  alignas(64) std::array<int16_t, kLanes> score{};
+  static_assert(2 * 2 * 2 * kEndWords * 40 < 32'767);
   const auto add = [&](std::span<const Word> words) {
     ForEachFeature(words, [&](size_t b) {
       const auto& lane = w.of[b];

@@ -12,7 +12,7 @@
 
 namespace stillwatch::sketch {
 
-// Pure and thread-safe. Reads the system prompt's and the turn's first and last 96 words.
+// Pure and thread-safe. Reads the system prompt's and the turn's first and last 64 words.
 model::TextFeatures Features(std::string_view system, std::string_view turn,
                              std::string_view response, const std::vector<Word>& system_words,
                              const std::vector<Word>& turn_words,

@@ -68,7 +68,7 @@ void SplitWords(std::string_view s, std::vector<Word>* words) {
   words->clear();
   uint64_t hash = 0;  // of the word under way; 0: none
   bool digits = false;
-  const auto end = [&] {
+  const auto end = [&]() __attribute__((always_inline)) {
     if (hash != 0) words->push_back({base::Mix64(hash), false});
     hash = 0;
     digits = false;
