@@ -1,11 +1,15 @@
 #include "lake/native.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/str.h"
 
 namespace stillwatch::lake {
 namespace {
+
+constexpr uint64_t kColumnsMax = 10'000;
+constexpr size_t kNameShown = 200;  // bytes of a name in a message
 
 void PutVarUint(uint64_t v, std::string* out) {
   while (v >= 0x80) {
@@ -37,6 +41,27 @@ struct Encode {
     PutRaw(c.ends, out);
     PutRaw(c.values, out);
   }
+};
+
+// An upper bound that is close: lengths below 16,384 take at most two bytes.
+struct EncodedBytes {
+  template <typename T>
+  size_t operator()(const std::vector<T>& c) const { return c.size() * sizeof(T); }
+  size_t operator()(const StringColumn& c) const { return c.bytes.size() + 2 * c.size(); }
+  template <typename T>
+  size_t operator()(const ArrayColumn<T>& c) const { return c.ends.size() * 8 + c.values.size() * sizeof(T); }
+};
+
+bool Ascend(const std::vector<uint64_t>& ends, size_t last) {
+  return std::is_sorted(ends.begin(), ends.end()) && (ends.empty() ? 0 : ends.back()) == last;
+}
+
+struct Agrees {
+  template <typename T>
+  bool operator()(const std::vector<T>&) const { return true; }
+  bool operator()(const StringColumn& c) const { return Ascend(c.ends, c.bytes.size()); }
+  template <typename T>
+  bool operator()(const ArrayColumn<T>& c) const { return Ascend(c.ends, c.values.size()); }
 };
 
 bool GetVarUint(std::string_view* in, uint64_t* v) {
@@ -85,9 +110,7 @@ struct Decode {
   template <typename T>
   bool operator()(ArrayColumn<T>& c) const {
     if (!GetRaw(in, rows, &c.ends)) return false;
-    for (size_t i = 1; i < c.ends.size(); ++i) {
-      if (c.ends[i] < c.ends[i - 1]) return false;
-    }
+    if (!std::is_sorted(c.ends.begin(), c.ends.end())) return false;
     return GetRaw(in, c.ends.empty() ? 0 : c.ends.back(), &c.values);
   }
 };
@@ -109,19 +132,39 @@ bool Make(std::string_view type, ColumnData* data) {
 
 }  // namespace
 
-void EncodeNative(const Block& block, std::string* out) {
+absl::Status CheckShape(const Block& block) {
+  for (const Column& c : block.columns) {
+    if (Rows(c.data) != block.rows()) {
+      return absl::InvalidArgumentError(
+          base::StrCat("lake: column ", c.name, " has ", Rows(c.data), " rows of ", block.rows()));
+    }
+    if (!std::visit(Agrees{}, c.data)) {
+      return absl::InvalidArgumentError(base::StrCat("lake: column ", c.name, " ends elsewhere than its values"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void EncodeNativeHead(const Block& block, std::string* out) {
   PutVarUint(block.columns.size(), out);
   PutVarUint(block.rows(), out);
-  for (const Column& c : block.columns) {
-    PutString(c.name, out);
-    PutString(TypeName(c.data), out);
-    std::visit(Encode{out}, c.data);
-  }
+}
+
+void EncodeNativeColumn(const Column& column, std::string* out) {
+  PutString(column.name, out);
+  PutString(TypeName(column.data), out);
+  out->reserve(out->size() + std::visit(EncodedBytes{}, column.data));
+  std::visit(Encode{out}, column.data);
+}
+
+void EncodeNative(const Block& block, std::string* out) {
+  EncodeNativeHead(block, out);
+  for (const Column& c : block.columns) EncodeNativeColumn(c, out);
 }
 
 absl::StatusOr<Block> DecodeNative(std::string_view* bytes) {
   uint64_t columns, rows;
-  if (!GetVarUint(bytes, &columns) || !GetVarUint(bytes, &rows) || columns > 10'000) {
+  if (!GetVarUint(bytes, &columns) || !GetVarUint(bytes, &rows) || columns > kColumnsMax) {
     return absl::InvalidArgumentError("lake: a result block is cut short or not in Native format");
   }
   Block block;
@@ -133,13 +176,14 @@ absl::StatusOr<Block> DecodeNative(std::string_view* bytes) {
     Column column;
     column.name = name;
     if (!Make(type, &column.data)) {
-      return absl::InvalidArgumentError(base::StrCat("lake: column ", name, " is of type ", type,
-                                                     "; cast it in the SQL to an integer, float, "
-                                                     "String or an array of integers"));
+      return absl::InvalidArgumentError(base::StrCat("lake: column ", name.substr(0, kNameShown),
+                                                     " is of type ", type.substr(0, kNameShown),
+                                                     ": cast it in the SQL (UInt8 to UInt64, Int64, "
+                                                     "Float32, Float64, String, Array(UInt32), Array(UInt64))"));
     }
     if (!std::visit(Decode{bytes, rows}, column.data)) {
       return absl::InvalidArgumentError(
-          base::StrCat("lake: column ", name, " of a result block is cut short"));
+          base::StrCat("lake: column ", name.substr(0, kNameShown), " of a result block is cut short"));
     }
     block.columns.push_back(std::move(column));
   }

@@ -1,214 +1,198 @@
 #include "lake/embedded/embedded_lake.h"
 
-#include <dlfcn.h>
-#include <sys/stat.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
+#include <cstring>
+#include <condition_variable>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "base/str.h"
-#include "base/embedded_file.h"
+#include "lake/embedded/chdb_api.h"
+#include "lake/embedded/engine_error.h"
+#include "lake/embedded/report_gate.h"
+#include "lake/migrate.h"
 #include "lake/native.h"
 
 namespace stillwatch::lake {
-
-extern const base::EmbeddedFile kSchemaFiles[];
-
 namespace {
 
-// chDB's C interface (26.7), as far as it is used here.
-struct chdb_result;
-using Connection = void*;
-struct Api {
-  Connection* (*connect)(int, char**);
-  void (*close)(Connection*);
-  chdb_result* (*query)(Connection, const char*, size_t, const char*, size_t);
-  chdb_result* (*stream)(Connection, const char*, size_t, const char*, size_t);
-  chdb_result* (*fetch)(Connection, chdb_result*);
-  void (*cancel)(Connection, chdb_result*);
-  void (*destroy)(chdb_result*);
-  char* (*buffer)(chdb_result*);
-  size_t (*length)(chdb_result*);
-  const char* (*error)(chdb_result*);
-  void (*signals)(int);
-  void* (*insert)(Connection, const char*, size_t, const char*, size_t);
-  int (*append)(void*, const void*, size_t);
-  chdb_result* (*done)(void*);
-  const char* (*insert_error)(void*);
-  void (*destroy_insert)(void*);
+namespace fs = std::filesystem;
+using base::StrCat;
+
+// A merged part stays on disk for eight minutes by default, which would hold every row twice.
+constexpr std::string_view kOldPartsSetting = "old_parts_lifetime = 5";
+
+// What the engine makes at the top of its directory.
+constexpr std::string_view kEngineEntries[] = {"data", "metadata", "metadata_dropped", "status", "store", "tmp"};
+
+// The engine knows one data path per process, and connects one at a time here: connecting from
+// several threads at once has crashed it.
+struct Process {
+  std::mutex mutex;
+  std::string path;  // guarded by mutex, like all here
+  int lakes = 0;
 };
+Process& ThisProcess() {
+  static Process process;
+  return process;
+}
 
-absl::StatusOr<const Api*> LoadApi() {
-  static std::mutex mutex;
-  static Api api;
-  static bool loaded = false;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (loaded) return &api;
-  std::vector<std::string> places;
-  if (const char* env = std::getenv("STILLWATCH_CHDB")) places.push_back(env);
-  std::error_code ignored;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  places.push_back((self.parent_path() / "libchdb.so").string());
-  places.push_back(STILLWATCH_CHDB_DIR "/libchdb.so");
-  void* handle = nullptr;
-  std::string why;
-  for (const std::string& place : places) {
-    // RTLD_LOCAL | RTLD_DEEPBIND: neither its symbols nor ours are mistaken for the other's.
-    handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle != nullptr) break;
-    const char* error = dlerror();
-    why = error == nullptr ? "" : error;
+std::string Quoted(std::string_view identifier) {
+  std::string out = "`";
+  for (const char c : identifier) {
+    if (c == '`' || c == '\\') out.push_back('\\');
+    out.push_back(c);
   }
-  if (handle == nullptr) {
-    return absl::FailedPreconditionError(base::StrCat(
-        "lake: the embedded engine libchdb.so cannot be loaded (", why,
-        "); run `make setup`, or set STILLWATCH_CHDB to the file"));
+  out.push_back('`');
+  return out;
+}
+
+absl::Status CheckDirectory(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status) && !fs::is_directory(status)) {
+    return absl::FailedPreconditionError(StrCat("lake: ", path, " is a file; name a folder"));
   }
-  const auto find = [&](const char* name, auto* function) {
-    *function = reinterpret_cast<std::decay_t<decltype(*function)>>(dlsym(handle, name));
-    return *function != nullptr;
-  };
-  if (!find("chdb_connect", &api.connect) || !find("chdb_close_conn", &api.close) ||
-      !find("chdb_query_n", &api.query) || !find("chdb_stream_query_n", &api.stream) ||
-      !find("chdb_stream_fetch_result", &api.fetch) ||
-      !find("chdb_stream_cancel_query", &api.cancel) ||
-      !find("chdb_destroy_query_result", &api.destroy) || !find("chdb_result_buffer", &api.buffer) ||
-      !find("chdb_result_length", &api.length) || !find("chdb_result_error", &api.error) ||
-      !find("chdb_set_signal_handlers_enabled", &api.signals) ||
-      !find("chdb_stream_insert_n", &api.insert) || !find("chdb_stream_append", &api.append) ||
-      !find("chdb_stream_done", &api.done) || !find("chdb_stream_insert_error", &api.insert_error) ||
-      !find("chdb_destroy_insert_stream", &api.destroy_insert)) {
+  error.clear();
+  fs::create_directories(path, error);
+  if (error) {
+    return absl::FailedPreconditionError(StrCat("lake: ", path, " cannot be made: ", error.message()));
+  }
+  if (access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return absl::FailedPreconditionError(StrCat("lake: ", path, " cannot be written: ", std::strerror(errno)));
+  }
+  // A folder with anything else in it is somebody's: `lake drop` removes what is opened here.
+  std::string foreign;
+  bool store = false;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    store |= name == "store";
+    if (std::find(std::begin(kEngineEntries), std::end(kEngineEntries), name) == std::end(kEngineEntries)) foreign = name;
+  }
+  if (error) return absl::FailedPreconditionError(StrCat("lake: ", path, " cannot be read: ", error.message()));
+  if (!foreign.empty() && !store) {
     return absl::FailedPreconditionError(
-        "lake: libchdb.so is of another version; the lock file names the one that fits");
+        StrCat("lake: ", path, " is no lake: it holds ", foreign, "; name an empty or new folder"));
   }
-  api.signals(0);
-  loaded = true;
-  return &api;
+  return absl::OkStatus();
 }
 
-// The first sentence of an engine error, without its version tail.
-std::string Short(std::string_view error) {
-  const size_t end = error.find(" (version ");
-  if (end != std::string_view::npos) error = error.substr(0, end);
-  return std::string(error.substr(0, 2000));
-}
-
-absl::Status EngineError(std::string_view what, std::string_view error) {
-  const std::string text = base::StrCat("lake: ", what, ": ", Short(error));
-  if (error.find("Code: 243") != std::string_view::npos ||
-      error.find("No space left") != std::string_view::npos) {
-    return absl::ResourceExhaustedError(base::StrCat(text, " (the disk is full: free space and run again)"));
-  }
-  return absl::InvalidArgumentError(text);
+// The engine locks its file `status`; who holds it is written there.
+absl::Status CheckLock(const std::string& path) {
+  const std::string file = path + "/status";
+  const int fd = open(file.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return absl::OkStatus();
+  const bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(fd);
+  if (!held) return absl::OkStatus();
+  std::ifstream in(file);
+  std::string word, pid;
+  if (!(in >> word >> pid) || word != "PID:") pid.clear();
+  return absl::UnavailableError(StrCat("lake: ", path, " is in use by another process",
+                                       pid.empty() ? "" : " (process ", pid, pid.empty() ? "" : ")",
+                                       "; wait for it, or name another folder"));
 }
 
 class EmbeddedLake : public Lake {
  public:
-  EmbeddedLake(const Api& api, EmbeddedOptions options) : api_(api), options_(std::move(options)) {}
+  EmbeddedLake(const ChdbApi& api, EmbeddedOptions options) : api_(api), options_(std::move(options)) {}
+
   ~EmbeddedLake() override {
-    for (Connection* c : idle_) api_.close(c);
-    if (root_ != nullptr) api_.close(root_);
+    Process& process = ThisProcess();
+    const std::lock_guard<std::mutex> lock(process.mutex);
+    for (ChdbConnection* c : idle_) api_.close(c);
+    if (root_ != nullptr) {
+      api_.close(root_);
+      --process.lakes;
+    }
   }
 
+  // The first connection is kept for life: the engine shuts down with its last one.
   absl::Status Open() {
-    auto first = Connect();
-    if (!first.ok()) return first.status();
-    root_ = *first;  // kept for life: the engine shuts down with its last connection
+    Process& process = ThisProcess();
+    const std::lock_guard<std::mutex> lock(process.mutex);
+    if (process.lakes > 0 && process.path != options_.path) {
+      return absl::FailedPreconditionError(StrCat("lake: ", options_.path, " cannot be opened while this process has ",
+                                                  process.path, " open; close that first"));
+    }
+    if (process.lakes == 0) {
+      if (absl::Status s = CheckLock(options_.path); !s.ok()) return s;
+    }
+    root_ = ConnectLocked({});
+    if (root_ == nullptr) {
+      absl::Status held = CheckLock(options_.path);  // taken since
+      if (!held.ok() && process.lakes == 0) return held;
+      return absl::UnavailableError(
+          StrCat("lake: ", options_.path, " cannot be opened by the engine: its files are damaged, unreadable or not a lake"));
+    }
+    process.path = options_.path;
+    ++process.lakes;
     return absl::OkStatus();
   }
 
   absl::Status Migrate() override {
-    if (absl::Status s = Execute("CREATE TABLE IF NOT EXISTS schema_version (version UInt32, applied UInt8) "
-                                 "ENGINE = MergeTree ORDER BY version");
-        !s.ok()) {
-      return s;
+    if (absl::Status s = MigrateSchema(*this, options_.path, kSchemaFiles); !s.ok()) return s;
+    std::vector<std::string> tables;
+    absl::Status status = Query(
+        StrCat("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND "
+               "position(create_table_query, ", SqlString(kOldPartsSetting), ") = 0 ORDER BY name"),
+        [&](const Block& b) {
+          for (size_t i = 0; i < b.rows(); ++i) tables.emplace_back(b.columns[0].As<StringColumn>()[i]);
+          return absl::OkStatus();
+        });
+    for (const std::string& table : tables) {
+      if (status.ok()) status = Execute(StrCat("ALTER TABLE ", Quoted(table), " MODIFY SETTING ", kOldPartsSetting));
     }
-    uint32_t have = 0;
-    uint64_t tables = 0;
-    const auto number = [](auto* out) {
-      return [out](const Block& b) {
-        if (b.rows() > 0) *out = b.columns[0].As<std::vector<std::decay_t<decltype(*out)>>>()[0];
-        return absl::OkStatus();
-      };
-    };
-    if (absl::Status s = Query("SELECT max(version) FROM schema_version", number(&have)); !s.ok()) return s;
-    if (absl::Status s = Query("SELECT count() FROM system.tables WHERE database = currentDatabase() AND "
-                               "name = 'exchanges'", number(&tables)); !s.ok()) {
-      return s;
-    }
-    const bool foreign = tables > 0 && have == 0;
-    if (foreign) {
-      return absl::FailedPreconditionError(base::StrCat(
-          "lake: ", options_.path, " holds a table `exchanges` that another program made; name another folder"));
-    }
-    uint32_t newest = 0;
-    for (const base::EmbeddedFile* f = kSchemaFiles; !f->name.empty(); ++f) {
-      const uint32_t version = static_cast<uint32_t>(std::atoi(std::string(f->name).c_str()));
-      newest = std::max(newest, version);
-      if (version <= have) continue;
-      std::string statement;
-      std::string_view rest = f->text;
-      while (!rest.empty()) {
-        const size_t eol = std::min(rest.find('\n'), rest.size());
-        const std::string_view line = rest.substr(0, eol);
-        if (line == ";") {
-          if (absl::Status s = Execute(statement); !s.ok()) return s;
-          statement.clear();
-        } else {
-          base::StrAppend(&statement, line, "\n");
-        }
-        rest.remove_prefix(std::min(rest.size(), eol + 1));
-      }
-      // As a block: an INSERT statement would make the engine look at this process's stdin.
-      const Block applied{{{"version", std::vector<uint32_t>{version}}, {"applied", std::vector<uint8_t>{1}}}};
-      if (absl::Status s = Insert("schema_version", applied); !s.ok()) return s;
-    }
-    if (have > newest) {
-      return absl::FailedPreconditionError(base::StrCat(
-          "lake: ", options_.path, " was written by a newer Stillwatch (schema ", have, ", this one knows ", newest,
-          "); update the program or name another folder"));
-    }
-    // Old parts go soon after a merge: the disk need not hold them twice for eight minutes.
-    return Execute("ALTER TABLE exchanges MODIFY SETTING old_parts_lifetime = 5");
+    return status;
   }
 
   absl::Status Insert(std::string_view table, const Block& block) override {
-    if (block.rows() == 0) return absl::OkStatus();
     if (block.rows() > kInsertRowsMax) {
-      return absl::InvalidArgumentError(base::StrCat("lake: ", block.rows(), " rows in one insert; at most ",
-                                                     kInsertRowsMax, " are stored whole"));
+      return absl::InvalidArgumentError(
+          StrCat("lake: ", block.rows(), " rows in one insert; at most ", kInsertRowsMax, " are stored whole"));
     }
+    if (absl::Status s = CheckShape(block); !s.ok()) return s;
     if (absl::Status s = CheckColumns(table, block); !s.ok()) return s;
-    std::string sql = base::StrCat("INSERT INTO ", table, " (");
+    if (block.rows() == 0) return absl::OkStatus();
+    std::string sql = StrCat("INSERT INTO ", Quoted(table), " (");
     for (size_t i = 0; i < block.columns.size(); ++i) {
-      base::StrAppend(&sql, i == 0 ? "" : ", ", block.columns[i].name);
+      base::StrAppend(&sql, i == 0 ? "" : ", ", Quoted(block.columns[i].name));
     }
     sql += ")";
-    std::string bytes;
-    EncodeNative(block, &bytes);
     auto connection = Take();
     if (!connection.ok()) return connection.status();
-    static constexpr std::string_view kFormat = "Native";
-    void* stream = api_.insert(**connection, sql.data(), sql.size(), kFormat.data(), kFormat.size());
+    const std::string what = StrCat("insert into ", table);
+    ChdbInsert* stream = api_.insert(**connection, sql.data(), sql.size(), kNative.data(), kNative.size());
     absl::Status status;
     if (const char* error = api_.insert_error(stream); error != nullptr) {
-      status = EngineError(base::StrCat("insert into ", table), error);
+      status = EngineError(what, error, absl::StatusCode::kInternal);
     } else {
-      (void)api_.append(stream, bytes.data(), bytes.size());
-      // The answer to `done` is the acknowledgement; it carries an earlier append's error too.
-      chdb_result* result = api_.done(stream);
-      const char* failed = result == nullptr ? "no answer" : api_.error(result);
-      if (failed != nullptr) status = EngineError(base::StrCat("insert into ", table), failed);
-      if (result != nullptr) api_.destroy(result);
+      // One Native block whatever the pieces: it is read whole before anything is stored.
+      std::string bytes;
+      EncodeNativeHead(block, &bytes);
+      bool open = true;
+      for (size_t i = 0; open && i < block.columns.size(); ++i) {
+        EncodeNativeColumn(block.columns[i], &bytes);
+        open = api_.append(stream, bytes.data(), bytes.size()) == 0;
+        bytes.clear();
+      }
+      ChdbResult* result = api_.done(stream);
+      const char* failed = result == nullptr ? "the engine gave no answer" : api_.error(result);
+      if (failed != nullptr) status = EngineError(what, failed, absl::StatusCode::kInternal);
+      else if (!open) status = absl::InternalError(StrCat("lake: ", what, ": the engine refused a part of the block"));
+      if (result != nullptr) api_.destroy_result(result);
     }
     api_.destroy_insert(stream);
-    if (status.ok()) Give(*connection);
-    else api_.close(*connection);
+    Return(*connection, status.ok());
     return status;
   }
 
@@ -216,199 +200,226 @@ class EmbeddedLake : public Lake {
                      const std::function<absl::Status(const Block&)>& on_block) override {
     auto connection = Take();
     if (!connection.ok()) return connection.status();
-    static constexpr std::string_view kFormat = "Native";
-    chdb_result* stream = api_.stream(**connection, sql.data(), sql.size(), kFormat.data(), kFormat.size());
+    ChdbResult* stream = api_.stream(**connection, sql.data(), sql.size(), kNative.data(), kNative.size());
     absl::Status status;
     if (stream == nullptr) {
-      api_.close(*connection);
-      return absl::InternalError("lake: the engine gave no result");
+      status = absl::InternalError("lake: query: the engine gave no answer");
+    } else if (const char* error = api_.error(stream); error != nullptr) {
+      status = EngineError("query", error);
     }
-    if (const char* error = api_.error(stream); error != nullptr) status = EngineError("query", error);
-    while (status.ok()) {
-      chdb_result* chunk = api_.fetch(**connection, stream);
-      if (chunk == nullptr) break;
-      if (const char* error = api_.error(chunk); error != nullptr) {
-        status = EngineError("query", error);
+    for (bool end = false; status.ok() && !end;) {
+      ChdbResult* chunk = api_.fetch(**connection, stream);
+      if (chunk == nullptr) {
+        status = absl::InternalError("lake: query: the engine broke the result off");
+        break;
       }
-      std::string_view bytes(api_.buffer(chunk), api_.length(chunk));
-      const bool end = bytes.empty();
+      if (const char* error = api_.error(chunk); error != nullptr) status = EngineError("query", error);
+      std::string_view bytes;
+      if (status.ok() && api_.length(chunk) > 0) bytes = {api_.buffer(chunk), api_.length(chunk)};
+      end = bytes.empty();
       while (status.ok() && !bytes.empty()) {
         auto block = DecodeNative(&bytes);
-        if (!block.ok()) {
-          status = block.status();
-        } else if (block->rows() > 0) {
-          status = on_block(*block);
-        }
+        if (!block.ok()) status = block.status();
+        else if (block->rows() > 0) status = on_block(*block);
       }
-      api_.destroy(chunk);
-      if (end) break;
+      api_.destroy_result(chunk);
     }
-    if (!status.ok()) api_.cancel(**connection, stream);
-    api_.destroy(stream);
-    // After an error the engine may prepend the rest of this result to the next one.
-    if (status.ok()) Give(*connection);
-    else api_.close(*connection);
+    if (stream != nullptr) {
+      if (!status.ok()) api_.cancel(**connection, stream);
+      api_.destroy_result(stream);
+    }
+    Return(*connection, status.ok());
     return status;
   }
 
-  absl::Status Execute(std::string_view sql) override { return Run(sql, "statement").status(); }
+  absl::Status Execute(std::string_view sql) override {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      checked_.clear();  // it may change a table
+    }
+    auto connection = Take();
+    if (!connection.ok()) return connection.status();
+    const absl::Status status = Run(*connection, sql, "statement", kNative).status();
+    Return(*connection, status.ok());
+    return status;
+  }
 
   absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
-    std::string text(sql);
-    while (!text.empty() && (std::isspace(static_cast<unsigned char>(text.back())) || text.back() == ';')) text.pop_back();
-    // Only one reading statement, and only over the lake: the wrapper is a subquery, so that a
-    // statement that is not a SELECT does not parse; functions that reach outside are refused.
-    std::string lower = text;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-    size_t at = 0;
-    while (at < lower.size() && (std::isspace(static_cast<unsigned char>(lower[at])) || lower[at] == '(')) ++at;
-    const std::string_view head = std::string_view(lower).substr(at);
-    const bool reads = head.rfind("select", 0) == 0 || head.rfind("with", 0) == 0 || head.rfind("show", 0) == 0 ||
-                       head.rfind("describe", 0) == 0 || head.rfind("explain", 0) == 0;
-    if (!reads) return absl::InvalidArgumentError("query: only SELECT, WITH, SHOW, DESCRIBE and EXPLAIN; the lake is read-only here");
-    static const std::set<std::string> kOutside = {
-        "file", "url", "s3", "s3cluster", "gcs", "hdfs", "remote", "remotesecure", "mysql", "postgresql", "mongodb",
-        "redis", "sqlite", "odbc", "jdbc", "executable", "input", "azureblobstorage", "deltalake", "iceberg", "hudi",
-        "cluster", "clusterallreplicas", "urlcluster", "filecluster", "python", "dictionary", "loop", "icebergs3", "icebergazure", "iceberglocal", "deltalakelocal"};
-    for (size_t i = 0; i < lower.size();) {
-      if (lower[i] == '\'') {
-        for (++i; i < lower.size() && lower[i] != '\''; ++i) i += lower[i] == '\\';
-        ++i;
-      } else if (std::isalpha(static_cast<unsigned char>(lower[i])) || lower[i] == '_') {
-        size_t j = i;
-        while (j < lower.size() && (std::isalnum(static_cast<unsigned char>(lower[j])) || lower[j] == '_')) ++j;
-        const std::string word = lower.substr(i, j - i);
-        size_t k = j;
-        while (k < lower.size() && std::isspace(static_cast<unsigned char>(lower[k]))) ++k;
-        if (k < lower.size() && lower[k] == '(' && kOutside.contains(word)) {
-          return absl::InvalidArgumentError(base::StrCat("query: ", word, "() reaches outside the lake and is refused"));
-        }
-        if (word == "outfile" || word == "settings") {
-          return absl::InvalidArgumentError(base::StrCat("query: ", word, " is refused here"));
-        }
-        i = j;
-      } else {
-        ++i;
-      }
-    }
-    if (head.rfind("select", 0) == 0 || head.rfind("with", 0) == 0) {
-      text += " SETTINGS readonly = 2, max_execution_time = 60, max_result_rows = 1000000";
-    }
-    return Run(text, "query", std::string(format));
+    if (absl::Status s = CheckReportStart(sql); !s.ok()) return s;
+    // A connection of its own, in the engine's readonly mode, which no statement can leave.
+    auto connection = Connect({"--readonly=1", StrCat("--max_execution_time=", kReportSecondsMax),
+                               StrCat("--max_result_rows=", kReportRowsMax),
+                               StrCat("--max_result_bytes=", kReportBytesMax), "--result_overflow_mode=throw"});
+    if (!connection.ok()) return connection.status();
+    absl::StatusOr<std::string> out = ReportOn(*connection, sql, format);
+    Close(*connection);
+    return out;
   }
 
  private:
-  absl::StatusOr<Connection*> Connect() {
-    std::string path = "--path=" + options_.path;
-    std::string threads = base::StrCat("--max_threads=", options_.threads);
-    std::string memory = base::StrCat("--max_memory_usage=", options_.memory_max_bytes);
-    std::string group = base::StrCat("--max_bytes_before_external_group_by=", options_.memory_max_bytes / 2);
-    std::string sort = base::StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2);
-    std::string name = "clickhouse";
-    std::vector<char*> argv = {name.data(), path.data(), threads.data(), memory.data(), group.data(), sort.data()};
-    Connection* c = api_.connect(static_cast<int>(argv.size()), argv.data());
-    if (c == nullptr || *c == nullptr) {
-      return absl::UnavailableError(base::StrCat(
-          "lake: ", options_.path, " cannot be opened: another process has it in use, or it is not a lake of this engine"));
+  static constexpr std::string_view kNative = "Native";
+
+  absl::StatusOr<std::string> ReportOn(ChdbConnection* connection, std::string_view sql, std::string_view format) {
+    ChdbAnalysis analysis = {};
+    analysis.struct_size = sizeof(analysis);
+    if (api_.classify(*connection, sql.data(), sql.size(), nullptr, 0, &analysis) != 0) {
+      return absl::InternalError("lake: query: the engine could not read the statement");
+    }
+    if (analysis.statement_count > 1) return absl::InvalidArgumentError("query: one statement at a time");
+    if (analysis.statement_count == 1 && analysis.query_class != kChdbReadOnly) {
+      return absl::InvalidArgumentError("query: the lake is read-only here: this statement writes or changes something");
+    }
+    // Also what says why a statement does not parse.
+    auto tree = Run(connection, StrCat("EXPLAIN AST\n", sql), "query", "TSVRaw");
+    if (!tree.ok()) return tree.status();
+    if (analysis.statement_count != 1) return absl::InvalidArgumentError("query: not a statement that the engine reads");
+    auto names = Run(connection, "SELECT lower(name) FROM system.table_functions", "query", "TSVRaw");
+    if (!names.ok()) return names.status();
+    std::set<std::string> table_functions;
+    for (size_t at = 0; at < names->size();) {
+      const size_t eol = std::min(names->find('\n', at), names->size());
+      table_functions.insert(names->substr(at, eol - at));
+      at = eol + 1;
+    }
+    if (absl::Status s = CheckReportTree(*tree, table_functions); !s.ok()) return s;
+    return Run(connection, sql, "query", format);
+  }
+
+  ChdbConnection* ConnectLocked(const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"clickhouse",
+                                     StrCat("--path=", options_.path),
+                                     StrCat("--max_threads=", options_.threads),
+                                     StrCat("--max_memory_usage=", options_.memory_max_bytes),
+                                     StrCat("--max_bytes_before_external_group_by=", options_.memory_max_bytes / 2),
+                                     StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2)};
+    args.insert(args.end(), more.begin(), more.end());
+    std::vector<char*> argv;
+    for (std::string& a : args) argv.push_back(a.data());
+    ChdbConnection* c = api_.connect(static_cast<int>(argv.size()), argv.data());
+    if (c != nullptr && *c == nullptr) {
+      api_.close(c);
+      c = nullptr;
     }
     return c;
   }
 
-  absl::StatusOr<Connection*> Take() {
+  absl::StatusOr<ChdbConnection*> Connect(const std::vector<std::string>& more) {
+    const std::lock_guard<std::mutex> lock(ThisProcess().mutex);
+    ChdbConnection* c = ConnectLocked(more);
+    if (c == nullptr) return absl::InternalError(StrCat("lake: ", options_.path, ": the engine refused a further connection"));
+    return c;
+  }
+
+  void Close(ChdbConnection* c) {
+    const std::lock_guard<std::mutex> lock(ThisProcess().mutex);
+    api_.close(c);
+  }
+
+  // Settings belong to a connection, and so does what a failed statement leaves behind.
+  absl::StatusOr<ChdbConnection*> Take() {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      std::unique_lock<std::mutex> lock(mutex_);
+      free_.wait(lock, [&] { return taken_ < kEmbeddedConnectionsMax; });
+      ++taken_;
       if (!idle_.empty()) {
-        Connection* c = idle_.back();
+        ChdbConnection* c = idle_.back();
         idle_.pop_back();
         return c;
       }
     }
-    return Connect();
+    auto c = Connect({});
+    if (!c.ok()) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      --taken_;
+      free_.notify_one();
+    }
+    return c;
   }
 
-  void Give(Connection* c) {
+  // After an error the engine may put the rest of that result in front of the connection's next
+  // one, so the connection goes.
+  void Return(ChdbConnection* c, bool good) {
+    if (!good) Close(c);
     const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(c);
+    if (good) idle_.push_back(c);
+    --taken_;
+    free_.notify_one();
   }
 
-  absl::StatusOr<std::string> Run(std::string_view sql, std::string_view what, std::string format = "Native") {
-    auto connection = Take();
-    if (!connection.ok()) return connection.status();
-    chdb_result* r = api_.query(**connection, sql.data(), sql.size(), format.data(), format.size());
+  absl::StatusOr<std::string> Run(ChdbConnection* connection, std::string_view sql, std::string_view what,
+                                  std::string_view format) {
+    ChdbResult* r = api_.query(*connection, sql.data(), sql.size(), format.data(), format.size());
+    if (r == nullptr) return absl::InternalError(StrCat("lake: ", what, ": the engine gave no answer"));
     std::string out;
     absl::Status status;
-    if (r == nullptr) {
-      status = absl::InternalError("lake: the engine gave no result");
-    } else {
-      if (const char* error = api_.error(r); error != nullptr) status = EngineError(what, error);
-      else if (api_.length(r) > 0) out.assign(api_.buffer(r), api_.length(r));
-      api_.destroy(r);
-    }
-    if (status.ok()) Give(*connection);
-    else api_.close(*connection);
+    if (const char* error = api_.error(r); error != nullptr) status = EngineError(what, error);
+    else if (api_.length(r) > 0) out.assign(api_.buffer(r), api_.length(r));
+    api_.destroy_result(r);
     if (!status.ok()) return status;
     return out;
   }
 
-  // Both ends accept a block with an unknown column in silence, so it is checked here, once a table.
+  // The engine takes a block with an unknown column in silence and converts types, so names and
+  // types are checked here, once for each shape of block.
   absl::Status CheckColumns(std::string_view table, const Block& block) {
     std::string key(table);
-    for (const Column& c : block.columns) base::StrAppend(&key, ",", c.name, " ", TypeName(c.data));
+    for (const Column& c : block.columns) base::StrAppend(&key, '\0', c.name, ' ', TypeName(c.data));
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (checked_.contains(key)) return absl::OkStatus();
     }
-    std::set<std::string> known;
-    if (absl::Status s = Query(base::StrCat("SELECT name, type FROM system.columns WHERE database = currentDatabase() "
-                                            "AND table = ", SqlString(table)),
-                               [&](const Block& b) {
-                                 for (size_t i = 0; i < b.rows(); ++i) {
-                                   known.insert(base::StrCat(b.columns[0].As<StringColumn>()[i], " ",
-                                                             b.columns[1].As<StringColumn>()[i]));
-                                 }
-                                 return absl::OkStatus();
-                               });
-        !s.ok()) {
-      return s;
-    }
+    std::set<std::pair<std::string, std::string>> known;
+    absl::Status status = Query(
+        StrCat("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ", SqlString(table)),
+        [&](const Block& b) {
+          for (size_t i = 0; i < b.rows(); ++i) {
+            known.emplace(b.columns[0].As<StringColumn>()[i], b.columns[1].As<StringColumn>()[i]);
+          }
+          return absl::OkStatus();
+        });
+    if (!status.ok()) return status;
+    if (known.empty()) return absl::InvalidArgumentError(StrCat("lake: there is no table ", table));
+    std::set<std::string> names;
     for (const Column& c : block.columns) {
-      const std::string want = base::StrCat(c.name, " ", TypeName(c.data));
-      if (!known.contains(want)) {
-        return absl::InvalidArgumentError(base::StrCat("lake: table ", table, " has no column ", want));
+      if (!known.contains({c.name, TypeName(c.data)})) {
+        return absl::InvalidArgumentError(StrCat("lake: table ", table, " has no column ", c.name, " ", TypeName(c.data)));
       }
-      if (Rows(c.data) != block.rows()) {
-        return absl::InvalidArgumentError(base::StrCat("lake: column ", c.name, " has ", Rows(c.data), " rows of ", block.rows()));
+      if (!names.insert(c.name).second) {
+        return absl::InvalidArgumentError(StrCat("lake: column ", c.name, " is twice in a block for table ", table));
       }
     }
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (checked_.size() >= kCheckedMax) checked_.clear();
     checked_.insert(std::move(key));
     return absl::OkStatus();
   }
 
-  const Api& api_;
+  static constexpr size_t kCheckedMax = 256;
+
+  const ChdbApi& api_;
   const EmbeddedOptions options_;
-  Connection* root_ = nullptr;
+  ChdbConnection* root_ = nullptr;
   std::mutex mutex_;
-  std::vector<Connection*> idle_;   // guarded by mutex_
-  std::set<std::string> checked_;   // guarded by mutex_
+  std::condition_variable free_;
+  int taken_ = 0;                      // guarded by mutex_, like all below
+  std::vector<ChdbConnection*> idle_;
+  std::set<std::string> checked_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Lake>> OpenEmbedded(const EmbeddedOptions& options) {
-  struct stat info;
-  if (stat(options.path.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) {
-    return absl::FailedPreconditionError(base::StrCat("lake: ", options.path, " is a file; name a folder"));
-  }
+  if (options.path.empty()) return absl::InvalidArgumentError("lake: the folder's name is empty");
+  if (absl::Status s = CheckDirectory(options.path); !s.ok()) return s;
+  EmbeddedOptions absolute = options;
   std::error_code error;
-  std::filesystem::create_directories(options.path, error);
-  if (error || access(options.path.c_str(), W_OK) != 0) {
-    return absl::FailedPreconditionError(
-        base::StrCat("lake: ", options.path, " cannot be written: ", error ? error.message() : "permission denied"));
-  }
-  auto api = LoadApi();
+  const fs::path canonical = fs::canonical(options.path, error);
+  if (error) return absl::FailedPreconditionError(StrCat("lake: ", options.path, ": ", error.message()));
+  absolute.path = canonical.string();
+  absolute.threads = std::max(1, options.threads);
+  auto api = LoadChdb();
   if (!api.ok()) return api.status();
-  auto lake = std::make_unique<EmbeddedLake>(**api, options);
+  auto lake = std::make_unique<EmbeddedLake>(**api, absolute);
   if (absl::Status s = lake->Open(); !s.ok()) return s;
   return lake;
 }

@@ -1,6 +1,7 @@
 // The lake in this process: chDB, loaded on first use from the pinned npm package.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,13 +12,34 @@ namespace stillwatch::lake {
 
 struct EmbeddedOptions {
   std::string path;  // directory, created if missing
-  int threads = 4;
+  int threads = 4;   // of one statement
   uint64_t memory_max_bytes = uint64_t{2} << 30;  // of one statement; it spills from half of it on
 };
 
-// One path per process at a time. Unavailable when another process holds the lake;
-// FailedPrecondition when libchdb.so is not found, the path is a file or is not writable.
-// Looks for the engine in $STILLWATCH_CHDB, beside the executable, then where it was built.
+// Statements that run at a time; further callers wait. A Query callback that queries again holds
+// two, so nesting must stay far below this.
+inline constexpr int kEmbeddedConnectionsMax = 16;
+
+// Bounds of one Report.
+inline constexpr int kReportSecondsMax = 60;
+inline constexpr uint64_t kReportRowsMax = 1'000'000;
+inline constexpr uint64_t kReportBytesMax = uint64_t{256} << 20;
+
+// Opens or makes the lake in `path`; Migrate() comes next. The engine has one data path per
+// process: the same lake may be opened again, another one only when all others are closed.
+//   FailedPrecondition: libchdb.so is not found, the path is a file, is not writable or holds
+//     anything but a lake (nothing is written there), or this process has another lake open.
+//   Unavailable: another process holds the lake; names its process id where known.
+// Nothing is written outside `path`, and nothing to stdout or stderr.
+//
+// Errors of Insert, Query and Execute: ResourceExhausted when the disk is full or a statement
+// passes its memory, DeadlineExceeded when it passes its time, InvalidArgument when the statement
+// or the block is wrong, Internal for the rest.
 absl::StatusOr<std::unique_ptr<Lake>> OpenEmbedded(const EmbeddedOptions& options);
+
+// SQL: what the lake's tables cost now, one row a table: name, rows, bytes in active parts.
+inline constexpr char kActiveBytesSql[] =
+    "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
+    "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table";
 
 }  // namespace stillwatch::lake

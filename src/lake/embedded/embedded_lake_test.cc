@@ -1,204 +1,531 @@
 #include "lake/embedded/embedded_lake.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
-#include <thread>
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
 
-#include "lake/native.h"
+#include "lake/embedded/engine_error.h"
+#include "lake/embedded/report_gate.h"
+#include "lake/migrate.h"
+#include "lake/test_conformance.h"
 
 namespace stillwatch::lake {
 namespace {
 
-Block Rows(size_t n, uint32_t batch, const std::string& prefix = "x") {
-  StringColumn id, run_id, account;
-  std::vector<uint32_t> run(n, batch);
-  for (size_t i = 0; i < n; ++i) {
-    id.Append(prefix + std::to_string(i) + std::string("'\\\0\n", 4));
-    run_id.Append("c");
-    account.Append("a");
-  }
-  return {{{"run", run}, {"exchange_id", id}, {"account_id", account}, {"campaign_id", run_id}}};
+namespace fs = std::filesystem;
+
+std::string NewPlace() {
+  static int n = 0;
+  const fs::path base = fs::path(testing::TempDir()) / ("stillwatch-lake-" + std::to_string(getpid()));
+  fs::create_directories(base);
+  return (base / std::to_string(n++)).string();
 }
+
+INSTANTIATE_TEST_SUITE_P(Embedded, LakeConformance,
+                         testing::Values(LakeUnderTest{
+                             "embedded", NewPlace,
+                             [](const std::string& where) { return OpenEmbedded({.path = where, .threads = 2}); },
+                             [](const std::string& where) { fs::remove_all(where); }}),
+                         [](const auto& info) { return info.param.name; });
 
 class EmbeddedLakeTest : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ = testing::TempDir() + "/lake-" + std::to_string(getpid()) + "-" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(path_);
-  }
-  void TearDown() override { std::filesystem::remove_all(path_); }
-  std::unique_ptr<Lake> Open() {
+  void SetUp() override { path_ = NewPlace(); }
+  void TearDown() override { fs::remove_all(path_); }
+
+  std::unique_ptr<Lake> Opened() {
     auto lake = OpenEmbedded({.path = path_, .threads = 2});
     EXPECT_TRUE(lake.ok()) << lake.status();
     const absl::Status migrated = (*lake)->Migrate();
     EXPECT_TRUE(migrated.ok()) << migrated;
     return std::move(*lake);
   }
-  static uint64_t Count(Lake& lake, const std::string& where = "1") {
-    uint64_t n = 0;
-    const absl::Status s = lake.Query("SELECT count() FROM attributed WHERE " + where, [&](const Block& b) {
-      n = b.columns[0].As<std::vector<uint64_t>>()[0];
+  static std::vector<std::string> Strings(Lake& lake, const std::string& sql) {
+    std::vector<std::string> out;
+    const absl::Status s = lake.Query(sql, [&](const Block& b) {
+      const auto& c = b.columns[0].As<StringColumn>();
+      for (size_t i = 0; i < c.size(); ++i) out.emplace_back(c[i]);
       return absl::OkStatus();
     });
     EXPECT_TRUE(s.ok()) << s;
-    return n;
+    return out;
   }
   std::string path_;
 };
 
-TEST_F(EmbeddedLakeTest, KeepsEveryByteAndReopens) {
-  {
-    auto lake = Open();
-    const absl::Status stored = lake->Insert("attributed", Rows(1000, 1));
-    ASSERT_TRUE(stored.ok()) << stored;
+Block Batch(uint32_t run, size_t n) {
+  StringColumn id, account, campaign;
+  for (size_t i = 0; i < n; ++i) {
+    id.Append(std::to_string(run) + "_" + std::to_string(i));
+    account.Append("a" + std::to_string(i % 100));
+    campaign.Append("c");
   }
-  auto lake = Open();
-  ASSERT_TRUE(lake->Migrate().ok());
-  EXPECT_EQ(Count(*lake), 1000u);
-  EXPECT_EQ(Count(*lake, "exchange_id = " + SqlString("x7" + std::string("'\\\0\n", 4))), 1u);
+  return {{{"run", std::vector<uint32_t>(n, run)}, {"exchange_id", id}, {"account_id", account}, {"campaign_id", campaign}}};
 }
 
-TEST_F(EmbeddedLakeTest, RefusesWrongColumnsBeforeStoring) {
-  auto lake = Open();
-  Block wrong = Rows(3, 1);
-  wrong.columns[0].name = "runs";
-  EXPECT_EQ(lake->Insert("attributed", wrong).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Count(*lake), 0u);
+// A copy of this program that runs one test of suite DISABLED_Child in a process of its own. The
+// engine's threads live on in the parent, so between fork and exec only `setup` runs, which may
+// make system calls and nothing else.
+pid_t StartChild(const std::string& test, const std::map<std::string, std::string>& environment,
+                 const std::function<void()>& setup = [] {}) {
+  for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
+  const std::string filter = "--gtest_filter=DISABLED_Child." + test;
+  const pid_t child = fork();
+  if (child != 0) {
+    for (const auto& [name, value] : environment) unsetenv(name.c_str());
+    return child;
+  }
+  setup();
+  execl("/proc/self/exe", "lake_embedded_test", filter.c_str(), "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);
+  _exit(99);
 }
 
-TEST_F(EmbeddedLakeTest, AGoodQueryFollowsABadOne) {
-  auto lake = Open();
-  ASSERT_TRUE(lake->Insert("attributed", Rows(100'000, 1)).ok());
-  EXPECT_FALSE(lake->Query("SELECT nothing FROM nowhere", [](const Block&) { return absl::OkStatus(); }).ok());
-  // Fails in the middle of its output.
-  EXPECT_FALSE(lake->Query("SELECT throwIf(number = 90000) AS x FROM numbers(100000) SETTINGS max_block_size = 1000",
-                           [](const Block&) { return absl::OkStatus(); }).ok());
-  EXPECT_EQ(Count(*lake), 100'000u);
+int Wait(pid_t child) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-TEST_F(EmbeddedLakeTest, InsertsAndReadsFromSeveralThreads) {
-  auto lake = Open();
+std::string ChildPath() {
+  const char* path = std::getenv("STILLWATCH_TEST_LAKE");
+  return path == nullptr ? "" : path;
+}
+
+// ---- opening
+
+TEST_F(EmbeddedLakeTest, AFileIsNoLake) {
+  std::ofstream(path_) << "x";
+  const auto opened = OpenEmbedded({.path = path_});
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(opened.status().message().find("is a file"), std::string::npos) << opened.status();
+  const auto below = OpenEmbedded({.path = path_ + "/lake"});
+  EXPECT_EQ(below.status().code(), absl::StatusCode::kFailedPrecondition) << below.status();
+}
+
+TEST_F(EmbeddedLakeTest, AFolderWithOtherThingsIsLeftAlone) {
+  fs::create_directories(path_ + "/data");
+  std::ofstream(path_ + "/diary.txt") << "x";
+  const auto opened = OpenEmbedded({.path = path_});
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(opened.status().message().find("diary.txt"), std::string::npos) << opened.status();
+  EXPECT_EQ(std::distance(fs::directory_iterator(path_), fs::directory_iterator()), 2);
+}
+
+TEST_F(EmbeddedLakeTest, AnUnwritableFolderIsSaid) {
+  if (geteuid() == 0) {
+    const auto opened = OpenEmbedded({.path = "/proc/stillwatch-lake"});  // root may write anywhere else
+    EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition) << opened.status();
+    return;
+  }
+  fs::create_directories(path_);
+  fs::permissions(path_, fs::perms::owner_read | fs::perms::owner_exec);
+  const auto opened = OpenEmbedded({.path = path_});
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(opened.status().message().find("cannot be written"), std::string::npos) << opened.status();
+  fs::permissions(path_, fs::perms::owner_all);
+}
+
+TEST_F(EmbeddedLakeTest, OneLakeAtATimeAndTheSameOneTwice) {
+  auto lake = Opened();
+  const auto other = OpenEmbedded({.path = path_ + "-other"});
+  EXPECT_EQ(other.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(other.status().message().find(path_ + " open"), std::string::npos) << other.status();
+  {
+    auto again = OpenEmbedded({.path = path_ + "/."});
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_TRUE((*again)->Insert("attributed", Batch(1, 5)).ok());
+  }
+  EXPECT_EQ(Strings(*lake, "SELECT toString(count()) AS n FROM attributed"), std::vector<std::string>{"5"});
+  lake.reset();
+  EXPECT_TRUE(OpenEmbedded({.path = path_ + "-other"}).ok());
+  fs::remove_all(path_ + "-other");
+}
+
+TEST_F(EmbeddedLakeTest, ALakeThatWasMovedIsTheSame) {
+  {
+    auto lake = Opened();
+    ASSERT_TRUE(lake->Insert("attributed", Batch(1, 5)).ok());
+  }
+  fs::rename(path_, path_ + "-moved");
+  path_ += "-moved";
+  EXPECT_EQ(Strings(*Opened(), "SELECT toString(count()) AS n FROM attributed"), std::vector<std::string>{"5"});
+}
+
+TEST_F(EmbeddedLakeTest, AnotherProcessHoldsIt) {
+  int ready[2], hold[2];
+  ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(hold, O_CLOEXEC), 0);
+  const pid_t child = StartChild("HoldsALake", {{"STILLWATCH_TEST_LAKE", path_}}, [&] {
+    dup2(hold[0], 10);
+    dup2(ready[1], 11);
+  });
+  close(ready[1]);
+  close(hold[0]);
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  const auto opened = OpenEmbedded({.path = path_});
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(opened.status().message().find("in use by another process (process " + std::to_string(child) + ")"),
+            std::string::npos)
+      << opened.status();
+  close(hold[1]);
+  EXPECT_EQ(Wait(child), 0);
+  close(ready[0]);
+  EXPECT_TRUE(OpenEmbedded({.path = path_}).ok());
+}
+
+TEST(DISABLED_Child, HoldsALake) {
+  auto lake = OpenEmbedded({.path = ChildPath()});
+  ASSERT_TRUE(lake.ok()) << lake.status();
+  char byte = 0;
+  ASSERT_EQ(write(11, &byte, 1), 1);
+  EXPECT_EQ(read(10, &byte, 1), 0);  // until the parent lets go
+}
+
+TEST_F(EmbeddedLakeTest, ALibraryThatIsNotThereIsSaid) {
+  const pid_t child = StartChild("MissesTheLibrary",
+                                 {{"STILLWATCH_TEST_LAKE", path_}, {"STILLWATCH_CHDB", "/nowhere/libchdb.so"}});
+  EXPECT_EQ(Wait(child), 0);
+}
+
+TEST(DISABLED_Child, MissesTheLibrary) {
+  const auto lake = OpenEmbedded({.path = ChildPath()});
+  EXPECT_EQ(lake.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(lake.status().message().find("/nowhere/libchdb.so"), std::string::npos) << lake.status();
+  EXPECT_NE(lake.status().message().find("make setup"), std::string::npos) << lake.status();
+}
+
+// ---- what it leaves and says
+
+TEST_F(EmbeddedLakeTest, LeavesNothingElsewhereAndPrintsNothing) {
+  const fs::path here = path_ + "-here";
+  fs::create_directories(here);
+  const std::string old_home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  const pid_t child = StartChild("UsesEveryCall",
+                                 {{"STILLWATCH_TEST_LAKE", path_}, {"HOME", here.string()}, {"TMPDIR", here.string()}},
+                                 [&] {
+                                   if (chdir(here.c_str()) != 0) _exit(98);
+                                 });
+  setenv("HOME", old_home.c_str(), 1);
+  EXPECT_EQ(Wait(child), 0);
+  EXPECT_TRUE(fs::is_empty(here)) << fs::directory_iterator(here)->path();
+  fs::remove_all(here);
+}
+
+TEST(DISABLED_Child, UsesEveryCall) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  {
+    auto lake = OpenEmbedded({.path = ChildPath()});
+    ASSERT_TRUE(lake.ok());
+    EXPECT_TRUE((*lake)->Migrate().ok());
+    EXPECT_TRUE((*lake)->Insert("attributed", Batch(1, 1000)).ok());
+    EXPECT_FALSE((*lake)->Query("SELECT throwIf(1) AS x", [](const Block&) { return absl::OkStatus(); }).ok());
+    EXPECT_FALSE((*lake)->Execute("CREATE NONSENSE").ok());
+    EXPECT_TRUE((*lake)->Report("SELECT count() FROM attributed", "CSV").ok());
+    EXPECT_FALSE((*lake)->Report("SELECT * FROM nowhere", "CSV").ok());
+    // Sorted on disk: the spill stays in the lake too.
+    EXPECT_TRUE((*lake)->Execute("CREATE TABLE big (n UInt64) ENGINE = MergeTree ORDER BY n").ok());
+    EXPECT_TRUE((*lake)->Execute("INSERT INTO big SELECT cityHash64(number) FROM numbers(500000) ORDER BY 1 "
+                                 "SETTINGS max_bytes_before_external_sort = 1000000").ok());
+  }
+  // TempDir() is gtest's own and its captures are files there, so they are read before the check.
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+// ---- settings
+
+TEST_F(EmbeddedLakeTest, EveryConnectionHasItsBounds) {
+  auto lake = OpenEmbedded({.path = path_, .threads = 3, .memory_max_bytes = 123'000'000});
+  ASSERT_TRUE(lake.ok());
+  const std::string sql =
+      "SELECT concat(name, '=', value) AS s FROM system.settings WHERE name IN ('max_memory_usage', 'max_threads', "
+      "'max_bytes_before_external_group_by', 'max_bytes_before_external_sort') ORDER BY name";
+  const std::vector<std::string> want = {"max_bytes_before_external_group_by=61500000", "max_bytes_before_external_sort=61500000",
+                                         "max_memory_usage=123000000", "max_threads=3"};
+  EXPECT_EQ(Strings(**lake, sql), want);
+  const absl::Status s = (*lake)->Query("SELECT length(groupArray(toString(number))) AS n FROM numbers(100000000)",
+                                        [](const Block&) { return absl::OkStatus(); });
+  EXPECT_EQ(s.code(), absl::StatusCode::kResourceExhausted) << s;
+  EXPECT_EQ(Strings(**lake, sql), want);  // on a new connection
+}
+
+TEST_F(EmbeddedLakeTest, OldPartsGoSoon) {
+  auto lake = Opened();
+  EXPECT_EQ(Strings(*lake, "SELECT name FROM system.tables WHERE database = currentDatabase() AND "
+                           "position(create_table_query, 'old_parts_lifetime = 5') = 0"),
+            std::vector<std::string>{});
+}
+
+TEST_F(EmbeddedLakeTest, ActiveBytesAreCounted) {
+  auto lake = Opened();
+  ASSERT_TRUE(lake->Insert("attributed", Batch(1, 5000)).ok());
+  std::map<std::string, std::pair<uint64_t, uint64_t>> tables;
+  ASSERT_TRUE(lake->Query(kActiveBytesSql, [&](const Block& b) {
+    for (size_t i = 0; i < b.rows(); ++i) {
+      tables[std::string(b.columns[0].As<StringColumn>()[i])] = {b.columns[1].As<std::vector<uint64_t>>()[i],
+                                                                 b.columns[2].As<std::vector<uint64_t>>()[i]};
+    }
+    return absl::OkStatus();
+  }).ok());
+  EXPECT_EQ(tables["attributed"].first, 5000u);
+  EXPECT_GT(tables["attributed"].second, 5000u);
+}
+
+// ---- reports
+
+TEST_F(EmbeddedLakeTest, ReportsDoNotReachOutside) {
+  const std::string secret = path_ + "-secret.csv";
+  std::ofstream(secret) << "hush\n";
+  auto lake = Opened();
+  const std::string q = SqlString(secret);
+  const std::string made = path_ + "-out.csv";
+  for (const std::string& sql : {
+           "SELECT * FROM file(" + q + ", 'LineAsString')", "SELECT * FROM \"file\"(" + q + ", 'LineAsString')",
+           "SELECT * FROM FILE /* ' */ (" + q + ", 'LineAsString') -- '", "SELECT file(" + q + ")", "SELECT `File`(" + q + ")",
+           "WITH file(" + q + ") AS x SELECT x", "SELECT * FROM (SELECT file(" + q + "))", "DESCRIBE file(" + q + ")",
+           "EXPLAIN SELECT file(" + q + ")", "SELECT * FROM \"" + secret + "\"", "SELECT * FROM `" + secret + "`",
+           "SELECT * FROM " + q, "SELECT 1 IN (SELECT * FROM \"" + secret + "\")", "DESCRIBE TABLE \"" + secret + "\"",
+           "EXISTS TABLE \"" + secret + "\"", "SELECT 1 INTO OUTFILE " + SqlString(made), std::string("SELECT * FROM url('http://127.0.0.1:1/', 'CSV')"),
+           std::string("SELECT * FROM s3('http://127.0.0.1:1/b/x', 'CSV', 'a String')"),
+           std::string("SELECT * FROM remote('127.0.0.1', 'default', 'attributed')"),
+           std::string("SELECT * FROM executable('ls', 'CSV', 'a String')"), "SELECT * FROM sqlite(" + q + ", 't')",
+           "SELECT * FROM filesystem(" + q + ")", "SELECT catboostEvaluate(" + q + ", 1)", "INSERT INTO FUNCTION file(" + SqlString(made) + ", 'CSV') SELECT 1",
+           "graph = 1, file(" + q + ")", std::string("SELECT * FROM loop('default', 'attributed')")}) {
+    const auto out = lake->Report(sql, "CSV");
+    EXPECT_FALSE(out.ok()) << sql << " gave " << *out;
+    EXPECT_EQ(out.status().message().find("hush"), std::string::npos) << sql << out.status();
+  }
+  EXPECT_FALSE(fs::exists(made));
+  fs::remove(secret);
+}
+
+TEST_F(EmbeddedLakeTest, ReportsAreBounded) {
+  auto lake = Opened();
+  const auto many = lake->Report("SELECT * FROM numbers(" + std::to_string(kReportRowsMax + 1) + ")", "CSV");
+  EXPECT_FALSE(many.ok());
+  EXPECT_TRUE(lake->Report("SELECT * FROM numbers(1000)", "Null").ok());
+  const auto raised = lake->Report("SELECT * FROM numbers(2) SETTINGS max_result_rows = 0", "CSV");
+  EXPECT_FALSE(raised.ok());
+  EXPECT_FALSE(lake->Report("SELECT 1", "NoSuchFormat").ok());
+}
+
+TEST_F(EmbeddedLakeTest, ReportErrorsAreOneSentence) {
+  auto lake = Opened();
+  const auto out = lake->Report("SELECT * FROM nowhere", "CSV");
+  EXPECT_EQ(out.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(out.status().message().find("nowhere"), std::string::npos) << out.status();
+  for (const char* noise : {"Code:", "DB::Exception", "version", "\n"}) {
+    EXPECT_EQ(out.status().message().find(noise), std::string::npos) << out.status();
+  }
+}
+
+TEST(ReportGate, StartsAsAReadingStatement) {
+  for (const char* sql : {"SELECT 1", "  with x as (select 1) select 1", "-- a\n/* b */ ShOw TABLES", "(SELECT 1)", "DESC t"}) {
+    EXPECT_TRUE(CheckReportStart(sql).ok()) << sql;
+  }
+  for (const char* sql : {"", "  ", "-- only", "/* open", "graph = 1 SELECT 1", "1 + 1", "INSERT", "selects", "`SELECT`"}) {
+    EXPECT_FALSE(CheckReportStart(sql).ok()) << sql;
+  }
+}
+
+TEST(ReportGate, ReadsTheTree) {
+  const std::set<std::string> functions = {"file", "url", "numbers", "merge"};
+  EXPECT_TRUE(CheckReportTree("Select\n Function numbers (children 1)\n Function plus (children 1)\n Identifier file", functions).ok());
+  EXPECT_FALSE(CheckReportTree("Select\n  Function URL (alias x) (children 1)", functions).ok());
+  EXPECT_FALSE(CheckReportTree("Function file", {}).ok());
+}
+
+// ---- errors
+
+TEST(EngineError, KeepsTheSentence) {
+  const std::string text =
+      "Code: 60. DB::Exception: Code: 60. DB::Exception: Unknown table 'x'. (UNKNOWN_TABLE) (version 26.7.2.1). (UNKNOWN_TABLE)";
+  EXPECT_EQ(EngineCode(text), 60);
+  EXPECT_EQ(EngineSentence(text), "Unknown table 'x'. (UNKNOWN_TABLE)");
+  EXPECT_EQ(EngineSentence("Code: 395. DB::Exception: my text: while executing 'FUNCTION throwIf(1)'. (THROWN)"),
+            "my text (THROWN)");
+  EXPECT_EQ(EngineSentence("plain"), "plain");
+  EXPECT_EQ(EngineCode("plain"), 0);
+  EXPECT_LE(EngineSentence(std::string(100'000, 'x')).size(), 610u);
+}
+
+TEST(EngineError, SaysWhichKind) {
+  EXPECT_EQ(EngineError("q", "Code: 243. DB::Exception: Cannot reserve 1.00 MiB").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(EngineError("q", "Code: 75. DB::ErrnoException: Cannot write to file: , errno: 28, strerror: No space left on device").code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(EngineError("q", "Code: 241. DB::Exception: Memory limit").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(EngineError("q", "Code: 159. DB::Exception: Timeout").code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(EngineError("q", "Code: 49. DB::Exception: Logical").code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(EngineError("q", "Code: 62. DB::Exception: Syntax").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(EngineError("q", "Code: 62. DB::Exception: Syntax", absl::StatusCode::kInternal).code(), absl::StatusCode::kInternal);
+}
+
+// ---- full disk
+
+TEST_F(EmbeddedLakeTest, AFullDiskIsSaidAndWhatWasAcknowledgedStays) {
+  fs::create_directories(path_);
+  if (mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=16m") != 0) {
+    GTEST_SKIP() << "needs root: cannot mount a small tmpfs here";
+  }
+  const std::string mounted = path_;
+  path_ += "/lake";
+  uint32_t stored = 0;
+  {
+    auto lake = Opened();
+    absl::Status s;
+    for (; stored < 200; ++stored) {
+      // Values that do not compress.
+      Block b = Batch(stored, 20'000);
+      std::mt19937_64 random(stored);
+      StringColumn id;
+      for (size_t i = 0; i < 20'000; ++i) id.Append(std::to_string(random()) + std::to_string(random()));
+      b.columns[1].data = id;
+      s = lake->Insert("attributed", b);
+      if (!s.ok()) break;
+    }
+    EXPECT_EQ(s.code(), absl::StatusCode::kResourceExhausted) << s;
+    EXPECT_NE(s.message().find("disk is full"), std::string::npos) << s;
+    EXPECT_GT(stored, 0u);
+    EXPECT_EQ(Strings(*lake, "SELECT concat(toString(uniqExact(run)), ' ', toString(count())) AS s FROM attributed"),
+              std::vector<std::string>{std::to_string(stored) + " " + std::to_string(stored * 20'000)});
+  }
+  umount2(mounted.c_str(), MNT_DETACH);
+  path_ = mounted;
+}
+
+// ---- migration
+
+const base::EmbeddedFile kOlder[] = {
+    {"001_first.sql", "-- the first\nCREATE TABLE IF NOT EXISTS things (a UInt32) ENGINE = MergeTree ORDER BY a\n;\n-- end\n"}, {"", ""}};
+const base::EmbeddedFile kNewer[] = {
+    kOlder[0],
+    {"002_second.sql", "ALTER TABLE things ADD COLUMN IF NOT EXISTS b String\n;\nCREATE TABLE IF NOT EXISTS more (c UInt8) ENGINE = MergeTree ORDER BY c"},
+    {"", ""}};
+const base::EmbeddedFile kBroken[] = {
+    kOlder[0], {"002_second.sql", "ALTER TABLE things ADD COLUMN IF NOT EXISTS b String\n;\nCREATE NONSENSE\n;\n"}, {"", ""}};
+
+TEST_F(EmbeddedLakeTest, AnOlderLakeIsMigratedAndKeepsItsRows) {
+  auto lake = std::move(*OpenEmbedded({.path = path_}));
+  ASSERT_TRUE(MigrateSchema(*lake, path_, kOlder).ok());
+  ASSERT_TRUE(lake->Insert("things", {{{"a", std::vector<uint32_t>{7}}}}).ok());
+  const std::string versions = "SELECT toString(version) AS v FROM schema_version ORDER BY version";
+  EXPECT_EQ(Strings(*lake, versions), std::vector<std::string>{"1"});
+  // Cut short in the middle of the second file: still version 1, and the next run completes it.
+  EXPECT_FALSE(MigrateSchema(*lake, path_, kBroken).ok());
+  EXPECT_EQ(Strings(*lake, versions), std::vector<std::string>{"1"});
+  const absl::Status s = MigrateSchema(*lake, path_, kNewer);
+  ASSERT_TRUE(s.ok()) << s;
+  EXPECT_EQ(Strings(*lake, versions), (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(Strings(*lake, "SELECT concat(toString(a), b) AS v FROM things"), std::vector<std::string>{"7"});
+  StringColumn b;
+  b.Append("x");
+  EXPECT_TRUE(lake->Insert("things", {{{"a", std::vector<uint32_t>{8}}, {"b", b}}}).ok());
+  EXPECT_TRUE(lake->Insert("more", {{{"c", std::vector<uint8_t>{1}}}}).ok());
+  // A program that knows only the first file refuses it and changes nothing.
+  const absl::Status older = MigrateSchema(*lake, path_, kOlder);
+  EXPECT_EQ(older.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(older.message().find("newer Stillwatch (schema 2"), std::string::npos) << older;
+}
+
+TEST_F(EmbeddedLakeTest, AForeignDatabaseIsLeftAlone) {
+  auto lake = std::move(*OpenEmbedded({.path = path_}));
+  ASSERT_TRUE(lake->Execute("CREATE TABLE exchanges (rate Float64) ENGINE = MergeTree ORDER BY rate").ok());
+  const absl::Status s = lake->Migrate();
+  EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(s.message().find("another program (exchanges)"), std::string::npos) << s;
+  EXPECT_EQ(Strings(*lake, "SELECT name FROM system.tables WHERE database = currentDatabase()"),
+            std::vector<std::string>{"exchanges"});
+}
+
+TEST_F(EmbeddedLakeTest, SchemaVersionOfAnotherProgramIsForeign) {
+  auto lake = std::move(*OpenEmbedded({.path = path_}));
+  ASSERT_TRUE(lake->Execute("CREATE TABLE schema_version (version String) ENGINE = MergeTree ORDER BY version").ok());
+  EXPECT_EQ(lake->Migrate().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(EmbeddedLakeTest, SchemaFilesMustBeNamedAndInOrder) {
+  auto lake = std::move(*OpenEmbedded({.path = path_}));
+  const base::EmbeddedFile unnamed[] = {{"first.sql", ""}, {"", ""}};
+  const base::EmbeddedFile mixed[] = {{"002_b.sql", ""}, {"001_a.sql", ""}, {"", ""}};
+  EXPECT_FALSE(MigrateSchema(*lake, path_, unnamed).ok());
+  EXPECT_FALSE(MigrateSchema(*lake, path_, mixed).ok());
+}
+
+// ---- kill -9
+
+constexpr size_t kKillRows = 4000;
+
+TEST_F(EmbeddedLakeTest, AcknowledgedBatchesSurviveKills) {
+  constexpr int kRounds = 20;
+  std::set<uint32_t> acknowledged;
+  std::mt19937 random(std::random_device{}());
+  int while_inserting = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    int said[2];
+    ASSERT_EQ(pipe2(said, O_CLOEXEC), 0);
+    const pid_t child = StartChild("InsertsUntilKilled",
+                                   {{"STILLWATCH_TEST_LAKE", path_}, {"STILLWATCH_TEST_FIRST", std::to_string(round * 100'000)}},
+                                   [&] { dup2(said[1], 11); });
+    close(said[1]);
+    // The clock runs from the first acknowledgement, so that no round kills an idle process.
+    uint32_t batch;
+    bool killed = false;
+    while (read(said[0], &batch, sizeof(batch)) == sizeof(batch)) {
+      acknowledged.insert(batch);
+      if (!killed) {
+        usleep(random() % 150'000);
+        kill(child, SIGKILL);
+        killed = true;
+        ++while_inserting;
+      }
+    }
+    close(said[0]);
+    EXPECT_EQ(Wait(child), 1000 + SIGKILL) << "round " << round;
+  }
+  EXPECT_EQ(while_inserting, kRounds);
+  auto lake = Opened();
+  std::map<uint32_t, uint64_t> kept;
+  ASSERT_TRUE(lake->Query("SELECT run, count() AS n FROM attributed GROUP BY run", [&](const Block& b) {
+    for (size_t i = 0; i < b.rows(); ++i) {
+      kept[b.columns[0].As<std::vector<uint32_t>>()[i]] = b.columns[1].As<std::vector<uint64_t>>()[i];
+    }
+    return absl::OkStatus();
+  }).ok());
+  for (const uint32_t batch : acknowledged) EXPECT_TRUE(kept.contains(batch)) << "acknowledged batch " << batch << " is gone";
+  for (const auto& [batch, rows] : kept) EXPECT_EQ(rows, kKillRows) << "batch " << batch << " is torn";
+  EXPECT_GE(acknowledged.size(), size_t{kRounds});
+  RecordProperty("acknowledged", static_cast<int>(acknowledged.size()));
+  EXPECT_TRUE(lake->Insert("attributed", Batch(1, 5)).ok());
+}
+
+TEST(DISABLED_Child, InsertsUntilKilled) {
+  auto lake = OpenEmbedded({.path = ChildPath(), .threads = 1});
+  ASSERT_TRUE(lake.ok()) << lake.status();
+  ASSERT_TRUE((*lake)->Migrate().ok());
+  const uint32_t first = static_cast<uint32_t>(std::atoi(std::getenv("STILLWATCH_TEST_FIRST")));
+  std::atomic<uint32_t> next{first + 1};
   std::vector<std::thread> threads;
-  std::atomic<int> failed{0};
-  for (uint32_t t = 0; t < 4; ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; i < 5; ++i) {
-        failed += !lake->Insert("attributed", Rows(2000, t, std::to_string(t) + "_" + std::to_string(i))).ok();
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      while (next < first + 100'000) {
+        const uint32_t batch = next++;
+        ASSERT_TRUE((*lake)->Insert("attributed", Batch(batch, kKillRows)).ok());
+        ASSERT_EQ(write(11, &batch, sizeof(batch)), static_cast<ssize_t>(sizeof(batch)));
       }
     });
   }
-  for (auto& t : threads) t.join();
-  EXPECT_EQ(failed, 0);
-  EXPECT_EQ(Count(*lake), 40'000u);
-}
-
-TEST_F(EmbeddedLakeTest, ReportsReadOnly) {
-  auto lake = Open();
-  ASSERT_TRUE(lake->Insert("attributed", Rows(3, 1)).ok());
-  auto csv = lake->Report("SELECT count() FROM attributed;", "CSV");
-  ASSERT_TRUE(csv.ok()) << csv.status();
-  EXPECT_EQ(*csv, "3\n");
-  for (const char* sql : {"DROP TABLE attributed", "INSERT INTO attributed VALUES (1,'a','b','c')",
-                          "SELECT * FROM file('/etc/passwd', 'LineAsString')", "SELECT 1 INTO OUTFILE '/tmp/x'",
-                          "SELECT * FROM url('http://127.0.0.1/', 'CSV')", "SYSTEM SHUTDOWN",
-                          "SELECT 1 SETTINGS readonly = 0", "SELECT 1; DROP TABLE attributed"}) {
-    EXPECT_FALSE(lake->Report(sql, "CSV").ok()) << sql;
-  }
-  EXPECT_EQ(Count(*lake), 3u);
-}
-
-TEST_F(EmbeddedLakeTest, SaysWhatIsInTheWay) {
-  const std::string file = path_ + "-file";
-  { FILE* f = fopen(file.c_str(), "w"); fclose(f); }
-  const auto opened = OpenEmbedded({.path = file});
-  ASSERT_FALSE(opened.ok());
-  EXPECT_NE(opened.status().message().find("is a file"), std::string::npos);
-  std::filesystem::remove(file);
-}
-
-TEST_F(EmbeddedLakeTest, AcknowledgedBatchesSurviveKill) {
-  for (int round = 0; round < 3; ++round) {
-    int acknowledged[2];
-    ASSERT_EQ(pipe(acknowledged), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      execl("/proc/self/exe", "lake_embedded_test", "--gtest_filter=Child.InsertsUntilKilled", nullptr);
-      _exit(9);
-    }
-    // The child reports through a file, since exec'd gtest owns stdout.
-    close(acknowledged[0]);
-    close(acknowledged[1]);
-    usleep(300'000 + 250'000 * round);
-    kill(child, SIGKILL);
-    int status;
-    waitpid(child, &status, 0);
-  }
-  const std::string path = testing::TempDir() + "/lake-child";
-  const std::string journal = path + ".acknowledged";
-  uint64_t done = 0;
-  if (FILE* f = fopen(journal.c_str(), "r")) {
-    unsigned batch;
-    while (fscanf(f, "%u", &batch) == 1) ++done;
-    fclose(f);
-  }
-  path_ = path;
-  auto lake = Open();
-  uint64_t rows = Count(*lake), batches = 0;
-  ASSERT_TRUE(lake->Query("SELECT uniqExact(run) FROM attributed", [&](const Block& b) {
-    batches = b.columns[0].As<std::vector<uint64_t>>()[0];
-    return absl::OkStatus();
-  }).ok());
-  EXPECT_GT(done, 0u);
-  EXPECT_EQ(rows, batches * 5000) << "a batch was stored in part";
-  EXPECT_GE(batches, done) << "an acknowledged batch is gone";
-  std::filesystem::remove(journal);
-}
-
-// Runs in the child of the test above; alone it would insert for ever.
-TEST(Child, InsertsUntilKilled) {
-  if (getppid() == 1 || std::getenv("STILLWATCH_NO_CHILD")) GTEST_SKIP();
-  std::string parent;
-  if (FILE* f = fopen(("/proc/" + std::to_string(getppid()) + "/cmdline").c_str(), "r")) {
-    char text[256];
-    const size_t n = fread(text, 1, sizeof text, f);
-    parent.assign(text, n);
-    fclose(f);
-  }
-  if (parent.find("lake_embedded_test") == std::string::npos) GTEST_SKIP() << "only as a child";
-  const std::string path = testing::TempDir() + "/lake-child";
-  auto lake = OpenEmbedded({.path = path, .threads = 1});
-  ASSERT_TRUE(lake.ok());
-  ASSERT_TRUE((*lake)->Migrate().ok());
-  const uint32_t base = static_cast<uint32_t>(getpid()) * 1000;
-  for (uint32_t batch = base; batch < base + 1000; ++batch) {
-    ASSERT_TRUE((*lake)->Insert("attributed", Rows(5000, batch)).ok());
-    FILE* f = fopen((path + ".acknowledged").c_str(), "a");
-    fprintf(f, "%u\n", batch);
-    fclose(f);
-  }
-}
-
-TEST(Native, RoundTripsAndRefusesCuts) {
-  Block block = Rows(50, 1);
-  block.columns.push_back({"a32", [] { ArrayColumn<uint32_t> a; for (int i = 0; i < 50; ++i) { std::vector<uint32_t> v(i % 3, 7); a.Append(v.begin(), v.end()); } return a; }()});
-  block.columns.push_back({"f", std::vector<float>(50, 1.5f)});
-  std::string bytes;
-  EncodeNative(block, &bytes);
-  std::string_view in = bytes;
-  auto back = DecodeNative(&in);
-  ASSERT_TRUE(back.ok());
-  EXPECT_TRUE(in.empty());
-  std::string again;
-  EncodeNative(*back, &again);
-  EXPECT_EQ(bytes, again);
-  for (size_t cut = 0; cut < bytes.size(); cut += 7) {
-    std::string_view part(bytes.data(), cut);
-    EXPECT_FALSE(DecodeNative(&part).ok()) << cut;
-  }
+  for (std::thread& t : threads) t.join();
 }
 
 }  // namespace
