@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -72,13 +73,18 @@ int FieldOf(std::string_view key) {
 struct RecordParser::State {
   sj::parser parser;
   int64_t now_ms;
-  std::string system, turn, response, part, copy;
+  std::string system, top_system, turn, response, part, copy;
 
   [[noreturn]] static void Fail(std::string reason) { throw Failure{std::move(reason)}; }
 
   static bool IsNull(sj::value& v) {
     bool null;
     return v.type().value() == sj::json_type::null && !v.is_null().get(null);
+  }
+  static std::string_view Short(std::string_view name, sj::value& v) {
+    const std::string_view s = Text(name, v);
+    if (s.size() > kShortBytesMax) Fail(StrCat(name, ": longer than ", kShortBytesMax, " bytes"));
+    return s;
   }
   static std::string_view Text(std::string_view name, sj::value& v) {
     if (v.type() != sj::json_type::string) Fail(StrCat(name, ": expected a string, found ", TypeName(v.type())));
@@ -89,9 +95,9 @@ struct RecordParser::State {
     int64_t n;
     if (v.get_int64().get(n) != simdjson::SUCCESS) {
       double d;
-      if (v.get_double().get(d) != simdjson::SUCCESS || d != static_cast<double>(static_cast<int64_t>(d))) {
-        Fail(StrCat(name, ": expected an integer"));
-      }
+      if (v.get_double().get(d) != simdjson::SUCCESS) Fail(StrCat(name, ": expected an integer"));
+      if (!(d >= 0 && d <= INT32_MAX)) Fail(StrCat(name, ": out of range (0 to 2147483647)"));
+      if (d != std::floor(d)) Fail(StrCat(name, ": expected an integer, found a fraction"));
       n = static_cast<int64_t>(d);
     }
     if (n < 0 || n > INT32_MAX) Fail(StrCat(name, ": ", n, " is out of range (0 to 2147483647)"));
@@ -221,6 +227,7 @@ struct RecordParser::State {
     }
     *e = {};
     system.clear();
+    top_system.clear();
     sj::document document = parser.iterate(line.data(), line.size(), line.size() + simdjson::SIMDJSON_PADDING);
     if (document.type() != sj::json_type::object) Fail("record: expected an object");
     uint64_t seen = 0;
@@ -232,7 +239,10 @@ struct RecordParser::State {
       if (f < 0) continue;
       if (seen >> f & 1) Fail(StrCat(kNames[f], ": appears twice"));
       seen |= uint64_t{1} << f;
-      if (IsNull(v)) continue;
+      if (IsNull(v)) {
+        if (f == kExchangeId || f == kTs || f == kAccountId) Fail(StrCat(kNames[f], ": missing (null)"));
+        continue;
+      }
       const std::string_view name = kNames[f];
       switch (f) {
         case kExchangeId: e->exchange_id = Text(name, v); break;
@@ -246,17 +256,15 @@ struct RecordParser::State {
           e->ts_ms = *ms;
           break;
         }
-        case kOrgId: e->org_id = Text(name, v); break;
-        case kApiKeyId: e->api_key_id = Text(name, v); break;
-        case kSessionId: e->session_id = Text(name, v); break;
-        case kChannel: e->channel = Text(name, v); break;
-        case kModel: e->model = Text(name, v); break;
-        case kOperation: e->operation = Text(name, v); break;
+        case kOrgId: e->org_id = Short(name, v); break;
+        case kApiKeyId: e->api_key_id = Short(name, v); break;
+        case kSessionId: e->session_id = Short(name, v); break;
+        case kChannel: e->channel = Short(name, v); break;
+        case kModel: e->model = Short(name, v); break;
+        case kOperation: e->operation = Short(name, v); break;
         case kMessages: Messages(v, e); text = true; break;
         case kSystem: {
-          const std::string_view s = Content(name, v, &part);
-          if (!system.empty()) system.push_back('\n');
-          system.append(s);
+          top_system.assign(Content(name, v, &part));
           text = true;
           break;
         }
@@ -278,9 +286,9 @@ struct RecordParser::State {
           if (v.type() != sj::json_type::boolean) Fail(StrCat("stream: expected a boolean, found ", TypeName(v.type())));
           e->stream = v.get_bool().value();
           break;
-        case kIp: e->client_ip = Text(name, v); break;
-        case kAgent: e->user_agent = Text(name, v); break;
-        case kJa4: e->ja4 = Text(name, v); break;
+        case kIp: e->client_ip = Short(name, v); break;
+        case kAgent: e->user_agent = Short(name, v); break;
+        case kJa4: e->ja4 = Short(name, v); break;
         case kLatency: e->latency_ms = Count(name, v); break;
         case kIssued: List(name, v, kSignaturesMax, &e->signatures_issued); break;
         case kPresented: List(name, v, kSignaturesMax, &e->signatures_presented); break;
@@ -297,6 +305,10 @@ struct RecordParser::State {
       if (std::any_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
         Fail(StrCat(name, ": contains a control character"));
       }
+    }
+    if (!top_system.empty()) {  // first, wherever the key stands
+      if (!system.empty()) top_system.append(1, '\n').append(system);
+      system.swap(top_system);
     }
     e->system = system;
     e->has_text = text;
@@ -376,7 +388,7 @@ class JsonlSource : public Source {
           std::string_view text(chunk.bytes.data() + at, end - at);
           const size_t begin = at;
           at = end + 1;
-          while (!text.empty() && (text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+          while (!text.empty() && (text.back() == '\r' || text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
           if (text.empty()) continue;
           absl::Status parsed = text.size() > kRecordBytesMax
                                     ? absl::InvalidArgumentError("line: longer than 32 MiB; split the record or drop its attachments")

@@ -11,7 +11,8 @@
 
 namespace stillwatch::ingest {
 
-inline constexpr size_t kIdBytesMax = 512;
+inline constexpr size_t kIdBytesMax = 512;     // of exchange_id and account_id
+inline constexpr size_t kShortBytesMax = 4096;  // of every other name, address and agent
 inline constexpr size_t kToolsMax = 256;
 
 struct JsonlOptions {

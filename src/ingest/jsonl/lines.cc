@@ -26,18 +26,21 @@ struct LineReader::File {
   size_t begin = 0, end = 0;  // unread bytes of input
   bool eof = false;
   bool started = false;       // inside a compressed member or frame
+  bool pending = false;       // the decompressor filled its room and may hold more
+  bool first = true;          // nothing was handed out yet
   ZSTD_DStream* zstd = nullptr;
   std::unique_ptr<inflate_state> gzip;
   ~File() {
     if (fd > 0) close(fd);
     if (zstd != nullptr) ZSTD_freeDStream(zstd);
   }
+  // Appends what one read gives; starts over when all of input was used.
   absl::Status More(Progress* progress) {
-    begin = end = 0;
-    size_t want = input.size();
+    if (begin == end) begin = end = 0;
+    size_t want = input.size() - end;
     if (regular) want = std::min<uint64_t>(want, size - read);
     while (want > 0) {
-      const ssize_t n = ::read(fd, input.data(), want);
+      const ssize_t n = ::read(fd, input.data() + end, want);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return absl::InvalidArgumentError(StrCat(path, ": cannot be read: ", std::strerror(errno)));
       if (n == 0) {
@@ -48,9 +51,9 @@ struct LineReader::File {
         }
         break;
       }
-      end = static_cast<size_t>(n);
-      read += end;
-      if (progress != nullptr) progress->bytes_done += end;
+      end += static_cast<size_t>(n);
+      read += static_cast<uint64_t>(n);
+      if (progress != nullptr) progress->bytes_done += static_cast<uint64_t>(n);
       return absl::OkStatus();
     }
     eof = true;
@@ -58,10 +61,27 @@ struct LineReader::File {
   }
 };
 
+absl::Status CheckReadable(const std::string& path) {
+  if (path == "-") return absl::OkStatus();
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    return absl::InvalidArgumentError(StrCat(path, ": cannot be opened: ", std::strerror(errno)));
+  }
+  if (S_ISDIR(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        StrCat(path, ": is a folder; name its files, for instance ", path, "/*.jsonl"));
+  }
+  return absl::OkStatus();
+}
+
 LineReader::LineReader(std::vector<std::string> paths, Progress* progress,
                        std::function<void(std::string)> note,
                        std::function<absl::Status(model::Reject)> reject)
     : paths_(std::move(paths)), progress_(progress), note_(std::move(note)), reject_(std::move(reject)) {
+  // Before an hour of reading, not after it.
+  for (const std::string& path : paths_) {
+    if (error_ = CheckReadable(path); !error_.ok()) return;
+  }
   if (progress_ == nullptr) return;
   uint64_t total = 0;
   for (const std::string& path : paths_) {
@@ -92,14 +112,13 @@ absl::Status LineReader::Open(const std::string& path) {
     }
     struct stat info;
     if (fstat(f.fd, &info) != 0) return absl::InvalidArgumentError(StrCat(path, ": ", std::strerror(errno)));
-    if (S_ISDIR(info.st_mode)) {
-      return absl::InvalidArgumentError(StrCat(path, ": is a folder; name its files, for instance ", path, "/*.jsonl"));
-    }
     f.regular = S_ISREG(info.st_mode);
     f.size = static_cast<uint64_t>(info.st_size);
     if (f.regular && f.size == 0) note_(StrCat(path, ": is empty"));
   }
-  if (absl::Status s = f.More(progress_); !s.ok()) return s;
+  while (f.end < 4 && !f.eof) {  // a pipe may give single bytes
+    if (absl::Status s = f.More(progress_); !s.ok()) return s;
+  }
   const auto byte = [&](size_t i) { return i < f.end ? static_cast<uint8_t>(f.input[i]) : 0; };
   if (byte(0) == 0x1F && byte(1) == 0x8B) {
     f.kind = File::kGzip;
@@ -110,8 +129,6 @@ absl::Status LineReader::Open(const std::string& path) {
     f.kind = File::kZstd;
     f.zstd = ZSTD_createDStream();
     ZSTD_DCtx_setParameter(f.zstd, ZSTD_d_windowLogMax, 27);  // 128 MiB: what zstd --long writes by default
-  } else if (byte(0) == 0xEF && byte(1) == 0xBB && byte(2) == 0xBF) {
-    f.begin = 3;
   }
   return absl::OkStatus();
 }
@@ -120,19 +137,23 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
   File& f = *file_;
   const size_t goal = out->size() + kChunkBytes;
   *end = false;
+  size_t at_least = 0;  // what of *out is known to be data
   const auto cut_short = [&](const char* kind) {
     return absl::InvalidArgumentError(StrCat(f.path, ": ends in the middle of its ", kind,
-                                             " data after line ", line_, "; get the whole file"));
+                                             " data after line ", line_ - 1 + std::count(out->begin(), out->end(), '\n'),
+                                             "; get the whole file"));
   };
   const auto corrupt = [&](const char* kind, std::string_view why) {
+    out->resize(at_least);
     return absl::InvalidArgumentError(StrCat(f.path, ": broken ", kind, " data near byte ", f.read, " (", why,
                                              "); get an intact copy"));
   };
   while (out->size() < goal) {
-    if (f.begin == f.end && !f.eof) {
+    if (f.begin == f.end && !f.eof && !f.pending) {
       if (absl::Status s = f.More(progress_); !s.ok()) return s;
     }
-    if (f.begin == f.end) {
+    if (f.begin == f.end && !f.pending) {
+      if (!f.eof) continue;
       if (f.started) return cut_short(f.kind == File::kGzip ? "gzip" : "zstd");
       *end = true;
       return absl::OkStatus();
@@ -143,6 +164,7 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
       continue;
     }
     const size_t at = out->size(), room = 1 << 20;
+    at_least = at;
     out->resize(at + room);
     size_t made = 0;
     if (f.kind == File::kZstd) {
@@ -151,6 +173,7 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
       const size_t left = ZSTD_decompressStream(f.zstd, &to, &in);
       if (ZSTD_isError(left)) return corrupt("zstd", ZSTD_getErrorName(left));
       f.started = left != 0;
+      f.pending = f.started && to.pos == room;
       f.begin += in.pos;
       made = to.pos;
     } else {
@@ -163,10 +186,11 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
       if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT) return corrupt("gzip", StrCat("code ", code));
       f.begin = f.end - f.gzip->avail_in;
       made = room - f.gzip->avail_out;
+      f.pending = f.gzip->avail_out == 0;
       if (f.gzip->block_state == ISAL_BLOCK_FINISH) {
         isal_inflate_reset(f.gzip.get());
         f.gzip->crc_flag = ISAL_GZIP;
-        f.started = false;
+        f.started = f.pending = false;
       }
     }
     out->resize(at + made);
@@ -177,15 +201,21 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
 absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (;;) {
+    if (!error_.ok()) return error_;
     if (file_ == nullptr) {
       if (next_path_ == paths_.size()) return false;
-      if (absl::Status s = Open(paths_[next_path_++]); !s.ok()) return s;
+      if (error_ = Open(paths_[next_path_++]); !error_.ok()) return error_;
     }
     std::string& bytes = chunk->bytes;
     bytes.clear();
     bytes.swap(carry_);
-    bool end;
-    if (absl::Status s = Fill(&bytes, &end); !s.ok()) return s;
+    bool end = false;
+    error_ = Fill(&bytes, &end);
+    if (file_->first && bytes.starts_with("\xEF\xBB\xBF")) {
+      bytes.erase(0, 3);
+      offset_ = 3;
+    }
+    file_->first = false;
     chunk->source = file_->path;
     chunk->first_line = line_;
     chunk->offset = offset_;
@@ -226,7 +256,7 @@ absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
       r.offset = offset_ + whole;
       r.reason = StrCat("line: longer than ", kRecordBytesMax >> 20, " MiB; split the record or drop its attachments");
       r.record = carry_.substr(0, 1024);
-      if (absl::Status s = reject_(std::move(r)); !s.ok()) return s;
+      if (absl::Status s = reject_(std::move(r)); !s.ok()) return error_ = s;
       offset_ += carry_.size();
       carry_.clear();
       skipping_ = true;

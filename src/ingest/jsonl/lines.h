@@ -23,6 +23,9 @@ struct Chunk {
   uint64_t first_line = 1, offset = 0;
 };
 
+// InvalidArgument when `path` is missing or a folder, OK for "-".
+absl::Status CheckReadable(const std::string& path);
+
 // Reading and decompressing happen inside Next under a lock, parsing outside of it: no queue, no
 // extra thread, one chunk per caller in memory. Magic bytes, not names, tell the compression.
 class LineReader {
@@ -31,7 +34,7 @@ class LineReader {
   LineReader(std::vector<std::string> paths, Progress* progress,
              std::function<void(std::string)> note, std::function<absl::Status(model::Reject)> reject);
   ~LineReader();
-  // False at the end. Thread-safe.
+  // False at the end, the same error again after an error. Thread-safe.
   absl::StatusOr<bool> Next(Chunk* chunk);
 
  private:
@@ -47,6 +50,7 @@ class LineReader {
   std::string carry_;  // the unfinished line
   uint64_t line_ = 1, offset_ = 0;
   bool skipping_ = false;  // inside a line that is too long
+  absl::Status error_;     // what ended reading; whole lines before it are handed out first
   Progress* progress_;
   std::function<void(std::string)> note_;
   std::function<absl::Status(model::Reject)> reject_;

@@ -3,6 +3,8 @@
 #include <simdjson.h>
 #include <yaml-cpp/yaml.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -113,6 +115,7 @@ std::vector<std::string> Strings(const std::string& path, const YAML::Node& node
 template <typename T>
 absl::StatusOr<std::vector<T>> ReadYaml(const std::string& path,
                                         const std::function<T(const YAML::Node&)>& entry) {
+  if (absl::Status s = CheckReadable(path); !s.ok()) return s;
   try {
     const YAML::Node root = YAML::LoadFile(path);
     std::vector<T> out;
@@ -154,13 +157,15 @@ absl::StatusOr<std::vector<model::Permit>> ReadPermits(const std::string& path) 
       else if (key == "exchanges_max") {
         char* end;
         const std::string text = Scalar(path, v, key);
+        errno = 0;
         p.exchanges_max = std::strtoull(text.c_str(), &end, 10);
-        if (text.empty() || text[0] == '-' || *end != 0) Fail(path, v, "exchanges_max: expected a whole number");
+        if (text.empty() || text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0) Fail(path, v, "exchanges_max: expected a whole number");
       } else {
         Fail(path, kv.first, StrCat("unknown key \"", key, "\" of a permit"));
       }
     }
     if (p.id.empty()) Fail(path, node, "a permit needs an id");
+    if (p.valid_from_ms >= p.valid_until_ms) Fail(path, node, "valid_until: not after valid_from");
     if (p.org_id.empty() == p.account_ids.empty()) Fail(path, node, "a permit needs either org_id or account_ids");
     return p;
   });
@@ -182,6 +187,12 @@ absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string
         if (!v.IsSequence()) Fail(path, v, "traits: expected a list");
         for (const auto& t : v) {
           if (!t.IsMap() || !t["family"] || !t["value"]) Fail(path, t, "a trait needs family and value");
+          for (const auto& inner : t) {
+            const std::string name = inner.first.Scalar();
+            if (name != "family" && name != "value") {
+              Fail(path, inner.first, StrCat("unknown key \"", name, "\" of a trait"));
+            }
+          }
           a.traits.push_back({Scalar(path, t["family"], "family"), Scalar(path, t["value"], "value")});
         }
       } else if (key == "templates") {
@@ -189,7 +200,12 @@ absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string
         for (const auto& t : v) {
           std::vector<uint32_t> hashes;
           for (const std::string& h : Strings(path, t, "templates")) {
-            hashes.push_back(static_cast<uint32_t>(std::strtoul(h.c_str(), nullptr, 0)));
+            char* end;
+            const unsigned long long hash = std::strtoull(h.c_str(), &end, 0);
+            if (h.empty() || h[0] < '0' || h[0] > '9' || *end != 0 || hash > UINT32_MAX) {
+              Fail(path, t, StrCat("templates: not a 32-bit hash: \"", h.substr(0, 64), "\""));
+            }
+            hashes.push_back(static_cast<uint32_t>(hash));
           }
           a.templates.push_back(std::move(hashes));
         }
@@ -203,46 +219,66 @@ absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string
 }
 
 absl::StatusOr<std::vector<TraitRow>> ReadTraits(const std::string& path) {
+  if (absl::Status s = CheckReadable(path); !s.ok()) return s;
   std::ifstream in(path, std::ios::binary);
   if (!in) return absl::InvalidArgumentError(StrCat(path, ": cannot be opened"));
   const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   std::vector<TraitRow> out;
   std::vector<std::string> cells;
-  uint64_t line = 0;
-  for (size_t i = 0; i < text.size();) {
+  uint64_t line = 1, row_line = 1;
+  const auto bad = [&](std::string_view what) {
+    return absl::InvalidArgumentError(StrCat(path, ":", row_line, ": ", what));
+  };
+  bool header = true;
+  for (size_t i = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; i < text.size();) {
     cells.assign(1, "");
-    ++line;
-    bool quoted = false;
-    for (; i < text.size(); ++i) {
-      const char c = text[i];
-      if (quoted) {
-        if (c == '"' && i + 1 < text.size() && text[i + 1] == '"') cells.back().push_back('"'), ++i;
-        else if (c == '"') quoted = false;
-        else cells.back().push_back(c);
-      } else if (c == '"' && cells.back().empty()) {
-        quoted = true;
+    row_line = line;
+    enum { kStart, kBare, kQuoted, kClosed } state = kStart;
+    bool done = false;
+    while (i < text.size() && !done) {
+      const char c = text[i++];
+      line += c == '\n';
+      if (state == kQuoted) {
+        if (c != '"') {
+          cells.back().push_back(c);
+        } else if (i < text.size() && text[i] == '"') {
+          cells.back().push_back('"');
+          ++i;
+        } else {
+          state = kClosed;
+        }
       } else if (c == ',') {
         cells.emplace_back();
+        state = kStart;
       } else if (c == '\n') {
-        ++i;
-        break;
-      } else if (c != '\r') {
+        done = true;
+      } else if (c == '\r' && (i == text.size() || text[i] == '\n')) {
+        continue;
+      } else if (state == kClosed) {
+        return bad("something follows a closing quote; write a quote inside a value twice");
+      } else if (c == '"' && state == kStart) {
+        state = kQuoted;
+      } else {
         cells.back().push_back(c);
+        state = kBare;
       }
     }
-    if (quoted) return absl::InvalidArgumentError(StrCat(path, ":", line, ": a quoted value does not end"));
-    if (line == 1) {
-      if (cells.size() < 3 || cells[0] != "account_id" || cells[1] != "family" || cells[2] != "value") {
-        return absl::InvalidArgumentError(StrCat(path, ":1: expected the header account_id,family,value[,ts]"));
+    if (state == kQuoted) return bad("a quoted value does not end");
+    if (header) {
+      const bool known = cells.size() == 3 || (cells.size() == 4 && cells[3] == "ts");
+      if (!known || cells[0] != "account_id" || cells[1] != "family" || cells[2] != "value") {
+        return bad("expected the header account_id,family,value[,ts]");
       }
+      header = false;
       continue;
     }
     if (cells.size() == 1 && cells[0].empty()) continue;
-    if (cells.size() < 3 || cells[0].empty() || cells[2].empty()) {
-      return absl::InvalidArgumentError(StrCat(path, ":", line, ": expected account_id,family,value"));
+    if (cells.size() < 3 || cells.size() > 4 || cells[0].empty() || cells[1].empty() || cells[2].empty()) {
+      return bad("expected account_id,family,value[,ts]");
     }
     out.push_back({cells[0], cells[1], cells[2]});
   }
+  if (header) return bad("empty; expected the header account_id,family,value[,ts]");
   return out;
 }
 
