@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "dossier/outputs.h"
 #include "engine/scan.h"
+#include "enrich/mmdb.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
 
@@ -78,7 +79,7 @@ class ProgressLine {
 
 struct Options {
   std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits, known, since, until;
-  std::vector<std::string> logs;
+  std::vector<std::string> logs, mmdb;
   int threads = static_cast<int>(std::thread::hardware_concurrency());
   bool strict = false, json = false, quiet = false;
 };
@@ -147,6 +148,11 @@ absl::Status Run(const Options& o) {
     auto known = ingest::ReadKnownActors(o.known);
     if (!known.ok()) return known.status();
     in.judge.known = std::move(*known);
+  }
+  absl::StatusOr<enrich::AddressBook> book = enrich::AddressBook::Open(o.mmdb);
+  if (!book.ok()) return book.status();
+  if (!o.mmdb.empty()) {
+    in.enrich = [&](model::Campaign* c) { c->infrastructure = enrich::Summarise(*book, c->addresses); };
   }
   std::vector<std::string> paths;
   for (const std::string& log : o.logs) {
@@ -286,6 +292,7 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--attribution", o->attribution, "csv or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
   sub->add_option("--known", o->known, "known actors (YAML)");
+  sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated");
   sub->add_option("--since", o->since, "judge from this time on (RFC 3339)");
   sub->add_option("--until", o->until, "judge up to this time");
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();

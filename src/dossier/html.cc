@@ -50,7 +50,7 @@ main{max-width:62rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}h1{font-size:1.9r
 .badge{display:inline-block;font:600 .85rem/1 system-ui,sans-serif;padding:.4rem .65rem;border:1.5px solid currentColor;border-radius:.35rem;margin:.5rem .6rem .5rem 0}
 .distillation{color:var(--bad)}.permitted,.shared-tool,.evaluation{color:var(--good)}
 .lead{font-size:1.15rem;max-width:46rem}.figs{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem;margin:1.3rem 0}
-.fig{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem .9rem}.fig b{display:block;font:600 1.3rem/1.25 system-ui,sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}.fig span{color:var(--soft);font:.82rem/1.3 system-ui,sans-serif}
+.fig{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem .9rem}.fig b{display:block;font:600 1.2rem/1.25 system-ui,sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}.fig span{color:var(--soft);font:.82rem/1.3 system-ui,sans-serif}
 table{border-collapse:collapse;width:100%;font:.88rem/1.45 system-ui,sans-serif}th{text-align:left;color:var(--soft);font-weight:600;border-bottom:1.5px solid var(--line);padding:.35rem .6rem .35rem 0}td{border-bottom:1px solid var(--line);padding:.5rem .6rem .5rem 0;vertical-align:top;overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .null{color:var(--soft)}code,pre{font:.8rem/1.5 ui-monospace,Menlo,Consolas,monospace;background:var(--code);border-radius:.3rem}code{padding:.1rem .3rem;overflow-wrap:anywhere}pre{padding:.7rem;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0}
 .meter{display:inline-block;height:.6rem;border-radius:.15rem;background:var(--bar);vertical-align:middle}.meter.neg{background:var(--bar2)}
@@ -91,6 +91,8 @@ std::string Timeline(const model::Campaign& c) {
   return s + "</svg>";
 }
 
+std::string Minute(int64_t ms) { return base::FormatRfc3339(ms).replace(10, 1, " ").substr(0, 16); }
+
 const char* Circumstance(Family f) {
   switch (f) {
     case Family::kRhythm: case Family::kText: case Family::kManner: case Family::kReplay:
@@ -126,8 +128,8 @@ std::string RenderDossier(const model::Campaign& c) {
   fig(F(static_cast<double>(c.exchanges) / std::max<double>(1, static_cast<double>(c.accounts)) / days, 1), "exchanges per account and day");
   fig(N(c.input_tokens), "input tokens");
   fig(N(c.output_tokens), "output tokens");
-  fig(base::FormatRfc3339(c.first_seen_ms).substr(0, 16), "first seen (UTC)");
-  fig(base::FormatRfc3339(c.last_seen_ms).substr(0, 16), "last seen (UTC)");
+  fig(Minute(c.first_seen_ms), "first seen (UTC)");
+  fig(Minute(c.last_seen_ms), "last seen (UTC)");
   StrAppend(&h, "</div><h2>Timeline</h2>", Timeline(c));
   for (const auto& p : c.pivots) StrAppend(&h, "<p>", E(base::FormatRfc3339(p.ts_ms)), ": ", E(p.statement), ".</p>");
 

@@ -105,6 +105,7 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
     c.last_seen_ms = std::max(c.last_seen_ms, log_.ts_ms[row]);
     if (log_.input_tokens[row] != kNone) c.input_tokens += log_.input_tokens[row];
     if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
+    if (log_.address[row] != 0) ++c.addresses[log_.addresses.Name(log_.address[row])];
     const std::string& model = log_.models.Name(log_.model[row]);
     if (!model.empty()) ++c.models[model];
     if (log_.features[row] != 0) {

@@ -103,6 +103,7 @@ struct Campaign {
   std::vector<TimelineDay> timeline;
   std::vector<Pivot> pivots;
   std::vector<InfrastructureLine> infrastructure;
+  std::map<std::string, uint64_t> addresses;  // of its exchanges, with their number; for enrichment, not written out
   std::string summary;             // one sentence for the top of the dossier
   std::map<std::string, std::string> queries;  // figure -> SQL: exchanges, accounts, tokens, window, models, capabilities, timeline
   std::vector<CampaignMember> members;  // by account_id
