@@ -221,7 +221,7 @@ struct RecordParser::State {
   }
 
   void Record(std::string_view line, model::ExchangeView* e) {
-    if (std::count(line.begin(), line.end(), '{') + std::count(line.begin(), line.end(), '[') > kNestingMax &&
+    if (CountByte(line, '{') + CountByte(line, '[') > kNestingMax &&
         Depth(line, kNestingMax) > kNestingMax) {
       Fail(StrCat("record: nested deeper than ", kNestingMax, " levels"));
     }

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "ingest/content_hash.h"
+#include "ingest/jsonl/lines.h"
 #include "sketch/sketcher.h"
 
 namespace stillwatch::ingest {
@@ -562,6 +563,16 @@ TEST(JsonlProperty, CompressedSizesAroundTheRoomOfOneStep) {
         EXPECT_EQ(f.ids.size(), 1u) << text.size();
       }
     }
+  }
+}
+
+TEST(CountByte, EqualsTheObviousLoop) {
+  std::mt19937 rng(7);
+  for (const size_t size : {0u, 1u, 15u, 16u, 17u, 4079u, 4080u, 4081u, 9000u, 70'000u}) {
+    std::string s(size, 'x');
+    EXPECT_EQ(CountByte(s, 'x'), size);
+    for (char& c : s) c = static_cast<char>(rng() % 3);
+    EXPECT_EQ(CountByte(s, 1), static_cast<uint64_t>(std::count(s.begin(), s.end(), 1)));
   }
 }
 

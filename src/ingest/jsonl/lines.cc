@@ -262,7 +262,7 @@ absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
       skipping_ = true;
     }
     bytes.resize(whole);
-    line_ += static_cast<uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+    line_ += CountByte(bytes, '\n');
     offset_ += whole;
     if (whole == 0) continue;
     chunk->size = whole;

@@ -1,11 +1,14 @@
 // Lines of files, in chunks that several threads may take in turn: plain, .gz, .zst, "-".
 #pragma once
 
+#include <emmintrin.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +25,24 @@ struct Chunk {
   std::string source;
   uint64_t first_line = 1, offset = 0;
 };
+
+// How often `c` stands in `s`: SSE2, which every x86-64 has; -O2 leaves std::count at a byte a step.
+inline uint64_t CountByte(std::string_view s, char c) {
+  const __m128i want = _mm_set1_epi8(c), zero = _mm_setzero_si128();
+  uint64_t total = 0;
+  size_t i = 0;
+  while (s.size() - i >= 16) {
+    __m128i run = zero;  // 16 counts of a byte each: at most 255 steps
+    for (int step = 0; step < 255 && s.size() - i >= 16; ++step, i += 16) {
+      run = _mm_sub_epi8(run, _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(s.data() + i)), want));
+    }
+    const __m128i sums = _mm_sad_epu8(run, zero);
+    total += static_cast<uint64_t>(_mm_cvtsi128_si64(sums)) +
+             static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums)));
+  }
+  for (; i < s.size(); ++i) total += s[i] == c;
+  return total;
+}
 
 // InvalidArgument when `path` is missing or a folder, OK for "-".
 absl::Status CheckReadable(const std::string& path);
