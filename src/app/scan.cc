@@ -292,7 +292,7 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--attribution", o->attribution, "csv or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
   sub->add_option("--known", o->known, "known actors (YAML)");
-  sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated");
+  sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")->allow_extra_args(false);
   sub->add_option("--since", o->since, "judge from this time on (RFC 3339)");
   sub->add_option("--until", o->until, "judge up to this time");
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();

@@ -1,6 +1,6 @@
 """Each kind of bad input ends in one clear line and leaves nothing half-written."""
 import gzip, json, os, subprocess, threading, time, unittest
-from common import BINARY, Case, record
+from common import BINARY, Case, record, wait_until_reading
 
 class BadInput(Case):
     def scan(self, *args, code=0):
@@ -139,7 +139,7 @@ class BadInput(Case):
     def test_file_that_disappears_is_read_to_its_end(self):
         log = self.write("log.jsonl", "".join(record(n) for n in range(300_000)))
         child = subprocess.Popen([BINARY, "scan", "--quiet", "--out", self.path("out"), "--threads", "1", log])
-        time.sleep(.25)
+        wait_until_reading(child, log)
         os.remove(log)
         self.assertEqual(child.wait(60), 0)
         self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 300_000)

@@ -1,5 +1,5 @@
 """What the end-to-end tests share. Standard library only."""
-import json, os, shutil, subprocess, tempfile, unittest, warnings
+import json, os, shutil, subprocess, tempfile, time, unittest, warnings
 
 warnings.simplefilter("ignore", ResourceWarning)
 
@@ -30,6 +30,17 @@ class Case(unittest.TestCase):
     def lines(self, name):
         with open(self.path(name), encoding="utf-8") as f:
             return f.read().splitlines()
+
+def wait_until_reading(child, log, seconds=60):
+    """Returns once the child has the log open, or has ended."""
+    end = time.monotonic() + seconds
+    while child.poll() is None and time.monotonic() < end:
+        try:
+            if any(os.readlink(f"/proc/{child.pid}/fd/{fd}") == os.path.realpath(log) for fd in os.listdir(f"/proc/{child.pid}/fd")):
+                return
+        except OSError:
+            pass
+        time.sleep(.002)
 
 def record(n=0, **fields):
     o = {"exchange_id": f"x{n}", "ts": f"2026-04-{1 + n // 1440 % 28:02d}T{n // 60 % 24:02d}:{n % 60:02d}:00.000Z",

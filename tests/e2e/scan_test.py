@@ -1,6 +1,6 @@
 """The main job on the sample, and what it promises about its lake and its results."""
 import gzip, json, os, re, signal, subprocess, time, unittest
-from common import BINARY, SAMPLE, Case, record, sample_log
+from common import BINARY, SAMPLE, Case, record, sample_log, wait_until_reading
 
 class Scan(Case):
     def sample(self, out="out", *extra, log=None, code=0):
@@ -58,10 +58,11 @@ class Scan(Case):
         self.sample("whole")
         log = sample_log(self.dir)
         said = 0
-        for delay in (.05, .12, .2, .3, .45):
+        for delay in (0, .02, .05, .1, .2):
             out = self.path(f"killed{delay}")
             child = subprocess.Popen([BINARY, "scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml",
                                       "--out", out, "--threads", "1", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_until_reading(child, log)
             time.sleep(delay)
             child.send_signal(signal.SIGKILL)
             child.wait()
@@ -76,7 +77,8 @@ class Scan(Case):
         rows = "".join(record(n) for n in range(400_000))
         log = self.write("long.jsonl", rows)
         child = subprocess.Popen([BINARY, "scan", "--out", self.path("out"), "--threads", "1", log], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        time.sleep(.4)
+        wait_until_reading(child, log)
+        time.sleep(.05)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
         self.assertEqual(child.returncode, 130, err)
