@@ -84,32 +84,10 @@ std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& grap
   return linked;
 }
 
-// Most of the accounts have one mail domain that hardly anybody else has, and are known as a
-// business or pay with one instrument.
-bool OwnDomain(const Log& log, const std::vector<uint32_t>& accounts) {
-  std::map<std::string_view, size_t> domains, cards;
-  size_t business = 0;
-  for (const uint32_t a : accounts) {
-    ++domains[log.account[a].email_domain];
-    ++cards[log.account[a].payment_id];
-    business += log.account[a].kyc == "business";
-  }
-  const auto most = [](const auto& counts) {
-    return std::max_element(counts.begin(), counts.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
-  };
-  const auto domain = most(domains), card = most(cards);
-  if (domain->first.empty() || domain->second * 10 < accounts.size() * 6) return false;
-  if (business * 2 < accounts.size() && (card->first.empty() || card->second * 10 < accounts.size() * 6)) return false;
-  size_t everywhere = 0;
-  for (const auto& record : log.account) everywhere += record.email_domain == domain->first;
-  return domain->second * 10 >= everywhere * 8;
-}
-
 // One job may be done by several hands: pools that share nothing with each other, and people
 // who share nothing at all. They are one operator's only if they follow one queue. A workload is
 // cut into its pools and the rest, and two parts are joined where their accounts coincide in time
-// beyond each part's own habits. Where there is too little traffic to tell, a common scaffold joins
-// and a common phrase does not.
+// beyond each part's own habits. Where there is too little traffic to tell, they stay apart.
 std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
                                    const link::PoolOptions& options, const Candidate& whole) {
   const Log& log = background.log();
@@ -122,12 +100,17 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     std::vector<uint32_t> rows;
     std::vector<link::Event> events;
     std::vector<uint32_t> hands;  // of each row: the part it came from
-    bool overt = false;           // one customer's, by a mail domain of its own
   };
-  std::map<uint32_t, Part> by_pool;  // kNone: those without a pool of some size
+  // Those without a pool of some size are two hands: accounts that do little else, and people for
+  // whom this is one thing among others.
+  constexpr uint32_t kDedicated = kNone, kOccasional = kNone - 1;
+  std::map<uint32_t, uint64_t> here;
+  for (const uint32_t row : whole.rows) ++here[log.row_account[row]];
+  std::map<uint32_t, Part> by_pool;
   for (const uint32_t row : whole.rows) {
     const uint32_t a = log.row_account[row];
-    Part& part = by_pool[pool[a] != kNone && sizes[pool[a]] >= 5 ? pool[a] : kNone];
+    const uint32_t loose = here[a] * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
+    Part& part = by_pool[pool[a] != kNone && sizes[pool[a]] >= 5 ? pool[a] : loose];
     part.rows.push_back(row);
     part.events.push_back({a, log.ts_ms[row]});
   }
@@ -135,7 +118,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   uint32_t hand = 0;
   for (auto& [id, part] : by_pool) {
     part.hands.assign(part.rows.size(), hand++);
-    part.overt = id != kNone && OwnDomain(log, AccountsOf(log, part.rows));
+    
     parts.push_back(std::move(part));
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
@@ -145,11 +128,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
       for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
         const link::Rhythm cross = link::MeasureCrossRhythm(parts[i].events, parts[j].events);
-        const bool audible = cross.power >= 2;
-        if (audible ? cross.z < std::max(2.0, cross.power / 3)
-                    : whole.phrase || parts[i].overt || parts[j].overt) {
-          continue;
-        }
+        if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
         parts[i].rows.insert(parts[i].rows.end(), parts[j].rows.begin(), parts[j].rows.end());
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
         parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(), parts[j].events.end());

@@ -209,9 +209,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
   w.independent_bits = independent;
 
   // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
-  // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold.
+  // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold
+  // paid for with shared cards (a campus shares addresses and a mail domain, never a card).
   const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
-                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && purse >= 8);
+                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
