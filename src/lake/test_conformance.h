@@ -221,7 +221,11 @@ TEST_P(LakeConformance, TheSameRowTwiceCountsOnceOnRead) {
     c.Append(id);
     return Block{{{"account_id", c}, {"content", std::vector<uint32_t>{content}}}};
   };
-  for (int i = 0; i < 3; ++i) Store("accounts", account("a", 5));
+  Block pair = account("a", 5);
+  pair.columns[0].As<StringColumn>().Append("a");
+  pair.columns[1].As<std::vector<uint32_t>>().push_back(5);
+  Store("accounts", pair);  // within a block
+  for (int i = 0; i < 3; ++i) Store("accounts", account("a", 5));  // and across
   Store("accounts", account("a", 6));
   Store("accounts", account("b", 5));
   EXPECT_EQ(Number("SELECT count() AS n FROM accounts FINAL"), 3u);

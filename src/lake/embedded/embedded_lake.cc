@@ -28,8 +28,10 @@ namespace {
 namespace fs = std::filesystem;
 using base::StrCat;
 
-// A merged part stays on disk for eight minutes by default, which would hold every row twice.
-constexpr std::string_view kOldPartsSetting = "old_parts_lifetime = 5";
+// Settings of every table, which an older server would refuse, so they are no part of the schema.
+// The parts that a merge replaced stay for eight minutes by default, which would hold every row
+// twice; they may go sooner once the merged one is safe on disk, and not before.
+constexpr std::string_view kTableSettings[] = {"old_parts_lifetime = 5", "min_rows_to_fsync_after_merge = 1"};
 
 // What the engine makes at the top of its directory.
 constexpr std::string_view kEngineEntries[] = {"data", "metadata", "metadata_dropped", "status", "store", "tmp"};
@@ -141,16 +143,21 @@ class EmbeddedLake : public Lake {
 
   absl::Status Migrate() override {
     if (absl::Status s = MigrateSchema(*this, options_.path, kSchemaFiles); !s.ok()) return s;
+    std::string missing = "0", all;
+    for (const std::string_view setting : kTableSettings) {
+      base::StrAppend(&missing, " OR position(create_table_query, ", SqlString(setting), ") = 0");
+      base::StrAppend(&all, all.empty() ? "" : ", ", setting);
+    }
     std::vector<std::string> tables;
     absl::Status status = Query(
-        StrCat("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND "
-               "position(create_table_query, ", SqlString(kOldPartsSetting), ") = 0 ORDER BY name"),
+        StrCat("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND (",
+               missing, ") ORDER BY name"),
         [&](const Block& b) {
           for (size_t i = 0; i < b.rows(); ++i) tables.emplace_back(b.columns[0].As<StringColumn>()[i]);
           return absl::OkStatus();
         });
     for (const std::string& table : tables) {
-      if (status.ok()) status = Execute(StrCat("ALTER TABLE ", Quoted(table), " MODIFY SETTING ", kOldPartsSetting));
+      if (status.ok()) status = Execute(StrCat("ALTER TABLE ", Quoted(table), " MODIFY SETTING ", all));
     }
     return status;
   }
@@ -291,7 +298,10 @@ class EmbeddedLake : public Lake {
                                      StrCat("--max_threads=", options_.threads),
                                      StrCat("--max_memory_usage=", options_.memory_max_bytes),
                                      StrCat("--max_bytes_before_external_group_by=", options_.memory_max_bytes / 2),
-                                     StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2)};
+                                     StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2),
+                                     // Collapsing duplicates already in the block would take half of an
+                                     // insert's time; reading collapses them anyway.
+                                     "--optimize_on_insert=0"};
     args.insert(args.end(), more.begin(), more.end());
     std::vector<char*> argv;
     for (std::string& a : args) argv.push_back(a.data());

@@ -250,9 +250,9 @@ TEST_F(EmbeddedLakeTest, EveryConnectionHasItsBounds) {
   ASSERT_TRUE(lake.ok());
   const std::string sql =
       "SELECT concat(name, '=', value) AS s FROM system.settings WHERE name IN ('max_memory_usage', 'max_threads', "
-      "'max_bytes_before_external_group_by', 'max_bytes_before_external_sort') ORDER BY name";
+      "'max_bytes_before_external_group_by', 'max_bytes_before_external_sort', 'optimize_on_insert') ORDER BY name";
   const std::vector<std::string> want = {"max_bytes_before_external_group_by=61500000", "max_bytes_before_external_sort=61500000",
-                                         "max_memory_usage=123000000", "max_threads=3"};
+                                         "max_memory_usage=123000000", "max_threads=3", "optimize_on_insert=0"};
   EXPECT_EQ(Strings(**lake, sql), want);
   const absl::Status s = (*lake)->Query("SELECT length(groupArray(toString(number))) AS n FROM numbers(100000000)",
                                         [](const Block&) { return absl::OkStatus(); });
@@ -260,10 +260,11 @@ TEST_F(EmbeddedLakeTest, EveryConnectionHasItsBounds) {
   EXPECT_EQ(Strings(**lake, sql), want);  // on a new connection
 }
 
-TEST_F(EmbeddedLakeTest, OldPartsGoSoon) {
+TEST_F(EmbeddedLakeTest, OldPartsGoSoonAndSafely) {
   auto lake = Opened();
   EXPECT_EQ(Strings(*lake, "SELECT name FROM system.tables WHERE database = currentDatabase() AND "
-                           "position(create_table_query, 'old_parts_lifetime = 5') = 0"),
+                           "(position(create_table_query, 'old_parts_lifetime = 5') = 0 OR "
+                           "position(create_table_query, 'min_rows_to_fsync_after_merge = 1') = 0)"),
             std::vector<std::string>{});
 }
 
