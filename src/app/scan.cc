@@ -18,6 +18,7 @@
 #include "dossier/outputs.h"
 #include "engine/scan.h"
 #include "enrich/mmdb.h"
+#include "ingest/formats/format_source.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
 
@@ -136,8 +137,11 @@ absl::Status Run(const Options& o) {
   if (o.attribution != "csv" && o.attribution != "none") {
     return absl::InvalidArgumentError("--attribution: csv or none (parquet is not written by this version)");
   }
+  ingest::Format format;
   if (o.format != "auto" && o.format != "canonical") {
-    return absl::InvalidArgumentError(StrCat("--format: ", o.format, ": this version reads canonical JSON lines (auto, canonical)"));
+    auto found = ingest::FindFormat(o.format);
+    if (!found.ok()) return found.status();
+    format = *std::move(found);
   }
   if (!o.permits.empty()) {
     auto permits = ingest::ReadPermits(o.permits);
@@ -175,6 +179,17 @@ absl::Status Run(const Options& o) {
     }
     if (access(path.c_str(), R_OK) != 0) return absl::InvalidArgumentError(StrCat(path, ": may not be read"));
   }
+  std::string recognised;
+  if (o.format == "auto" && !paths.empty()) {
+    auto detected = ingest::DetectFormat(paths);
+    if (!detected.ok()) return detected.status();
+    if (detected->name != "canonical") {
+      auto found = ingest::FindFormat(detected->name);
+      if (!found.ok()) return found.status();
+      format = *std::move(found);
+      recognised = detected->reason;
+    }
+  }
   if (!o.accounts.empty() && access(o.accounts.c_str(), R_OK) != 0) {
     return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
   }
@@ -194,7 +209,9 @@ absl::Status Run(const Options& o) {
   const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::unique_ptr<ingest::Source> source;
   if (!paths.empty()) {
-    source = ingest::MakeJsonlSource(paths, {.now_ms = now, .note = note});
+    if (!recognised.empty()) note(recognised);
+    source = format.sql.empty() ? ingest::MakeJsonlSource(paths, {.now_ms = now, .note = note})
+                                : ingest::MakeFormatSource(lake->get(), format, paths, now);
     for (const std::string& p : paths) in.source_name += (in.source_name.empty() ? "" : " ") + p;
   }
   in.source = source.get();
@@ -285,7 +302,7 @@ void AddScan(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("scan", "Read a log, find the campaigns in it, write dossiers");
   auto o = std::make_shared<Options>();
   sub->add_option("LOG", o->logs, "files, globs or - for stdin; .gz and .zst as they are");
-  sub->add_option("--format", o->format, "auto or canonical")->capture_default_str();
+  sub->add_option("--format", o->format, "auto, canonical, litellm, bedrock, otlp_traces, otlp_logs, openai_batch, wildchat, lmsys, langfuse, helicone or FILE.sql")->capture_default_str();
   sub->add_option("--accounts", o->accounts, "account records (JSON lines)");
   sub->add_option("--lake", o->lake, "folder of the lake (default: OUT/lake)");
   sub->add_option("--out", o->out, "folder of the results")->capture_default_str();

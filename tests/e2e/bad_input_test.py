@@ -139,7 +139,7 @@ class BadInput(Case):
     def test_file_that_disappears_is_read_to_its_end(self):
         log = self.write("log.jsonl", "".join(record(n) for n in range(300_000)))
         child = subprocess.Popen([BINARY, "scan", "--quiet", "--out", self.path("out"), "--threads", "1", log])
-        wait_until_reading(child, log)
+        wait_until_reading(child, log, self.path("out/lake"))
         os.remove(log)
         self.assertEqual(child.wait(60), 0)
         self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 300_000)

@@ -31,12 +31,13 @@ class Case(unittest.TestCase):
         with open(self.path(name), encoding="utf-8") as f:
             return f.read().splitlines()
 
-def wait_until_reading(child, log, seconds=60):
-    """Returns once the child has the log open, or has ended."""
+def wait_until_reading(child, log, lake, seconds=60):
+    """Returns once the child has the log open, or has ended. Before the lake is there, what has it
+    open is only the look at its first record, which closes it again."""
     end = time.monotonic() + seconds
     while child.poll() is None and time.monotonic() < end:
         try:
-            if any(os.readlink(f"/proc/{child.pid}/fd/{fd}") == os.path.realpath(log) for fd in os.listdir(f"/proc/{child.pid}/fd")):
+            if os.path.isdir(lake) and any(os.readlink(f"/proc/{child.pid}/fd/{fd}") == os.path.realpath(log) for fd in os.listdir(f"/proc/{child.pid}/fd")):
                 return
         except OSError:
             pass

@@ -62,7 +62,7 @@ class Scan(Case):
             out = self.path(f"killed{delay}")
             child = subprocess.Popen([BINARY, "scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml",
                                       "--out", out, "--threads", "1", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            wait_until_reading(child, log)
+            wait_until_reading(child, log, f"{out}/lake")
             time.sleep(delay)
             child.send_signal(signal.SIGKILL)
             child.wait()
@@ -77,7 +77,7 @@ class Scan(Case):
         rows = "".join(record(n) for n in range(400_000))
         log = self.write("long.jsonl", rows)
         child = subprocess.Popen([BINARY, "scan", "--out", self.path("out"), "--threads", "1", log], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        wait_until_reading(child, log)
+        wait_until_reading(child, log, self.path("out/lake"))
         time.sleep(.05)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
