@@ -339,7 +339,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     if (WorthReporting(f.facts, f.weighed, f.candidate.formed)) reported.push_back(&f);
   }
   Reporter reporter(background, graph, templates, options);
-  for (const Finding* f : reported) reporter.Add(f->candidate, f->facts, f->weighed);
+  for (const Finding* f : reported) reporter.Add(f->candidate, f->weighed);
   for (size_t p = 0; p < options.permits.size(); ++p) {
     std::vector<uint32_t> rows;
     for (uint32_t row = 0; row < permitted.size(); ++row) {

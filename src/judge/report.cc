@@ -187,8 +187,7 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
   return c;
 }
 
-void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
-                       model::Campaign* campaign) const {
+void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) const {
   std::vector<uint8_t> inside(log_.accounts(), 0);
   for (const uint32_t a : candidate.accounts) inside[a] = 1;
   // Pools: communities of the members by what they share; those who share nothing but the work
@@ -294,7 +293,6 @@ void Reporter::Members(const Candidate& candidate, const Weighed& weighed,
   for (const auto& [id, n] : pool_size) campaign->pools.push_back({id, n});
   std::stable_sort(campaign->pools.begin(), campaign->pools.end(),
                    [](const auto& x, const auto& y) { return x.accounts > y.accounts; });
-  (void)weighed;
 }
 
 // Up to evidence_ids_max exchanges for each statement, by smallest hash of their ids among those
@@ -410,7 +408,7 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
                    [](const auto& a, const auto& b) { return a.probability > b.probability; });
 }
 
-void Reporter::Add(const Candidate& candidate, const Facts& facts, const Weighed& weighed) {
+void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
   static constexpr const char* kKinds[] = {"text", "purse", "manner"};
   model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
   c.verdict = weighed.verdict;
@@ -442,7 +440,7 @@ void Reporter::Add(const Candidate& candidate, const Facts& facts, const Weighed
   std::stable_sort(c.templates.begin(), c.templates.end(), [](const auto& a, const auto& b) {
     return a.exchanges != b.exchanges ? a.exchanges > b.exchanges : a.id < b.id;
   });
-  Members(candidate, weighed, &c);
+  Members(candidate, &c);
   Cite(candidate, &c);
   Attribute(candidate, &c);
   const std::string aim = c.capabilities.empty() ? "an aim that the log does not show"
@@ -456,7 +454,6 @@ void Reporter::Add(const Candidate& candidate, const Facts& facts, const Weighed
                    ? "a coordinated harvest for distillation " + std::string(model::LikelihoodWords(weighed.probability[0]))
                    : "the explanation \"" + std::string(model::VerdictName(weighed.verdict)) + "\" " + model::LikelihoodWords(c.probability);
   c.summary += ".";
-  (void)facts;
   campaigns_.push_back(std::move(c));
   rows_.push_back(candidate.rows);
 }

@@ -19,13 +19,13 @@ class Reporter {
   // Keeps references: all must outlive it.
   Reporter(const Background& background, const link::AccountGraph& graph,
            const std::vector<link::Template>& templates, const JudgeOptions& options);
-  void Add(const Candidate& candidate, const Facts& facts, const Weighed& weighed);
+  void Add(const Candidate& candidate, const Weighed& weighed);
   void AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over);
   model::Findings Finish() &&;
 
  private:
   model::Campaign Figures(const std::vector<uint32_t>& rows, const std::string& kind) const;
-  void Members(const Candidate& candidate, const Weighed& weighed, model::Campaign* campaign) const;
+  void Members(const Candidate& candidate, model::Campaign* campaign) const;
   void Cite(const Candidate& candidate, model::Campaign* campaign) const;
   void Attribute(const Candidate& candidate, model::Campaign* campaign) const;
 
