@@ -10,7 +10,7 @@
 
 namespace stillwatch::dossier {
 
-// Calls follow: Begin Reject* Write Publish. Everything is written into DIR/.partial and moved
+// Calls follow: Begin Reject* Write Put* Publish. Everything is written into DIR/.partial and moved
 // into place by Publish; without it the folder is removed and DIR stays as it was.
 class Results {
  public:
@@ -22,10 +22,11 @@ class Results {
   absl::Status Begin();
   absl::Status Reject(const model::Reject& reject);  // not thread-safe
   absl::Status Write(const model::Findings& findings, bool attribution);
+  // One more file; its name must be in the list of Publish.
+  absl::Status Put(const std::string& name, const std::string& bytes);
   absl::Status Publish();
 
  private:
-  absl::Status Put(const std::string& name, const std::string& bytes);
   std::string dir_, partial_;
   std::FILE* rejected_ = nullptr;
 };

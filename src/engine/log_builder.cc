@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/hash.h"
 #include "model/exchange.h"
@@ -183,6 +184,13 @@ absl::Status LogBuilder::AddAccounts(const lake::Block& b) {
 }
 
 link::Log LogBuilder::Finish(const base::Parallel& parallel, std::vector<Conflict>* conflicts) {
+  if (until_ != INT64_MAX) {
+    std::unordered_set<std::string_view> seen;
+    for (uint32_t i = 1; i < accounts_.size(); ++i) seen.insert(accounts_.Name(i));
+    std::erase_if(records_, [&](const auto& r) {
+      return !seen.contains(r.first.account_id) && r.first.created_at_ms.value_or(INT64_MAX) >= until_;
+    });
+  }
   // Accounts ascending by id: those with exchanges and those only described.
   for (const auto& [record, content] : records_) accounts_.Intern(record.account_id);
   std::vector<uint32_t> rank = SortNames(&accounts_);

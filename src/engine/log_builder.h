@@ -25,7 +25,8 @@ struct Conflict {  // two records of one exchange_id with different content: the
 // Memory: about 90 bytes a row beside ids and sketches; twice the largest column while sorting.
 class LogBuilder {
  public:
-  // Rows outside [since_ms, until_ms) are left out.
+  // Rows outside [since_ms, until_ms) are left out, and with them the records of accounts that
+  // nobody could know of by until_ms: no row, and created later or at an unknown time.
   LogBuilder(int64_t since_ms, int64_t until_ms) : since_(since_ms), until_(until_ms) {}
   absl::Status AddExchanges(const lake::Block& block);
   absl::Status AddAccounts(const lake::Block& block);

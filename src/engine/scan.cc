@@ -1,10 +1,12 @@
 #include "engine/scan.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
 
+#include "base/json.h"
 #include "base/parallel.h"
 #include "base/str.h"
 #include "dossier/outputs.h"
@@ -48,6 +50,35 @@ lake::Block Journal(uint32_t batch, const char* state, std::string_view source, 
   source_column.Append(source);
   return {{{"batch", std::vector<uint32_t>{batch}}, {"state", state_column}, {"source", source_column},
            {"records", std::vector<uint64_t>{records}}, {"rejected", std::vector<uint64_t>{rejected}}}};
+}
+
+// One line for each candidate that was weighed; read by evaluate.
+std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) {
+  static constexpr const char* kFormed[] = {"text", "purse", "manner"};
+  std::string out;
+  for (const judge::WeighedCandidate& c : weighed) {
+    base::JsonWriter w(&out);
+    w.BeginObject();
+    w.Key("formed");
+    w.String(kFormed[static_cast<int>(c.formed)]);
+    w.Key("verdict");
+    w.String(model::VerdictName(c.verdict));
+    w.Key("distillation");
+    w.Double(std::round(c.probability[static_cast<int>(model::Verdict::kDistillation)] * 1e6) / 1e6);
+    w.Key("reported");
+    w.Bool(c.reported);
+    w.Key("accounts");
+    w.Uint(c.accounts);
+    w.Key("exchanges");
+    w.Uint(c.exchanges);
+    w.Key("sample");
+    w.BeginArray();
+    for (const std::string& id : c.sample) w.String(id);
+    w.EndArray();
+    w.EndObject();
+    out.push_back('\n');
+  }
+  return out;
 }
 
 }  // namespace
@@ -188,6 +219,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   out.candidates = judged.candidates;
   out.templates = judged.templates;
   out.findings = std::move(judged.findings);
+  out.weighed = std::move(judged.weighed);
   if (judged.skipped > 0) in.note(StrCat(judged.skipped, " small candidates were not weighed (bound of the review)"));
   if (in.enrich) {
     for (model::Campaign& c : out.findings.campaigns) in.enrich(&c);
@@ -220,6 +252,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   }
   if (status = store(); !status.ok()) return status;
   if (status = results.Write(out.findings, in.attribution); !status.ok()) return status;
+  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok()) return status;
   if (in.source != nullptr) {
     status = lake.Insert("ingests", Journal(batch, "done", in.source_name, out.read, out.rejected));
     if (!status.ok()) return status;

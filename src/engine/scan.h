@@ -42,6 +42,7 @@ struct ScanResult {
   uint64_t read = 0, rejected = 0, conflicts = 0;
   uint64_t exchanges = 0, accounts = 0;  // judged
   size_t candidates = 0, templates = 0;
+  std::vector<judge::WeighedCandidate> weighed;
   std::vector<std::pair<std::string, double>> seconds;  // per stage
 };
 

@@ -158,6 +158,16 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   return out;
 }
 
+std::vector<std::string> Sample(const Log& log, const std::vector<uint32_t>& rows) {
+  std::vector<std::pair<uint64_t, uint32_t>> by_hash;
+  for (const uint32_t row : rows) by_hash.push_back({base::Hash64(log.ExchangeId(row)), row});
+  const size_t keep = std::min(kCandidateSample, by_hash.size());
+  std::partial_sort(by_hash.begin(), by_hash.begin() + static_cast<std::ptrdiff_t>(keep), by_hash.end());
+  std::vector<std::string> out;
+  for (size_t i = 0; i < keep; ++i) out.emplace_back(log.ExchangeId(by_hash[i].second));
+  return out;
+}
+
 struct Finding {
   Candidate candidate;
   Facts facts;
@@ -336,7 +346,10 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       f.weighed.would_change = "The evidence does not fit into the error budget of this review; more "
                                "volume would decide it.";
     }
-    if (WorthReporting(f.facts, f.weighed, f.candidate.formed)) reported.push_back(&f);
+    const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
+    if (report) reported.push_back(&f);
+    out.weighed.push_back({f.candidate.formed, f.weighed.verdict, f.weighed.probability, report,
+                           f.candidate.rows.size(), f.candidate.accounts.size(), Sample(log, f.candidate.rows)});
   }
   Reporter reporter(background, graph, templates, options);
   for (const Finding* f : reported) reporter.Add(f->candidate, f->weighed);

@@ -3,9 +3,12 @@
 // the same log gives the same findings, byte for byte, at any thread count.
 #pragma once
 
+#include <array>
+#include <string>
 #include <vector>
 
 #include "base/parallel.h"
+#include "judge/facts.h"
 #include "link/log.h"
 #include "link/pools.h"
 #include "link/templates.h"
@@ -27,8 +30,20 @@ struct JudgeOptions {
   std::vector<model::KnownActor> known;
 };
 
+// A candidate that was weighed, reported or not: what the stated probabilities are measured by.
+struct WeighedCandidate {
+  Formed formed = Formed::kText;
+  model::Verdict verdict = model::Verdict::kUnresolved;
+  std::array<double, model::kVerdicts> probability{};
+  bool reported = false;
+  uint64_t exchanges = 0, accounts = 0;
+  std::vector<std::string> sample;  // ids of kCandidateSample of its exchanges, by smallest hash
+};
+inline constexpr size_t kCandidateSample = 32;
+
 struct Judged {
   model::Findings findings;
+  std::vector<WeighedCandidate> weighed;  // in the order in which they were formed
   size_t candidates = 0;  // weighed
   size_t skipped = 0;     // beyond candidates_max
   size_t templates = 0;

@@ -35,6 +35,31 @@ class Scan(Case):
             rhythm = next(e for e in campaign["evidence"] if e["family"] == "rhythm")
             self.assertIn(f"same hour {float(ask(rhythm['query'])[0]):.0f} times", rhythm["statement"])
 
+    def test_until_knows_nothing_of_later(self):
+        """What --until judges is what a scan at that moment would have judged: no exchange, and no
+        account, of later. Rejected candidates are compared too."""
+        until = "2026-04-29T00:00:00.000Z"
+        rows = open(sample_log(self.dir), encoding="utf-8").read().splitlines(True)
+        early = [line for line in rows if json.loads(line)["ts"] < until]
+        active = {json.loads(line)["account_id"] for line in early}
+        accounts = [json.loads(line) for line in open(f"{SAMPLE}/accounts.jsonl")]
+        known = [a for a in accounts if a["account_id"] in active or a["created_at"] < until]
+        self.assertLess(len(known), len(accounts))
+        self.write("accounts.jsonl", "".join(json.dumps(a) + "\n" for a in known))
+        self.run_it("scan", "--accounts", self.path("accounts.jsonl"), "--permits", f"{SAMPLE}/permits.yaml", "--out",
+                    self.path("then"), self.write("early.jsonl", "".join(early)))
+        self.sample("now", "--until", until)
+        self.assertEqual(self.results("then"), self.results("now"))
+        weighed = [open(self.path(f"{out}/candidates.jsonl")).read() for out in ("then", "now")]
+        self.assertEqual(*weighed)
+        lines = [json.loads(line) for line in weighed[0].splitlines()]
+        self.assertEqual(len(lines), json.load(open(self.path("now/run.json")))["candidates"])
+        attributed = {row.split(",")[0] for row in open(self.path("now/exchanges.csv")).read().splitlines()[1:]}
+        accused = [c for c in lines if c["verdict"] == "distillation"]
+        self.assertTrue(accused)
+        for c in accused:
+            self.assertTrue(c["reported"] and c["distillation"] >= .95 and attributed.issuperset(c["sample"]), c)
+
     def test_same_log_twice_counts_once(self):
         self.sample()
         first = self.results("out")
