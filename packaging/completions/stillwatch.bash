@@ -11,11 +11,11 @@ _stillwatch() {
     --lake | --truth | --found) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --out | --accounts | --permits | --known | --mmdb | --format | --traits)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --since | --until | --threads) return ;;
+    --since | --until | --specimens | --threads) return ;;
   esac
   local flags
   case "$cmd" in
-    scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --threads --strict --json --quiet --help" ;;
+    scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
     explain) flags="--out --help" ;;
     query) flags="--lake --output-format --help" ;;
     sketch) flags="--help" ;;

@@ -17,6 +17,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l known -r -d 'kno
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l mmdb -r -d 'address database'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l since -x -d 'RFC 3339'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l until -x -d 'RFC 3339'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l specimens -x -d 'texts kept per template'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l threads -x -d workers
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l strict -d 'stop at a malformed record'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l json -d 'print JSON'

@@ -25,7 +25,7 @@ _stillwatch() {
         '--attribution[how attributed exchanges are listed]:how:(csv parquet none)' \
         '--permits[licensed distillation]:file:_files' '--known[known actors]:file:_files' \
         '*--mmdb[address database]:file:_files' '--since[RFC 3339]:time:' '--until[RFC 3339]:time:' \
-        '--threads[workers]:number:' \
+        '--specimens[texts kept per template]:number:' '--threads[workers]:number:' \
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
         '--help[help]' '*:log:_files' ;;
     explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;

@@ -1,9 +1,11 @@
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 
 #include "app/command.h"
 #include "base/str.h"
+#include "engine/specimens.h"
 #include "lake/embedded/embedded_lake.h"
 
 namespace stillwatch::app {
@@ -29,6 +31,9 @@ absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, i
   auto lake = lake::OpenEmbedded({.path = where, .threads = threads});
   if (!lake.ok()) return lake.status();
   if (absl::Status s = (*lake)->Migrate(); !s.ok()) return s;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  if (absl::Status s = engine::ExpireSpecimens(**lake, now_ms); !s.ok()) return s;
   return lake;
 }
 

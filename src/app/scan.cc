@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "dossier/outputs.h"
 #include "engine/scan.h"
+#include "engine/specimens.h"
 #include "enrich/mmdb.h"
 #include "ingest/formats/format_source.h"
 #include "ingest/jsonl/jsonl_source.h"
@@ -82,6 +83,7 @@ struct Options {
   std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits, known, since, until;
   std::vector<std::string> logs, mmdb;
   int threads = static_cast<int>(std::thread::hardware_concurrency());
+  uint32_t specimens = 0;
   bool strict = false, json = false, quiet = false;
 };
 
@@ -137,6 +139,9 @@ absl::Status Run(const Options& o) {
   if (o.attribution != "csv" && o.attribution != "none") {
     return absl::InvalidArgumentError("--attribution: csv or none (parquet is not written by this version)");
   }
+  if (o.specimens > engine::kSpecimensMax) {
+    return absl::InvalidArgumentError(StrCat("--specimens: expected 0 to ", engine::kSpecimensMax));
+  }
   ingest::Format format;
   if (o.format != "auto" && o.format != "canonical") {
     auto found = ingest::FindFormat(o.format);
@@ -170,6 +175,10 @@ absl::Status Run(const Options& o) {
   }
   // Everything that can be known to be wrong is said before anything is written.
   for (const std::string& path : paths) {
+    std::error_code ignored;
+    if (o.specimens > 0 && (path == "-" || std::filesystem::is_fifo(path, ignored))) {
+      return absl::InvalidArgumentError(StrCat(path, ": --specimens reads the log a second time, which a pipe does not allow; name files"));
+    }
     if (path == "-") continue;
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
@@ -261,6 +270,8 @@ absl::Status Run(const Options& o) {
   in.threads = o.threads;
   in.strict = o.strict;
   in.attribution = o.attribution != "none";
+  in.specimens = o.specimens;
+  in.now_ms = now;
   in.progress = &progress;
   in.stop = &g_stop;
   in.note = note;
@@ -312,6 +323,7 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")->allow_extra_args(false);
   sub->add_option("--since", o->since, "judge from this time on (RFC 3339)");
   sub->add_option("--until", o->until, "judge up to this time");
+  sub->add_option("--specimens", o->specimens, "keep up to N texts per template for 30 days")->type_name("N")->capture_default_str();
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();
   sub->add_flag("--strict", o->strict, "stop at the first bad record and write nothing");
   sub->add_flag("--json", o->json, "print campaigns.json instead of the table");

@@ -154,7 +154,7 @@ std::string RenderDossier(const model::Campaign& c) {
   shares("Models", rows);
 
   StrAppend(&h, "<h2>Pools and templates</h2><p>A pool is a group of accounts that appears to be run by one operator; a template is a "
-                "scaffold that recurs around changing payloads. Neither holds any text.</p><div class=\"scroll\"><table><tr><th>pool</th><th class=\"n\">accounts</th></tr>");
+                "scaffold that recurs around changing payloads. Neither holds any text; specimens are kept only when asked for.</p><div class=\"scroll\"><table><tr><th>pool</th><th class=\"n\">accounts</th></tr>");
   for (size_t i = 0; i < std::min<size_t>(c.pools.size(), 40); ++i) {
     StrAppend(&h, "<tr><td><code>", E(c.pools[i].id), "</code></td><td class=\"n\">", N(c.pools[i].accounts), "</td></tr>");
   }
@@ -163,7 +163,11 @@ std::string RenderDossier(const model::Campaign& c) {
     h += "<div class=\"scroll\"><table><tr><th>template</th><th class=\"n\">exchanges</th><th>specimen</th></tr>";
     for (size_t i = 0; i < std::min<size_t>(c.templates.size(), 40); ++i) {
       StrAppend(&h, "<tr><td><code>", E(c.templates[i].id), "</code></td><td class=\"n\">", N(c.templates[i].exchanges), "</td><td>",
-                c.templates[i].specimen.empty() ? std::string("not kept") : E(c.templates[i].specimen), "</td></tr>");
+                c.templates[i].specimens.empty() ? "not kept" : "");
+      for (const auto& s : c.templates[i].specimens) {
+        StrAppend(&h, "<p class=\"null\">", E(s.exchange_id), "</p><pre>", E(s.text), "</pre>");
+      }
+      h += "</td></tr>";
     }
     h += "</table></div>";
   }

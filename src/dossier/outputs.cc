@@ -100,7 +100,13 @@ std::string CampaignsJson(const model::Findings& findings) {
       w.BeginObject();
       text("id", t.id);
       number("exchanges", t.exchanges);
-      if (!t.specimen.empty()) text("specimen", t.specimen);
+      if (!t.specimens.empty()) text("specimen", t.specimens[0].text);
+      if (t.specimens.size() > 1) {
+        w.Key("more_specimens");
+        w.BeginArray();
+        for (size_t i = 1; i < t.specimens.size(); ++i) w.String(t.specimens[i].text);
+        w.EndArray();
+      }
       w.Key("hashes");
       w.BeginArray();
       for (const uint32_t h : t.hashes) w.Uint(h);

@@ -12,6 +12,7 @@
 #include "dossier/outputs.h"
 #include "engine/exchange_rows.h"
 #include "engine/log_builder.h"
+#include "engine/specimens.h"
 #include "ingest/content_hash.h"
 #include "sketch/sketcher.h"
 
@@ -215,7 +216,9 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
 
   in.stage("judging");
-  judge::Judged judged = judge::Judge(log, in.judge, parallel);
+  judge::JudgeOptions options = in.judge;
+  options.specimens = in.specimens;
+  judge::Judged judged = judge::Judge(log, options, parallel);
   out.candidates = judged.candidates;
   out.templates = judged.templates;
   out.findings = std::move(judged.findings);
@@ -226,6 +229,8 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   }
   out.seconds.push_back({"judge", clock.Lap()});
   if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
+
+  if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
 
   in.stage("writing");
   // The queries of the dossiers read this table.

@@ -29,6 +29,8 @@ struct ScanInput {
   int threads = 1;
   bool strict = false;
   bool attribution = true;
+  uint32_t specimens = 0;      // texts kept per template (engine/specimens.h)
+  int64_t now_ms = 0;          // when their time begins; nothing else reads it
   judge::JudgeOptions judge;
   std::function<void(model::Campaign*)> enrich;  // may be null
   ingest::Progress* progress = nullptr;

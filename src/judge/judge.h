@@ -26,6 +26,7 @@ struct JudgeOptions {
   uint64_t exchanges_min = 40;
   size_t candidates_max = 20'000; // the largest are judged, the rest counted in `skipped`
   size_t evidence_ids_max = 20;
+  uint32_t specimens = 0;         // texts wanted of each template; 16 times as many are named
   std::vector<model::Permit> permits;
   std::vector<model::KnownActor> known;
 };

@@ -431,9 +431,16 @@ void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
   for (const uint32_t t : candidate.templates) {
     model::TemplateRef ref;
     ref.id = Hex("tpl_", templates_[t].id);
+    std::vector<std::pair<uint64_t, uint32_t>> drawn;  // hash of the id, row
     for (const uint32_t row : templates_[t].rows) {
-      ref.exchanges += std::binary_search(candidate.rows.begin(), candidate.rows.end(), row);
+      if (!std::binary_search(candidate.rows.begin(), candidate.rows.end(), row)) continue;
+      ++ref.exchanges;
+      if (options_.specimens > 0) drawn.push_back({base::Hash64(log_.ExchangeId(row)), row});
     }
+    // More than are wanted: the text of some may be gone with an older log.
+    const size_t n = std::min<size_t>(drawn.size(), options_.specimens * size_t{16});
+    std::partial_sort(drawn.begin(), drawn.begin() + static_cast<std::ptrdiff_t>(n), drawn.end());
+    for (size_t i = 0; i < n; ++i) ref.specimens.push_back({std::string(log_.ExchangeId(drawn[i].second)), ""});
     for (const uint64_t h : templates_[t].hashes) ref.hashes.push_back(static_cast<uint32_t>(h));
     if (ref.exchanges > 0) c.templates.push_back(std::move(ref));
   }

@@ -40,10 +40,14 @@ struct PoolRef {
   uint64_t accounts = 0;
 };
 
+struct Specimen {
+  std::string exchange_id, text;  // of the request: system prompt and last turn
+};
+
 struct TemplateRef {
   std::string id;
   uint64_t exchanges = 0;
-  std::string specimen;  // only with --specimens
+  std::vector<Specimen> specimens;  // only with --specimens; by hash of the exchange id, ascending
   std::vector<uint32_t> hashes;
 };
 

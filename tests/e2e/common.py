@@ -43,6 +43,63 @@ def wait_until_reading(child, log, lake, seconds=60):
             pass
         time.sleep(.002)
 
+def unpack_lz4(data, size):
+    """One LZ4 block, by its specification (lz4_Block_format)."""
+    out, at = bytearray(), 0
+    while at < len(data):
+        token = data[at]
+        at += 1
+        length = token >> 4
+        if length == 15:
+            while True:
+                length += data[at]
+                at += 1
+                if data[at - 1] != 255:
+                    break
+        out += data[at:at + length]
+        at += length
+        if at >= len(data):
+            break
+        offset = data[at] | data[at + 1] << 8
+        at += 2
+        length = token & 15
+        if length == 15:
+            while True:
+                length += data[at]
+                at += 1
+                if data[at - 1] != 255:
+                    break
+        length += 4
+        while length > 0:
+            piece = out[len(out) - offset:][:length]
+            out += piece
+            length -= len(piece)
+    assert len(out) == size, (len(out), size)
+    return bytes(out)
+
+def lake_bytes(lake):
+    """Every file of a lake as (path, bytes), columns decompressed. A block of a column is a checksum
+    (16), method (1), size from here (4), size of the data (4), data; others stand as they are."""
+    for folder, _, files in os.walk(lake):
+        for file in files:
+            path = os.path.join(folder, file)
+            raw = open(path, "rb").read()
+            if file.endswith(".bin"):
+                out, at = b"", 0
+                while at < len(raw):
+                    method = raw[at + 16]
+                    packed, size = (int.from_bytes(raw[at + k:at + k + 4], "little") for k in (17, 21))
+                    data = raw[at + 25:at + 16 + packed]
+                    if method == 0x82:
+                        out += unpack_lz4(data, size)
+                    elif method == 0x02:
+                        out += data
+                    else:
+                        raise ValueError(f"{path}: compression {method:#x} is not known to this test")
+                    at += 16 + packed
+                raw = out
+            yield path, raw
+
 def record(n=0, **fields):
     o = {"exchange_id": f"x{n}", "ts": f"2026-04-{1 + n // 1440 % 28:02d}T{n // 60 % 24:02d}:{n % 60:02d}:00.000Z",
          "account_id": f"a{n % 7}", "messages": [{"role": "user", "content": f"question number {n} about a lamp"}]}

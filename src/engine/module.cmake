@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_engine sw_lake_embedded)
