@@ -136,9 +136,9 @@ absl::Status Run(const Options& o) {
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
   if (absl::Status s = Time(o.until, "--until", &in.until_ms); !s.ok()) return s;
   if (o.threads < 1 || o.threads > 1024) return absl::InvalidArgumentError("--threads: expected 1 to 1024");
-  if (o.attribution != "csv" && o.attribution != "none") {
-    return absl::InvalidArgumentError("--attribution: csv or none (parquet is not written by this version)");
-  }
+  if (o.attribution == "parquet") in.attribution = engine::ScanInput::kParquet;
+  else if (o.attribution == "none") in.attribution = engine::ScanInput::kNone;
+  else if (o.attribution != "csv") return absl::InvalidArgumentError(StrCat("--attribution: csv, parquet or none, not ", o.attribution));
   if (o.specimens > engine::kSpecimensMax) {
     return absl::InvalidArgumentError(StrCat("--specimens: expected 0 to ", engine::kSpecimensMax));
   }
@@ -269,7 +269,6 @@ absl::Status Run(const Options& o) {
   in.out = o.out;
   in.threads = o.threads;
   in.strict = o.strict;
-  in.attribution = o.attribution != "none";
   in.specimens = o.specimens;
   in.now_ms = now;
   in.progress = &progress;
@@ -317,7 +316,7 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--accounts", o->accounts, "account records (JSON lines)");
   sub->add_option("--lake", o->lake, "folder of the lake (default: OUT/lake)");
   sub->add_option("--out", o->out, "folder of the results")->capture_default_str();
-  sub->add_option("--attribution", o->attribution, "csv or none")->capture_default_str();
+  sub->add_option("--attribution", o->attribution, "csv, parquet or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
   sub->add_option("--known", o->known, "known actors (YAML)");
   sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")->allow_extra_args(false);

@@ -233,7 +233,7 @@ absl::Status Results::Put(const std::string& name, const std::string& bytes) {
   return absl::OkStatus();
 }
 
-absl::Status Results::Write(const model::Findings& findings, bool attribution) {
+absl::Status Results::Write(const model::Findings& findings, bool exchanges_csv) {
   if (absl::Status s = Put("campaigns.json", CampaignsJson(findings)); !s.ok()) return s;
   std::string accounts = "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges\n";
   std::string explain;
@@ -262,7 +262,7 @@ absl::Status Results::Write(const model::Findings& findings, bool attribution) {
   }
   if (absl::Status s = Put("accounts.csv", accounts); !s.ok()) return s;
   if (absl::Status s = Put("explain.jsonl", explain); !s.ok()) return s;
-  if (attribution) {
+  if (exchanges_csv) {
     std::string exchanges = "exchange_id,account_id,campaign_id\n";
     for (const model::AttributedExchange& e : findings.exchanges) {
       AppendCsv(e.exchange_id, &exchanges);
@@ -284,7 +284,7 @@ absl::Status Results::Publish() {
   std::error_code error;
   // campaigns.json goes last: while it is missing the results are not complete.
   fs::remove(dir_ + "/campaigns.json", error);
-  for (const char* name : {"dossier", "accounts.csv", "exchanges.csv", "explain.jsonl", "candidates.jsonl", "rejected.jsonl", "campaigns.json"}) {
+  for (const char* name : {"dossier", "accounts.csv", "exchanges.csv", "exchanges.parquet", "explain.jsonl", "candidates.jsonl", "rejected.jsonl", "campaigns.json"}) {
     fs::remove_all(dir_ + "/" + name, error);
     if (!fs::exists(partial_ + "/" + name)) continue;
     fs::rename(partial_ + "/" + name, dir_ + "/" + name, error);

@@ -21,7 +21,9 @@ class Results {
 
   absl::Status Begin();
   absl::Status Reject(const model::Reject& reject);  // not thread-safe
-  absl::Status Write(const model::Findings& findings, bool attribution);
+  absl::Status Write(const model::Findings& findings, bool exchanges_csv);
+  // Where a file is to be written that Publish will move into place.
+  std::string Partial(const std::string& name) const { return partial_ + "/" + name; }
   // One more file; its name must be in the list of Publish.
   absl::Status Put(const std::string& name, const std::string& bytes);
   absl::Status Publish();

@@ -256,8 +256,15 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
     }
   }
   if (status = store(); !status.ok()) return status;
-  if (status = results.Write(out.findings, in.attribution); !status.ok()) return status;
+  if (status = results.Write(out.findings, in.attribution == ScanInput::kCsv); !status.ok()) return status;
   if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok()) return status;
+  if (in.attribution == ScanInput::kParquet) {
+    // One thread: the same rows make the same bytes.
+    status = lake.Execute(StrCat("SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY exchange_id, campaign_id INTO OUTFILE ",
+                                 lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
+                                 " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
+    if (!status.ok()) return status;
+  }
   if (in.source != nullptr) {
     status = lake.Insert("ingests", Journal(batch, "done", in.source_name, out.read, out.rejected));
     if (!status.ok()) return status;

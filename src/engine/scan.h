@@ -28,7 +28,7 @@ struct ScanInput {
   int64_t since_ms = INT64_MIN, until_ms = INT64_MAX;
   int threads = 1;
   bool strict = false;
-  bool attribution = true;
+  enum { kNone, kCsv, kParquet } attribution = kCsv;  // how attributed exchanges are listed
   uint32_t specimens = 0;      // texts kept per template (engine/specimens.h)
   int64_t now_ms = 0;          // when their time begins; nothing else reads it
   judge::JudgeOptions judge;

@@ -142,6 +142,28 @@ class Scan(Case):
         self.sample()
         self.assertEqual(found(), (set(), set()), "a scan without --specimens removes them")
 
+    def test_attribution_as_csv_parquet_or_none(self):
+        self.sample()
+        csv = self.lines("out/exchanges.csv")
+        kept = [open(self.path(f"out/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv")]
+        self.sample("out", "--attribution", "parquet")
+        self.assertFalse(os.path.exists(self.path("out/exchanges.csv")))
+        self.sample("again", "--attribution", "parquet", "--threads", "1")
+        one, two = (open(self.path(f"{out}/exchanges.parquet"), "rb").read() for out in ("out", "again"))
+        self.assertEqual(one, two)
+        rows = self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "CSV",
+                           "SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY exchange_id, campaign_id")[0]
+        self.assertEqual(sorted(csv[1:]), sorted(rows.replace('"', "").splitlines()))
+        # Read back as a log: its rows carry an id and an account, so only the time is missing.
+        sql = self.write("back.sql", "-- reads: Parquet\nSELECT exchange_id, account_id, campaign_id AS model, 1776816000000 AS ts FROM {source}\n")
+        self.run_it("scan", "--format", sql, "--out", self.path("back"), self.path("out/exchanges.parquet"))
+        back = self.run_it("query", "--lake", self.path("back/lake"), "--output-format", "CSV", "SELECT exchange_id, account_id, model FROM exchanges")[0]
+        self.assertEqual(sorted(csv[1:]), sorted(back.replace('"', "").splitlines()))
+        self.sample("out", "--attribution", "none")
+        self.assertFalse(os.path.exists(self.path("out/exchanges.parquet")))
+        self.assertEqual(kept, [open(self.path(f"out/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv")])
+        self.assertIn("csv, parquet or none", self.sample("out", "--attribution", "xml", code=2)[1])
+
     def test_specimens_are_few_the_same_and_shown(self):
         turns = {}
         for o in map(json.loads, open(sample_log(self.dir), encoding="utf-8")):
