@@ -68,9 +68,9 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
   return of_row;
 }
 
-// Below this many sampled shingles (about 11 words) a template is a turn of phrase, which people
-// share without a common source.
-constexpr size_t kScaffoldHashesMin = 4;
+// Below this many sampled shingles (one in three: about 12 words) a template is a turn of phrase,
+// which people share without a common source.
+constexpr size_t kScaffoldHashesMin = 3;
 
 std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph, const std::vector<uint32_t>& accounts) {
   std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);

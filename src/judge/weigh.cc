@@ -12,7 +12,7 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
-constexpr size_t kLongScaffold = 6;  // sampled shingles: about 15 words
+constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words or more
 
 std::string Percent(double share) {
   char text[16];

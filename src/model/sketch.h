@@ -8,7 +8,7 @@
 
 namespace stillwatch::model {
 
-inline constexpr int kSketchVersion = 1;
+inline constexpr int kSketchVersion = 2;
 inline constexpr size_t kSketchHashesMax = 64;  // a part, in the record format
 
 // What the asks aim at (the contract's labels, in its order).
@@ -33,7 +33,7 @@ enum PurposeSign : uint16_t {
 
 // Features of the request's text, packed so that they cost few bytes in the lake.
 struct TextFeatures {
-  uint8_t language = 0;        // 0 unknown, else index of sketch/language.h
+  uint8_t language = 0;        // 0 unknown, else sketch/words.h Script
   Capability capability = Capability::kOther;
   uint16_t purpose = 0;        // PurposeSign bits
   uint8_t format = 0;          // bit mask: 1 code, 2 JSON, 4 mathematics, 8 markup tags, 16 multiple choice, 32 markdown, 64 URL, 128 question mark

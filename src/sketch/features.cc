@@ -2,13 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <unordered_map>
 
 #include "base/embedded_file.h"
-#include "base/hash.h"
 
 namespace stillwatch::sketch {
 
@@ -27,13 +23,12 @@ struct Weights {
   std::vector<std::array<int8_t, kLanes>> of = std::vector<std::array<int8_t, kLanes>>(kBuckets);
 };
 
-size_t Bucket(uint64_t feature) { return (feature * 0x9e3779b97f4a7c15ULL) >> 49; }
-uint64_t Pair(const Word& a, const Word& b) { return base::Combine64(a.hash, b.hash); }
+size_t Bucket(uint32_t feature) { return (feature * 0x9e3779b1u) >> 17; }
 
 template <typename F>
-void ForEachFeature(std::span<const Word> words, F&& f) {
+void ForEachFeature(std::span<const uint32_t> words, F&& f) {
   for (size_t i = 0; i < words.size(); ++i) {
-    f(Bucket(words[i].hash));
+    f(Bucket(words[i]));
     if (i + 1 < words.size()) f(Bucket(Pair(words[i], words[i + 1])));
   }
 }
@@ -41,13 +36,13 @@ void ForEachFeature(std::span<const Word> words, F&& f) {
 // A corpus line: capability [sign ...] "|" text. Lines of "#" are comments.
 Weights Learn() {
   static constexpr const char* kSignNames[kSigns] = {"reasoning", "verbatim", "grade", "trajectory",
-                                                     "dataset", "rewrite", "format"};
+                                                     "dataset",   "rewrite",  "format"};
   std::vector<std::array<double, kLanes>> count(kBuckets, std::array<double, kLanes>{});
   std::vector<double> documents(kBuckets, 0);
   std::array<double, kLanes> lines{};
   double all = 0;
   std::string_view rest = kCorpusFiles[0].text;
-  std::vector<Word> words;
+  Words words;
   std::vector<size_t> seen;
   while (!rest.empty()) {
     const size_t eol = std::min(rest.find('\n'), rest.size());
@@ -66,9 +61,9 @@ Weights Learn() {
       for (int s = 0; s < kSigns; ++s) is[kClasses + s] |= label == kSignNames[s];
       labels.remove_prefix(std::min(labels.size(), space + 1));
     }
-    SplitWords(line.substr(bar + 1), &words);
+    SplitScalar(line.substr(bar + 1), &words);
     seen.clear();
-    ForEachFeature(words, [&](size_t b) { seen.push_back(b); });
+    ForEachFeature(std::span(words.hash.data(), words.size), [&](size_t b) { seen.push_back(b); });
     std::sort(seen.begin(), seen.end());
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
     ++all;
@@ -99,36 +94,25 @@ const Weights& Learned() {
   return *kWeights;
 }
 
-bool Contains(std::string_view text, std::string_view what) { return text.find(what) != std::string_view::npos; }
+bool Contains(std::string_view text, std::string_view what) {
+  return text.find(what) != std::string_view::npos;
+}
 
-uint8_t Length(size_t words) { return static_cast<uint8_t>(std::min(255.0, std::floor(2 * std::log2(1.0 + words)))); }
+uint8_t Length(size_t words) {
+  return static_cast<uint8_t>(std::min(255.0, std::floor(2 * std::log2(1.0 + words))));
+}
 
-// 1 Latin script, 2 Cyrillic, 3 Han, 4 kana, 5 Hangul, 6 Arabic, 7 Devanagari, 8 other.
-uint8_t Script(std::string_view text) {
-  std::array<int, 9> seen{};
-  const size_t n = std::min<size_t>(text.size(), 2000);
-  for (size_t i = 0; i < n; ++i) {
-    const uint8_t c = static_cast<uint8_t>(text[i]);
-    if (c < 0x80) seen[1] += (c | 32) >= 'a' && (c | 32) <= 'z';
-    else if (c == 0xD0 || c == 0xD1) seen[2] += 2;
-    else if (c == 0xE3) seen[4] += 6;
-    else if (c >= 0xE4 && c <= 0xE9) seen[3] += 4;
-    else if (c >= 0xEA && c <= 0xED) seen[5] += 4;
-    else if (c == 0xD8 || c == 0xD9) seen[6] += 2;
-    else if (c == 0xE0) seen[7] += 3;
-    else if (c >= 0xF0) seen[8] += 1;
-  }
-  int best = 0;
-  for (int s = 1; s < 9; ++s) {
-    if (seen[s] > seen[best]) best = s;
-  }
-  return static_cast<uint8_t>(best);
+uint8_t Language(const Words& words) {
+  return static_cast<uint8_t>(std::max_element(words.letters.begin(), words.letters.end()) -
+                              words.letters.begin());
 }
 
 uint8_t Format(std::string_view text) {
   const std::string_view t = text.substr(0, 4096);
   uint8_t f = 0;
-  if (Contains(t, "```") || Contains(t, "def ") || Contains(t, "#include") || Contains(t, "();") || Contains(t, "function ") || Contains(t, "SELECT ")) f |= 1;
+  if (Contains(t, "```") || Contains(t, "def ") || Contains(t, "#include") || Contains(t, "();") ||
+      Contains(t, "function ") || Contains(t, "SELECT "))
+    f |= 1;
   if (Contains(t, "{\"") || Contains(t, "JSON") || Contains(t, "json")) f |= 2;
   if (Contains(t, "\\frac") || Contains(t, "$$") || Contains(t, " = ") || Contains(t, "^2")) f |= 4;
   if (Contains(t, "</") || Contains(t, "/>")) f |= 8;
@@ -141,21 +125,22 @@ uint8_t Format(std::string_view text) {
 
 }  // namespace
 
-model::TextFeatures Features(std::string_view system, std::string_view turn, std::string_view response,
-                             const std::vector<Word>& system_words, const std::vector<Word>& turn_words,
-                             std::span<const std::string_view> tools, uint32_t messages) {
+model::TextFeatures Features(std::string_view system, std::string_view turn,
+                             std::string_view response, const Words& system_words,
+                             const Words& turn_words, std::span<const std::string_view> tools,
+                             uint32_t messages) {
   const Weights& w = Learned();
   // At most 4 * kEndWords features of 48 at most each: no overflow.
   alignas(64) std::array<int16_t, kLanes> score{};
   static_assert(2 * 2 * 2 * kEndWords * 40 < 32'767);
-  const auto add = [&](std::span<const Word> words) {
+  const auto add = [&](std::span<const uint32_t> words) {
     ForEachFeature(words, [&](size_t b) {
       const auto& lane = w.of[b];
       for (int l = 0; l < kLanes; ++l) score[l] += lane[l];
     });
   };
-  const auto ends = [&](const std::vector<Word>& words) {
-    const std::span<const Word> all(words);
+  const auto ends = [&](const Words& words) {
+    const std::span<const uint32_t> all(words.hash.data(), words.size);
     if (all.size() <= 2 * kEndWords) return add(all);
     add(all.first(kEndWords));
     add(all.last(kEndWords));
@@ -164,11 +149,11 @@ model::TextFeatures Features(std::string_view system, std::string_view turn, std
   ends(turn_words);
 
   model::TextFeatures f;
-  f.language = Script(turn.empty() ? system : turn);
+  f.language = Language(turn.empty() ? system_words : turn_words);
   f.format = Format(turn);
   if (f.format & 1) score[static_cast<int>(model::Capability::kSoftwareEngineering)] += 40;
   if (!tools.empty()) score[static_cast<int>(model::Capability::kToolUse)] += 24;
-  f.turn_length = Length(turn_words.size());
+  f.turn_length = Length(turn_words.size);
   f.response_length = response.empty() ? 0 : std::max<uint8_t>(1, Length(response.size() / 6));
   f.messages = static_cast<uint8_t>(std::min<uint32_t>(messages, 255));
   int best = kClasses - 1;
@@ -176,7 +161,8 @@ model::TextFeatures Features(std::string_view system, std::string_view turn, std
     if (score[c] > score[best]) best = c;
   }
   // Less than four bits of evidence: nothing in particular.
-  if (best != kClasses - 1 && score[best] >= 32) f.capability = static_cast<model::Capability>(best);
+  if (best != kClasses - 1 && score[best] >= 32)
+    f.capability = static_cast<model::Capability>(best);
   for (int s = 0; s < kSigns; ++s) {
     if (score[kClasses + s] >= 48) f.purpose |= static_cast<uint16_t>(1 << s);
   }

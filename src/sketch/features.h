@@ -5,17 +5,16 @@
 
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "model/sketch.h"
-#include "sketch/sketcher.h"
+#include "sketch/words.h"
 
 namespace stillwatch::sketch {
 
 // Pure and thread-safe. Reads the system prompt's and the turn's first and last 64 words.
 model::TextFeatures Features(std::string_view system, std::string_view turn,
-                             std::string_view response, const std::vector<Word>& system_words,
-                             const std::vector<Word>& turn_words,
-                             std::span<const std::string_view> tools, uint32_t messages);
+                             std::string_view response, const Words& system_words,
+                             const Words& turn_words, std::span<const std::string_view> tools,
+                             uint32_t messages);
 
 }  // namespace stillwatch::sketch

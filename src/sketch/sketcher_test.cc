@@ -35,7 +35,8 @@ TEST(Sketcher, IgnoresCaseDigitsSpaceAndQuotes) {
             Of("write  7 LINES about\nthe \xE2\x80\x9Cold\xE2\x80\x9D sea!").turn);
 }
 
-// The promise that linking rests on: what is kept of a scaffold depends on the payload hardly at all.
+// The promise that linking rests on: what is kept of a scaffold depends on the payload hardly at
+// all.
 TEST(Sketcher, KeepsTheScaffoldAroundAnyPayload) {
   std::mt19937 rng(7);
   int enough = 0, scaffolds = 0;
@@ -48,7 +49,8 @@ TEST(Sketcher, KeepsTheScaffoldAroundAnyPayload) {
         always = kept;
       } else {
         std::vector<uint32_t> both;
-        std::set_intersection(always.begin(), always.end(), kept.begin(), kept.end(), std::back_inserter(both));
+        std::set_intersection(always.begin(), always.end(), kept.begin(), kept.end(),
+                              std::back_inserter(both));
         always = both;
       }
     }
@@ -68,15 +70,16 @@ TEST(Sketcher, EncodesAndDecodes) {
   const auto s = Of("one two three four five six seven eight", "be brief and kind to all");
   const EncodedSketch e = Encode(s);
   model::Sketch back;
-  ASSERT_TRUE(Decode(1, e.system, e.turn, e.response, &back).ok());
+  ASSERT_TRUE(Decode(model::kSketchVersion, e.system, e.turn, e.response, &back).ok());
   EXPECT_EQ(back.turn, s.turn);
   EXPECT_EQ(back.system, s.system);
   EXPECT_EQ(back.features.Pack(), s.features.Pack());
-  EXPECT_FALSE(Decode(2, e.system, e.turn, e.response, &back).ok());
-  EXPECT_FALSE(Decode(1, "!", e.turn, e.response, &back).ok());
-  EXPECT_FALSE(Decode(1, "AAAA", e.turn, e.response, &back).ok());
-  EXPECT_FALSE(Decode(1, "", "AAAA", e.response, &back).ok());
-  EXPECT_FALSE(Decode(1, "AAAAAAAAAAA=", e.turn, "", &back).ok()) << "equal hashes do not ascend";
+  EXPECT_FALSE(Decode(model::kSketchVersion - 1, e.system, e.turn, e.response, &back).ok());
+  EXPECT_FALSE(Decode(model::kSketchVersion, "!", e.turn, e.response, &back).ok());
+  EXPECT_FALSE(Decode(model::kSketchVersion, "AAAA", e.turn, e.response, &back).ok());
+  EXPECT_FALSE(Decode(model::kSketchVersion, "", "AAAA", e.response, &back).ok());
+  EXPECT_FALSE(Decode(model::kSketchVersion, "AAAAAAAAAAA=", e.turn, "", &back).ok())
+      << "equal hashes do not ascend";
 }
 
 TEST(Sketcher, SurvivesAnyBytes) {
@@ -85,7 +88,7 @@ TEST(Sketcher, SurvivesAnyBytes) {
     std::string bytes(rng() % 60, 0);
     for (char& c : bytes) c = static_cast<char>(rng());
     const auto s = Of(bytes, bytes);
-    EXPECT_LE(s.turn.size(), kTurnMax);
+    EXPECT_LE(s.turn.size(), kSelectedMax);
     EXPECT_TRUE(std::is_sorted(s.turn.begin(), s.turn.end()));
   }
 }
@@ -95,15 +98,22 @@ TEST(Features, KnowsCapabilitiesFromUnseenPhrases) {
   using model::Capability;
   const std::pair<const char*, Capability> cases[] = {
       {"Please write a Java method that reverses a linked list.", Capability::kSoftwareEngineering},
-      {"Rate the answer of the student from one to ten with a short reason for each criterion.", Capability::kGrading},
-      {"Put all your thoughts inside the tags before you give the final answer, leaving nothing out.", Capability::kTraceExtraction},
-      {"For each step name the action, its arguments and the observation until the goal is done.", Capability::kAgenticReasoning},
+      {"Rate the answer of the student from one to ten with a short reason for each criterion.",
+       Capability::kGrading},
+      {"Put all your thoughts inside the tags before you give the final answer, leaving nothing "
+       "out.",
+       Capability::kTraceExtraction},
+      {"For each step name the action, its arguments and the observation until the goal is done.",
+       Capability::kAgenticReasoning},
       {"Translate this letter into German.", Capability::kTranslation},
       {"What is a good name for a puppy?", Capability::kOther},
-      {"Schreibe eine Funktion in Python, die eine Liste umdreht.", Capability::kSoftwareEngineering},
+      {"Schreibe eine Funktion in Python, die eine Liste umdreht.",
+       Capability::kSoftwareEngineering},
   };
   for (const auto& [text, want] : cases) {
-    EXPECT_EQ(model::CapabilityName(Of(text).features.capability), std::string(model::CapabilityName(want))) << text;
+    EXPECT_EQ(model::CapabilityName(Of(text).features.capability),
+              std::string(model::CapabilityName(want)))
+        << text;
   }
 }
 
