@@ -45,12 +45,48 @@ absl::StatusOr<uint64_t> Number(lake::Lake& lake, std::string_view sql) {
   return n;
 }
 
-lake::Block Journal(uint32_t batch, const char* state, std::string_view source, uint64_t records, uint64_t rejected) {
+lake::Block Journal(uint32_t batch, const char* state, std::string_view source, uint64_t records,
+                    uint64_t rejected) {
   lake::StringColumn state_column, source_column;
   state_column.Append(state);
   source_column.Append(source);
-  return {{{"batch", std::vector<uint32_t>{batch}}, {"state", state_column}, {"source", source_column},
-           {"records", std::vector<uint64_t>{records}}, {"rejected", std::vector<uint64_t>{rejected}}}};
+  return {{{"batch", std::vector<uint32_t>{batch}},
+           {"state", state_column},
+           {"source", source_column},
+           {"records", std::vector<uint64_t>{records}},
+           {"rejected", std::vector<uint64_t>{rejected}}}};
+}
+
+// Names the records that lost against another of the same exchange_id with different content.
+absl::Status RejectConflicts(const ScanInput& in,
+                             const std::function<absl::Status(model::Reject)>& reject,
+                             uint64_t* count) {
+  const std::string window = StrCat("ts >= ", in.since_ms, " AND ts < ", in.until_ms);
+  std::string winner;
+  uint32_t last = 0;
+  return in.lake->Query(
+      StrCat("SELECT exchange_id, account_id, content FROM exchanges WHERE ", window,
+             " AND exchange_id IN (SELECT exchange_id FROM exchanges WHERE ", window,
+             " GROUP BY exchange_id HAVING min(content) != max(content)) ORDER BY exchange_id, "
+             "content, account_id, ts"),
+      [&](const lake::Block& b) -> absl::Status {
+        for (size_t i = 0; i < b.rows(); ++i) {
+          const auto id = b.columns[0].As<lake::StringColumn>()[i];
+          const uint32_t content = b.columns[2].As<std::vector<uint32_t>>()[i];
+          const bool fresh = id != winner, same = content == last;
+          winner = id;
+          last = content;
+          if (fresh || same) continue;
+          model::Reject r;
+          r.source = "lake";
+          r.reason = StrCat(
+              "exchange_id: \"", id, "\" of account ", b.columns[1].As<lake::StringColumn>()[i],
+              " has two different records; the one with the smaller content hash counts");
+          ++*count;
+          if (absl::Status s = reject(std::move(r)); !s.ok()) return s;
+        }
+        return absl::OkStatus();
+      });
 }
 
 // One line for each candidate that was weighed; read by evaluate.
@@ -98,7 +134,8 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
           [&](const lake::Block& b) {
             for (size_t i = 0; i < b.rows(); ++i) {
               in.note(StrCat("an earlier scan of ", b.columns[1].As<lake::StringColumn>()[i],
-                             " was interrupted; what it had read is kept and counts once: scan that log again to complete it"));
+                             " was interrupted; what it had read is kept and counts once: scan "
+                             "that log again to complete it"));
             }
             return absl::OkStatus();
           });
@@ -117,7 +154,8 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   const auto reject = [&](model::Reject r) -> absl::Status {
     ++out.rejected;
     if (in.strict) {
-      return absl::InvalidArgumentError(StrCat(r.source, ":", r.line, ": ", r.reason, " (--strict)"));
+      return absl::InvalidArgumentError(
+          StrCat(r.source, ":", r.line, ": ", r.reason, " (--strict)"));
     }
     return results.Reject(r);
   };
@@ -126,10 +164,11 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
     in.stage("reading");
     status = lake.Insert("ingests", Journal(batch, "begun", in.source_name, 0, 0));
     if (!status.ok()) return status;
-    struct Worker {
+    struct alignas(64) Worker {
       sketch::Sketcher sketcher;
       model::Sketch sketch;
       std::unique_ptr<ExchangeRows> rows;
+      uint64_t read = 0;
     };
     std::vector<Worker> workers(in.threads);
     for (Worker& w : workers) w.rows = std::make_unique<ExchangeRows>(batch);
@@ -140,7 +179,6 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
       return direct ? builder.AddExchanges(block) : absl::OkStatus();
     };
     ingest::Sink sink;
-    std::atomic<uint64_t> read{0};
     sink.exchange = [&](int worker, const model::ExchangeView& e) -> absl::Status {
       Worker& w = workers[worker];
       const uint32_t content = ingest::ContentHash(e);
@@ -152,7 +190,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
       } else {
         w.rows->Append(e, content, model::Sketch());
       }
-      read.fetch_add(1, std::memory_order_relaxed);
+      ++w.read;
       return w.rows->rows() >= lake::kInsertRows ? flush(w) : absl::OkStatus();
     };
     sink.reject = reject;
@@ -166,7 +204,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
         if (status.ok()) status = s;
       }
     });
-    out.read = read;
+    for (const Worker& w : workers) out.read += w.read;
   }
   if (status.ok() && in.accounts) {
     status = in.accounts(
@@ -179,7 +217,8 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (!status.ok()) {
     if (absl::IsInvalidArgument(status) && in.source != nullptr) {
       // Unreadable input leaves nothing: its rows go, and the journal forgets the attempt.
-      (void)lake.Execute(StrCat("ALTER TABLE exchanges DELETE WHERE batch = ", batch, " SETTINGS mutations_sync = 1"));
+      (void)lake.Execute(StrCat("ALTER TABLE exchanges DELETE WHERE batch = ", batch,
+                                " SETTINGS mutations_sync = 1"));
       (void)lake.Insert("ingests", Journal(batch, "done", in.source_name, 0, out.rejected));
     }
     return status;
@@ -194,21 +233,18 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   }
   if (!direct || !in.accounts) {
     status = lake.Query(
-        "SELECT account_id, content, created_at, org_id, org_verified, plan, channel, email_domain, payment_id, "
+        "SELECT account_id, content, created_at, org_id, org_verified, plan, channel, "
+        "email_domain, payment_id, "
         "kyc, referrer, signup_ip FROM accounts",
         [&](const lake::Block& b) { return builder.AddAccounts(b); });
     if (!status.ok()) return status;
   }
   const base::Parallel parallel(in.threads);
-  std::vector<Conflict> conflicts;
-  const link::Log log = builder.Finish(parallel, &conflicts);
-  for (const Conflict& c : conflicts) {
-    model::Reject r;
-    r.source = "lake";
-    r.reason = StrCat("exchange_id: \"", c.exchange_id, "\" of account ", c.account_id,
-                      " has two different records; the one with the smaller content hash counts");
-    ++out.conflicts;
-    if (status = reject(std::move(r)); !status.ok()) return status;
+  uint64_t conflicts = 0;
+  link::Log log;
+  if (status = builder.Finish(parallel, &log, &conflicts); !status.ok()) return status;
+  if (conflicts > 0) {
+    if (status = RejectConflicts(in, reject, &out.conflicts); !status.ok()) return status;
   }
   out.exchanges = log.rows();
   for (uint32_t a = 0; a < log.accounts(); ++a) out.accounts += log.Exchanges(a) > 0;
@@ -223,7 +259,9 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   out.templates = judged.templates;
   out.findings = std::move(judged.findings);
   out.weighed = std::move(judged.weighed);
-  if (judged.skipped > 0) in.note(StrCat(judged.skipped, " small candidates were not weighed (bound of the review)"));
+  if (status = NameExchanges(lake, log, &out.findings, &out.weighed); !status.ok()) return status;
+  if (judged.skipped > 0)
+    in.note(StrCat(judged.skipped, " small candidates were not weighed (bound of the review)"));
   if (in.enrich) {
     for (model::Campaign& c : out.findings.campaigns) in.enrich(&c);
   }
@@ -237,8 +275,10 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (status = lake.Execute("TRUNCATE TABLE attributed"); !status.ok()) return status;
   lake::Block block;
   const auto fresh = [&] {
-    block.columns = {{"run", std::vector<uint32_t>()}, {"exchange_id", lake::StringColumn()},
-                     {"account_id", lake::StringColumn()}, {"campaign_id", lake::StringColumn()}};
+    block.columns = {{"run", std::vector<uint32_t>()},
+                     {"exchange_id", lake::StringColumn()},
+                     {"account_id", lake::StringColumn()},
+                     {"campaign_id", lake::StringColumn()}};
   };
   fresh();
   const auto store = [&]() -> absl::Status {

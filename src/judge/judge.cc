@@ -42,7 +42,8 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
   over->assign(permits.size(), 0);
   for (size_t p = 0; p < permits.size(); ++p) {
     const model::Permit& permit = permits[p];
-    const std::unordered_set<std::string> named(permit.account_ids.begin(), permit.account_ids.end());
+    const std::unordered_set<std::string> named(permit.account_ids.begin(),
+                                                permit.account_ids.end());
     const std::unordered_set<std::string> models(permit.models.begin(), permit.models.end());
     std::vector<uint32_t> rows;
     for (uint32_t a = 0; a < log.accounts(); ++a) {
@@ -50,8 +51,9 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
                          (!permit.org_id.empty() && log.account[a].org_id == permit.org_id);
       if (!holds) continue;
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (log.ts_ms[row] < permit.valid_from_ms || log.ts_ms[row] > permit.valid_until_ms) continue;
-        if (!models.empty() && !models.contains(log.models.Name(log.model[row]))) continue;
+        if (log.ts_ms[row] < permit.valid_from_ms || log.ts_ms[row] > permit.valid_until_ms)
+          continue;
+        if (!models.empty() && !models.contains(log.models[log.model[row]])) continue;
         rows.push_back(static_cast<uint32_t>(row));
       }
     }
@@ -72,7 +74,8 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
 // which people share without a common source.
 constexpr size_t kScaffoldHashesMin = 3;
 
-std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph, const std::vector<uint32_t>& accounts) {
+std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph,
+                                  const std::vector<uint32_t>& accounts) {
   std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
   for (const uint32_t a : accounts) inside[a] = 1;
   for (const uint32_t a : accounts) {
@@ -118,10 +121,11 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   uint32_t hand = 0;
   for (auto& [id, part] : by_pool) {
     part.hands.assign(part.rows.size(), hand++);
-    
+
     parts.push_back(std::move(part));
   }
-  std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
   constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
   for (bool joined = true; joined;) {
     joined = false;
@@ -131,7 +135,8 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
         parts[i].rows.insert(parts[i].rows.end(), parts[j].rows.begin(), parts[j].rows.end());
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
-        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(), parts[j].events.end());
+        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
+                               parts[j].events.end());
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
         joined = true;
       }
@@ -145,7 +150,8 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     c.templates = whole.templates;
     c.scaffold = whole.scaffold;
     std::map<uint32_t, uint32_t> hand_of, number;  // account -> hand; hand -> 0, 1, ...
-    for (size_t i = 0; i < part.rows.size(); ++i) hand_of[log.row_account[part.rows[i]]] = part.hands[i];
+    for (size_t i = 0; i < part.rows.size(); ++i)
+      hand_of[log.row_account[part.rows[i]]] = part.hands[i];
     std::sort(part.rows.begin(), part.rows.end());
     c.rows = std::move(part.rows);
     c.accounts = AccountsOf(log, c.rows);
@@ -158,14 +164,12 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   return out;
 }
 
-std::vector<std::string> Sample(const Log& log, const std::vector<uint32_t>& rows) {
-  std::vector<std::pair<uint64_t, uint32_t>> by_hash;
-  for (const uint32_t row : rows) by_hash.push_back({base::Hash64(log.ExchangeId(row)), row});
-  const size_t keep = std::min(kCandidateSample, by_hash.size());
-  std::partial_sort(by_hash.begin(), by_hash.begin() + static_cast<std::ptrdiff_t>(keep), by_hash.end());
-  std::vector<std::string> out;
-  for (size_t i = 0; i < keep; ++i) out.emplace_back(log.ExchangeId(by_hash[i].second));
-  return out;
+std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
+  const size_t keep = std::min(kCandidateSample, rows.size());
+  std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(keep), rows.end(),
+                    [&](uint32_t x, uint32_t y) { return log.id[x] < log.id[y]; });
+  rows.resize(keep);
+  return rows;
 }
 
 struct Finding {
@@ -207,7 +211,8 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     // What half of the work is done with, at least: one long template among many phrases is not
     // the job.
     std::vector<std::pair<size_t, size_t>> lengths;  // shingles, rows
-    for (const uint32_t t : w.templates) lengths.push_back({templates[t].length, templates[t].rows.size()});
+    for (const uint32_t t : w.templates)
+      lengths.push_back({templates[t].length, templates[t].rows.size()});
     std::sort(lengths.rbegin(), lengths.rend());
     size_t covered = 0;
     for (const auto& [shingles, rows] : lengths) {
@@ -227,9 +232,9 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     }
   }
   // The largest first, so that the bound cuts the least.
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.rows.size() > b.rows.size();
-  });
+  std::stable_sort(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& a, const Candidate& b) { return a.rows.size() > b.rows.size(); });
   if (candidates.size() > options.candidates_max) {
     out.skipped = candidates.size() - options.candidates_max;
     candidates.resize(options.candidates_max);
@@ -253,7 +258,8 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   // Accounts whose work is explained by a finding are not sought a second time.
   std::vector<uint8_t> explained(log.accounts(), 0), taken(log.rows(), 0);
   const auto explain = [&](const Finding& f) {
-    if (f.weighed.verdict != Verdict::kDistillation && f.weighed.verdict != Verdict::kCoordinatedOther &&
+    if (f.weighed.verdict != Verdict::kDistillation &&
+        f.weighed.verdict != Verdict::kCoordinatedOther &&
         (f.weighed.verdict != Verdict::kUnresolved || f.weighed.probability[0] < .2)) {
       return;
     }
@@ -280,7 +286,8 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       Candidate& c = by_pool[pools[a]];
       c.formed = Formed::kPurse;
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
+        if (free(static_cast<uint32_t>(row)) && !taken[row])
+          c.rows.push_back(static_cast<uint32_t>(row));
       }
     }
     std::vector<Candidate> list;
@@ -315,14 +322,16 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
         if (c > best_count || (c == best_count && k < best)) best = k, best_count = c;
       }
       const int capability = static_cast<int>(best >> 8 & 255);
-      if (best_count * 10 < n * 6 || capability == static_cast<int>(model::Capability::kOther) || (best & 1)) {
+      if (best_count * 10 < n * 6 || capability == static_cast<int>(model::Capability::kOther) ||
+          (best & 1)) {
         continue;
       }
       Candidate& c = by_manner[{static_cast<uint32_t>(best >> 16), capability, 0}];
       c.formed = Formed::kManner;
       // The account's work in this manner: the same settings, whatever a single prompt's label.
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (log.settings[row] == best >> 16 && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
+        if (log.settings[row] == best >> 16 && !taken[row])
+          c.rows.push_back(static_cast<uint32_t>(row));
       }
     }
     std::vector<Candidate> list;
@@ -343,13 +352,14 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     Finding& f = findings[i];
     if (f.weighed.verdict == Verdict::kDistillation && !within[i]) {
       f.weighed.verdict = Verdict::kUnresolved;
-      f.weighed.would_change = "The evidence does not fit into the error budget of this review; more "
-                               "volume would decide it.";
+      f.weighed.would_change =
+          "The evidence does not fit into the error budget of this review; more "
+          "volume would decide it.";
     }
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
     if (report) reported.push_back(&f);
     out.weighed.push_back({f.candidate.formed, f.weighed.verdict, f.weighed.probability, report,
-                           f.candidate.rows.size(), f.candidate.accounts.size(), Sample(log, f.candidate.rows)});
+                           f.candidate.rows.size(), f.candidate.accounts.size(), Sample(log, f.candidate.rows), {}});
   }
   Reporter reporter(background, graph, templates, options);
   for (const Finding* f : reported) reporter.Add(f->candidate, f->weighed);

@@ -38,7 +38,8 @@ struct WeighedCandidate {
   std::array<double, model::kVerdicts> probability{};
   bool reported = false;
   uint64_t exchanges = 0, accounts = 0;
-  std::vector<std::string> sample;  // ids of kCandidateSample of its exchanges, by smallest hash
+  std::vector<uint32_t> rows;       // kCandidateSample of them, by smallest hash of the exchange id
+  std::vector<std::string> sample;  // their ids, once named
 };
 inline constexpr size_t kCandidateSample = 32;
 

@@ -41,15 +41,15 @@ std::string Grouped(uint64_t n) {
 
 std::string Name(uint64_t id) {
   static constexpr const char* kFirst[] = {
-      "amber", "ashen", "birch", "bronze", "calm",  "cedar", "cobalt", "copper",
-      "coral", "dusky", "ember", "fallow", "flint", "frost", "gilded", "granite",
-      "hazel", "heron", "indigo", "ivory", "jade",  "lunar", "maple",  "misty",
-      "ochre", "olive", "pearl", "quartz", "russet", "sable", "slate", "umber"};
+      "amber", "ashen", "birch",  "bronze", "calm",   "cedar", "cobalt", "copper",
+      "coral", "dusky", "ember",  "fallow", "flint",  "frost", "gilded", "granite",
+      "hazel", "heron", "indigo", "ivory",  "jade",   "lunar", "maple",  "misty",
+      "ochre", "olive", "pearl",  "quartz", "russet", "sable", "slate",  "umber"};
   static constexpr const char* kSecond[] = {
-      "anchor", "badger", "beacon", "brook",  "canal", "cliff",  "cove",   "crane",
-      "delta",  "falcon", "fjord",  "forge",  "glade", "harbor", "hollow", "island",
-      "kestrel", "lagoon", "lantern", "marsh", "meadow", "otter", "pike",  "plover",
-      "quarry", "raven",  "reef",   "ridge",  "sparrow", "spire", "tarn",  "thicket"};
+      "anchor",  "badger", "beacon",  "brook", "canal",   "cliff",  "cove",   "crane",
+      "delta",   "falcon", "fjord",   "forge", "glade",   "harbor", "hollow", "island",
+      "kestrel", "lagoon", "lantern", "marsh", "meadow",  "otter",  "pike",   "plover",
+      "quarry",  "raven",  "reef",    "ridge", "sparrow", "spire",  "tarn",   "thicket"};
   return std::string(kFirst[id >> 20 & 31]) + "-" + kSecond[id >> 26 & 31];
 }
 
@@ -61,7 +61,9 @@ constexpr int64_t kVictimRowsMin = 3;
 
 bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
   // A pool's accounts that share a phrase are reported as the pool.
-  if (formed == Formed::kText && f.phrase && w.verdict != Verdict::kDistillation && f.rhythm_z < 3 && !w.overt) return false;
+  if (formed == Formed::kText && f.phrase && w.verdict != Verdict::kDistillation &&
+      f.rhythm_z < 3 && !w.overt)
+    return false;
   switch (w.verdict) {
     case Verdict::kDistillation:
     case Verdict::kPermitted:
@@ -71,8 +73,9 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
       if (formed == Formed::kPurse) return w.families >= 2 || f.coverage[3].bits >= kFamilyBitsMin;
       return formed != Formed::kManner || f.rhythm_z >= 4;
     case Verdict::kUnresolved:
-      return formed == Formed::kManner ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
-                                       : (w.probability[0] >= .1 && f.exchanges >= 40) || w.families >= 2;
+      return formed == Formed::kManner
+                 ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
+                 : (w.probability[0] >= .1 && f.exchanges >= 40) || w.families >= 2;
     case Verdict::kSharedTool:
     case Verdict::kEvaluation:
       // What a reviewer would ask about: many customers and a purpose worth harvesting for.
@@ -84,10 +87,14 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
 
 Reporter::Reporter(const Background& background, const link::AccountGraph& graph,
                    const std::vector<link::Template>& templates, const JudgeOptions& options)
-    : background_(background), log_(background.log()), graph_(graph), templates_(templates),
+    : background_(background),
+      log_(background.log()),
+      graph_(graph),
+      templates_(templates),
       options_(options) {}
 
-model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::string& kind) const {
+model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
+                                  const std::string& kind) const {
   model::Campaign c;
   c.exchanges = rows.size();
   uint32_t first = rows[0];
@@ -97,16 +104,14 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
   c.first_seen_ms = c.last_seen_ms = log_.ts_ms[rows[0]];
   for (const uint32_t row : rows) {
     accounts.insert(log_.row_account[row]);
-    if (std::pair(log_.ts_ms[row], log_.ExchangeId(row)) <
-        std::pair(log_.ts_ms[first], log_.ExchangeId(first))) {
+    if (std::pair(log_.ts_ms[row], log_.id[row]) < std::pair(log_.ts_ms[first], log_.id[first]))
       first = row;
-    }
     c.first_seen_ms = std::min(c.first_seen_ms, log_.ts_ms[row]);
     c.last_seen_ms = std::max(c.last_seen_ms, log_.ts_ms[row]);
     if (log_.input_tokens[row] != kNone) c.input_tokens += log_.input_tokens[row];
     if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
-    if (log_.address[row] != 0) ++c.addresses[log_.addresses.Name(log_.address[row])];
-    const std::string& model = log_.models.Name(log_.model[row]);
+    if (log_.address[row] != 0) ++c.addresses[log_.addresses[log_.address[row]]];
+    const std::string& model = log_.models[log_.model[row]];
     if (!model.empty()) ++c.models[model];
     if (log_.features[row] != 0) {
       ++capability[static_cast<int>(model::TextFeatures::Unpack(log_.features[row]).capability)];
@@ -118,7 +123,7 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
   }
   c.accounts = accounts.size();
   // The earliest exchange keeps its campaign's id while the campaign grows.
-  const uint64_t id = base::Combine64(base::Hash64(kind), base::Hash64(log_.ExchangeId(first)));
+  const uint64_t id = base::Combine64(base::Hash64(kind), log_.id[first]);
   c.id = Hex("cmp_", id);
   c.name = Name(id >> 16);
   for (auto& [number, entry] : days) {
@@ -140,13 +145,13 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
   for (const auto& [name, count] : c.models) {
     int64_t first_anywhere = INT64_MAX, first_here = INT64_MAX;
     for (uint32_t row = 0; row < log_.rows(); ++row) {
-      if (log_.models.Name(log_.model[row]) == name) {
+      if (log_.models[log_.model[row]] == name) {
         first_anywhere = std::min(first_anywhere, log_.ts_ms[row]);
       }
     }
     uint64_t within = 0, all_within = 0;
     for (const uint32_t row : rows) {
-      if (log_.models.Name(log_.model[row]) == name) first_here = std::min(first_here, log_.ts_ms[row]);
+      if (log_.models[log_.model[row]] == name) first_here = std::min(first_here, log_.ts_ms[row]);
     }
     if (first_here - first_anywhere > base::kMsPerDay ||
         first_here - c.first_seen_ms < 2 * base::kMsPerDay) {
@@ -155,35 +160,43 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows, const std::
     for (const uint32_t row : rows) {
       if (log_.ts_ms[row] < first_here || log_.ts_ms[row] >= first_here + base::kMsPerDay) continue;
       ++all_within;
-      within += log_.models.Name(log_.model[row]) == name;
+      within += log_.models[log_.model[row]] == name;
     }
     if (all_within < 20 || within * 5 < all_within) continue;
-    c.pivots.push_back({first_here, Percent(static_cast<double>(within) / static_cast<double>(all_within)) +
-                                        " of the traffic moved to " + name +
-                                        " within 24 hours of its first use in this log"});
+    c.pivots.push_back(
+        {first_here, Percent(static_cast<double>(within) / static_cast<double>(all_within)) +
+                         " of the traffic moved to " + name +
+                         " within 24 hours of its first use in this log"});
   }
   const std::string mine =
-      "exchange_id IN (SELECT exchange_id FROM attributed WHERE campaign_id = " + Quoted(c.id) + ")";
-  const std::string once = "(SELECT exchange_id, argMin(account_id, content) AS account_id, "
-                           "argMin(ts, content) AS ts, argMin(model, content) AS model, "
-                           "argMin(input_tokens, content) AS input_tokens, "
-                           "argMin(output_tokens, content) AS output_tokens, "
-                           "argMin(features, content) AS features "
-                           "FROM exchanges WHERE " + mine + " GROUP BY exchange_id)";
+      "exchange_id IN (SELECT exchange_id FROM attributed WHERE campaign_id = " + Quoted(c.id) +
+      ")";
+  const std::string once =
+      "(SELECT exchange_id, argMin(account_id, content) AS account_id, "
+      "argMin(ts, content) AS ts, argMin(model, content) AS model, "
+      "argMin(input_tokens, content) AS input_tokens, "
+      "argMin(output_tokens, content) AS output_tokens, "
+      "argMin(features, content) AS features "
+      "FROM exchanges WHERE " +
+      mine + " GROUP BY exchange_id)";
   c.queries["exchanges"] = "SELECT count() FROM " + once;
   c.queries["accounts"] = "SELECT uniqExact(account_id) FROM " + once;
   c.queries["tokens"] =
       "SELECT sumIf(toUInt64(input_tokens), input_tokens != 4294967295) AS input, "
-      "sumIf(toUInt64(output_tokens), output_tokens != 4294967295) AS output FROM " + once;
+      "sumIf(toUInt64(output_tokens), output_tokens != 4294967295) AS output FROM " +
+      once;
   c.queries["window"] = "SELECT min(ts), max(ts) FROM " + once;
   c.queries["models"] = "SELECT model, count() FROM " + once + " GROUP BY model ORDER BY model";
   c.queries["capabilities"] =
       "SELECT bitAnd(bitShiftRight(features, 8), 255) AS capability, count() FROM " + once +
       " WHERE features != 0 GROUP BY capability ORDER BY capability";
-  c.queries["timeline"] = "SELECT toDate(intDiv(ts, 1000), 'UTC') AS day, count(), uniqExact(account_id) FROM " +
-                          once + " GROUP BY day ORDER BY day";
-  c.queries["rhythm"] = "SELECT sum(n * (n - 1) / 2) AS pairs FROM (SELECT intDiv(ts, 3600000) AS hour, "
-                        "uniqExact(account_id) AS n FROM " + once + " GROUP BY hour)";
+  c.queries["timeline"] =
+      "SELECT toDate(intDiv(ts, 1000), 'UTC') AS day, count(), uniqExact(account_id) FROM " + once +
+      " GROUP BY day ORDER BY day";
+  c.queries["rhythm"] =
+      "SELECT sum(n * (n - 1) / 2) AS pairs FROM (SELECT intDiv(ts, 3600000) AS hour, "
+      "uniqExact(account_id) AS n FROM " +
+      once + " GROUP BY hour)";
   return c;
 }
 
@@ -222,7 +235,8 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
     }
     uint64_t own = m.exchanges - m.attributed_exchanges, own_elsewhere = 0;
     for (uint64_t i = 0; i < m.exchanges; ++i) {
-      if (!mine[i] && !work_addresses.contains(log_.address[log_.first_row[a] + i])) ++own_elsewhere;
+      if (!mine[i] && !work_addresses.contains(log_.address[log_.first_row[a] + i]))
+        ++own_elsewhere;
     }
     bool pool_address = false;
     for (const uint32_t address : work_addresses) {
@@ -242,7 +256,9 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
       strong += link.bits[0] >= 3 || link.bits[3] >= 3;
     }
     for (int f = 0; f < link::kLinkFamilies; ++f) {
-      if (by[f]) families += (families.empty() ? "" : ", ") + std::string(model::FamilyName(static_cast<Family>(f)));
+      if (by[f])
+        families +=
+            (families.empty() ? "" : ", ") + std::string(model::FamilyName(static_cast<Family>(f)));
     }
     if (pool[a] != kNone) {
       auto& id = pool_id[pool[a]];
@@ -253,7 +269,9 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
     }
     ++pool_size[m.pool_id];
 
-    const double share = m.exchanges ? static_cast<double>(m.attributed_exchanges) / static_cast<double>(m.exchanges) : 0;
+    const double share =
+        m.exchanges ? static_cast<double>(m.attributed_exchanges) / static_cast<double>(m.exchanges)
+                    : 0;
     m.probability = campaign->probability;
     m.verdict = model::VerdictName(campaign->verdict);
     m.why = "Sent " + Grouped(m.attributed_exchanges) + " of its " + Grouped(m.exchanges) +
@@ -270,9 +288,12 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
           own_elsewhere * 20 >= m.exchanges) {
         m.verdict = "victim";
         m.probability = std::min(m.probability, .2);
-        m.why += " Its other " + Grouped(own) + " exchanges come from other addresses, as the key's "
-                 "owner's would" + std::string(pool_address ? ", and the work comes from addresses of the pool" : "") +
-                 ": the key may be stolen. The owner is not accused.";
+        m.why +=
+            " Its other " + Grouped(own) +
+            " exchanges come from other addresses, as the key's "
+            "owner's would" +
+            std::string(pool_address ? ", and the work comes from addresses of the pool" : "") +
+            ": the key may be stolen. The owner is not accused.";
       } else if (log_.account[a].org_verified) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .4);
@@ -280,12 +301,15 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
       } else if (own >= 5 && share < .85 && !same_purse && strong < 2) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
-        m.why += " It does other work of its own and neither payment nor addresses link it to the others: "
-                 "a stolen key or a relay's customer would look like this. Not accused.";
+        m.why +=
+            " It does other work of its own and neither payment nor addresses link it to the "
+            "others: "
+            "a stolen key or a relay's customer would look like this. Not accused.";
       } else if (m.attributed_exchanges < 2 && linked == 0) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
-        m.why += " One exchange says too little about an account that shares nothing with the others.";
+        m.why +=
+            " One exchange says too little about an account that shares nothing with the others.";
       }
     }
     campaign->members.push_back(std::move(m));
@@ -336,33 +360,47 @@ void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const
         }
         if (!replayed) continue;
       }
-      shown.push_back({base::Hash64(log_.ExchangeId(row)), row});
+      shown.push_back({log_.id[row], row});
     }
     const size_t keep = std::min(options_.evidence_ids_max, shown.size());
     std::partial_sort(shown.begin(), shown.begin() + keep, shown.end());
-    for (size_t i = 0; i < keep; ++i) e.exchanges.emplace_back(log_.ExchangeId(shown[i].second));
-    std::sort(e.exchanges.begin(), e.exchanges.end());
+    for (size_t i = 0; i < keep; ++i) e.rows.push_back(shown[i].second);
 
-    const std::string mine = "(SELECT account_id FROM attributed WHERE campaign_id = " + Quoted(campaign->id) + ")";
+    const std::string mine =
+        "(SELECT account_id FROM attributed WHERE campaign_id = " + Quoted(campaign->id) + ")";
     const auto shared = [&](const char* table, const char* column) {
       return std::string("SELECT ") + column + ", uniqExact(account_id) AS accounts FROM " + table +
              " WHERE account_id IN " + mine + " AND " + column + " != '' GROUP BY " + column +
              " HAVING accounts > 1 ORDER BY accounts DESC, " + column;
     };
     switch (e.family) {
-      case Family::kNetwork: e.query = shared("exchanges", "client_ip"); break;
-      case Family::kClient: e.query = shared("exchanges", "ja4"); break;
-      case Family::kEnrolment: e.query = shared("accounts", "email_domain"); break;
-      case Family::kPayment: e.query = shared("accounts", "payment_id"); break;
-      case Family::kRhythm: e.query = campaign->queries.at("rhythm"); break;
-      case Family::kPurpose: e.query = campaign->queries.at("capabilities"); break;
-      default: e.query = campaign->queries.at("exchanges"); break;
+      case Family::kNetwork:
+        e.query = shared("exchanges", "client_ip");
+        break;
+      case Family::kClient:
+        e.query = shared("exchanges", "ja4");
+        break;
+      case Family::kEnrolment:
+        e.query = shared("accounts", "email_domain");
+        break;
+      case Family::kPayment:
+        e.query = shared("accounts", "payment_id");
+        break;
+      case Family::kRhythm:
+        e.query = campaign->queries.at("rhythm");
+        break;
+      case Family::kPurpose:
+        e.query = campaign->queries.at("capabilities");
+        break;
+      default:
+        e.query = campaign->queries.at("exchanges");
+        break;
     }
   }
 }
 
 void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) const {
-  static const std::map<char, double> kReliability = {{'A', .9}, {'B', .75}, {'C', .55},
+  static const std::map<char, double> kReliability = {{'A', .9},  {'B', .75}, {'C', .55},
                                                       {'D', .35}, {'E', .15}, {'F', .3}};
   for (const model::KnownActor& actor : options_.known) {
     std::unordered_set<std::string> wanted;
@@ -373,8 +411,8 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
       bool hit = wanted.contains(r.payment_id) || wanted.contains(r.signup_ip) ||
                  wanted.contains(r.email_domain) || wanted.contains(r.referrer);
       for (uint64_t row = log_.first_row[a]; !hit && row < log_.first_row[a + 1]; ++row) {
-        hit = wanted.contains(log_.addresses.Name(log_.address[row])) ||
-              wanted.contains(log_.ja4s.Name(log_.ja4[row]));
+        hit = wanted.contains(log_.addresses[log_.address[row]]) ||
+              wanted.contains(log_.ja4s[log_.ja4[row]]);
       }
       carriers += hit;
     }
@@ -393,16 +431,20 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
       }
       scaffold |= common >= 2 && common * 2 >= hashes.size();
     }
-    const double share = candidate.accounts.empty() ? 0 : static_cast<double>(carriers) / static_cast<double>(candidate.accounts.size());
+    const double share =
+        candidate.accounts.empty()
+            ? 0
+            : static_cast<double>(carriers) / static_cast<double>(candidate.accounts.size());
     if (share < .05 && !scaffold) continue;
     const auto it = kReliability.find(actor.reliability);
     const double trust = it == kReliability.end() ? .3 : it->second;
     const double strength = 1 - (1 - std::min(1.0, share * 2)) * (scaffold ? .4 : 1);
-    campaign->attribution.push_back(
-        {actor.actor,
-         actor.basis + " (source graded " + std::string(1, actor.reliability) + "); " + Percent(share) +
-             " of the accounts carry a listed trait" + (scaffold ? "; a listed scaffold is used" : "") + ".",
-         trust * strength});
+    campaign->attribution.push_back({actor.actor,
+                                     actor.basis + " (source graded " +
+                                         std::string(1, actor.reliability) + "); " +
+                                         Percent(share) + " of the accounts carry a listed trait" +
+                                         (scaffold ? "; a listed scaffold is used" : "") + ".",
+                                     trust * strength});
   }
   std::stable_sort(campaign->attribution.begin(), campaign->attribution.end(),
                    [](const auto& a, const auto& b) { return a.probability > b.probability; });
@@ -413,14 +455,20 @@ void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
   model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
   c.verdict = weighed.verdict;
   for (int v = 0; v < model::kVerdicts; ++v) {
-    if (weighed.probability[v] > 0) c.all.push_back({static_cast<Verdict>(v), weighed.probability[v]});
+    if (weighed.probability[v] > 0)
+      c.all.push_back({static_cast<Verdict>(v), weighed.probability[v]});
   }
   std::stable_sort(c.all.begin(), c.all.end(),
                    [](const auto& a, const auto& b) { return a.probability > b.probability; });
   // Of what is unresolved the probability of distillation is stated.
-  c.probability = weighed.probability[weighed.verdict == Verdict::kUnresolved ? 0 : static_cast<int>(weighed.verdict)];
+  c.probability =
+      weighed
+          .probability[weighed.verdict == Verdict::kUnresolved ? 0
+                                                               : static_cast<int>(weighed.verdict)];
   for (const auto& v : c.all) {
-    const bool stated = weighed.verdict == Verdict::kUnresolved ? v.verdict == Verdict::kDistillation : v.verdict == weighed.verdict;
+    const bool stated = weighed.verdict == Verdict::kUnresolved
+                            ? v.verdict == Verdict::kDistillation
+                            : v.verdict == weighed.verdict;
     if (!stated) {
       c.rival = v;
       break;
@@ -435,12 +483,12 @@ void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
     for (const uint32_t row : templates_[t].rows) {
       if (!std::binary_search(candidate.rows.begin(), candidate.rows.end(), row)) continue;
       ++ref.exchanges;
-      if (options_.specimens > 0) drawn.push_back({base::Hash64(log_.ExchangeId(row)), row});
+      if (options_.specimens > 0) drawn.push_back({log_.id[row], row});
     }
     // More than are wanted: the text of some may be gone with an older log.
     const size_t n = std::min<size_t>(drawn.size(), options_.specimens * size_t{16});
     std::partial_sort(drawn.begin(), drawn.begin() + static_cast<std::ptrdiff_t>(n), drawn.end());
-    for (size_t i = 0; i < n; ++i) ref.specimens.push_back({std::string(log_.ExchangeId(drawn[i].second)), ""});
+    for (size_t i = 0; i < n; ++i) ref.specimens.push_back({drawn[i].second, "", ""});
     for (const uint64_t h : templates_[t].hashes) ref.hashes.push_back(static_cast<uint32_t>(h));
     if (ref.exchanges > 0) c.templates.push_back(std::move(ref));
   }
@@ -450,22 +498,26 @@ void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
   Members(candidate, &c);
   Cite(candidate, &c);
   Attribute(candidate, &c);
-  const std::string aim = c.capabilities.empty() ? "an aim that the log does not show"
-                                                 : std::string(model::CapabilityName(c.capabilities[0].first));
+  const std::string aim = c.capabilities.empty()
+                              ? "an aim that the log does not show"
+                              : std::string(model::CapabilityName(c.capabilities[0].first));
   const char* what = weighed.verdict == Verdict::kDistillation ? " sent " : " exchanged ";
-  c.summary = Grouped(c.accounts) + " accounts" + what + Grouped(c.exchanges) + " exchanges between " +
-              base::FormatRfc3339(c.first_seen_ms).substr(0, 10) + " and " +
+  c.summary = Grouped(c.accounts) + " accounts" + what + Grouped(c.exchanges) +
+              " exchanges between " + base::FormatRfc3339(c.first_seen_ms).substr(0, 10) + " and " +
               base::FormatRfc3339(c.last_seen_ms).substr(0, 10) + ", mainly aimed at " + aim +
               "; the evidence makes ";
   c.summary += weighed.verdict == Verdict::kDistillation || weighed.verdict == Verdict::kUnresolved
-                   ? "a coordinated harvest for distillation " + std::string(model::LikelihoodWords(weighed.probability[0]))
-                   : "the explanation \"" + std::string(model::VerdictName(weighed.verdict)) + "\" " + model::LikelihoodWords(c.probability);
+                   ? "a coordinated harvest for distillation " +
+                         std::string(model::LikelihoodWords(weighed.probability[0]))
+                   : "the explanation \"" + std::string(model::VerdictName(weighed.verdict)) +
+                         "\" " + model::LikelihoodWords(c.probability);
   c.summary += ".";
   campaigns_.push_back(std::move(c));
   rows_.push_back(candidate.rows);
 }
 
-void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over) {
+void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows,
+                            uint64_t over) {
   if (rows.empty()) return;
   model::Campaign c = Figures(rows, "permit " + permit.id);
   c.verdict = Verdict::kPermitted;
@@ -473,16 +525,20 @@ void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint3
   c.rival = {Verdict::kCoordinatedOther, .01};
   c.all = {{Verdict::kPermitted, .99}, {Verdict::kCoordinatedOther, .01}};
   c.would_change = "The permit's end, its withdrawal or use beyond it would change the verdict.";
-  c.summary = "Permit " + permit.id + " covers " + Grouped(rows.size()) + " exchanges by " +
-              Grouped(c.accounts) + " accounts" +
-              (permit.exchanges_max ? " of " + Grouped(permit.exchanges_max) + " allowed" : "") +
-              (over > 0 ? "; " + Grouped(over) + " more went beyond it and are judged like all others" : "") + ".";
+  c.summary =
+      "Permit " + permit.id + " covers " + Grouped(rows.size()) + " exchanges by " +
+      Grouped(c.accounts) + " accounts" +
+      (permit.exchanges_max ? " of " + Grouped(permit.exchanges_max) + " allowed" : "") +
+      (over > 0 ? "; " + Grouped(over) + " more went beyond it and are judged like all others"
+                : "") +
+      ".";
   const std::string pool = Hex("pool_", base::Hash64(permit.id));
   size_t at = 0;
   for (const uint32_t a : [&] {
          std::vector<uint32_t> accounts;
          for (const uint32_t row : rows) {
-           if (accounts.empty() || accounts.back() != log_.row_account[row]) accounts.push_back(log_.row_account[row]);
+           if (accounts.empty() || accounts.back() != log_.row_account[row])
+             accounts.push_back(log_.row_account[row]);
          }
          return accounts;
        }()) {
@@ -506,32 +562,34 @@ model::Findings Reporter::Finish() && {
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto rank = [](Verdict v) {
     switch (v) {
-      case Verdict::kDistillation: return 0;
-      case Verdict::kUnresolved: return 1;
-      case Verdict::kCoordinatedOther: return 2;
-      default: return 3;
+      case Verdict::kDistillation:
+        return 0;
+      case Verdict::kUnresolved:
+        return 1;
+      case Verdict::kCoordinatedOther:
+        return 2;
+      default:
+        return 3;
     }
   };
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     const auto& x = campaigns_[a];
     const auto& y = campaigns_[b];
-    return std::tuple(rank(x.verdict), y.exchanges, x.id) < std::tuple(rank(y.verdict), x.exchanges, y.id);
+    return std::tuple(rank(x.verdict), y.exchanges, x.id) <
+           std::tuple(rank(y.verdict), x.exchanges, y.id);
   });
   model::Findings out;
   for (uint32_t i = 0; i < order.size(); ++i) {
     model::Campaign& c = campaigns_[order[i]];
     if (rank(c.verdict) < 3) {
       for (const uint32_t row : rows_[order[i]]) {
-        out.exchanges.push_back({std::string(log_.ExchangeId(row)), log_.account_id[log_.row_account[row]], i});
+        out.rows.push_back({row, i});
       }
     }
     std::stable_sort(c.members.begin(), c.members.end(),
                      [](const auto& x, const auto& y) { return x.account_id < y.account_id; });
     out.campaigns.push_back(std::move(c));
   }
-  std::sort(out.exchanges.begin(), out.exchanges.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.exchange_id, a.campaign) < std::tie(b.exchange_id, b.campaign);
-  });
   return out;
 }
 

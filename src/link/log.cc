@@ -1,15 +1,8 @@
 #include "link/log.h"
 
-namespace stillwatch::link {
+#include <unordered_map>
 
-uint32_t Dictionary::Intern(std::string_view value) {
-  const auto it = ids_.find(value);
-  if (it != ids_.end()) return it->second;
-  const uint32_t id = static_cast<uint32_t>(names_.size());
-  names_.emplace_back(value);
-  ids_.emplace(names_.back(), id);
-  return id;
-}
+namespace stillwatch::link {
 
 void Log::Finish() {
   first_row.assign(accounts() + 1, 0);

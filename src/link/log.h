@@ -1,5 +1,5 @@
-// The log in memory as linking and judging read it: rows sorted by (account_id, ts, exchange_id),
-// values interned. Everything is an integer but the names in the dictionaries.
+// The log in memory as linking and judging read it: rows sorted by (account_id, ts, id), values
+// interned. Everything is an integer but the names.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "model/account.h"
@@ -30,24 +29,10 @@ struct Ragged {
   size_t size() const { return ends.size(); }
 };
 
-// Strings to dense numbers, in order of first use. Number 0 is always "" (not stated).
-class Dictionary {
- public:
-  Dictionary() { Intern(""); }
-  uint32_t Intern(std::string_view value);
-  const std::string& Name(uint32_t id) const { return names_[id]; }
-  size_t size() const { return names_.size(); }
+// Names by number, ascending. Number 0 is always "" (not stated).
+using Names = std::vector<std::string>;
 
- private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-  };
-  std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>> ids_;
-  std::vector<std::string> names_;
-};
-
-// Thread-safe to read once built. About 90 bytes a row beside the sketches.
+// Thread-safe to read once built. About 110 bytes a row beside the sketches.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -60,25 +45,23 @@ struct Log {
   uint32_t entities = 0;
 
   // Rows.
+  // Hash64 of exchange_id, which stands for it: among 10^8 exchanges two share one with
+  // probability 3e-4, and then one of them is not counted. Names come back from the lake.
+  std::vector<uint64_t> id;
   std::vector<uint32_t> row_account;
   std::vector<int64_t> ts_ms;
-  std::vector<uint16_t> model;  // dictionary `models`
+  std::vector<uint16_t> model;  // of `models`, as the next ones of theirs
   std::vector<uint32_t> settings, address, client, ja4, session;
   std::vector<uint32_t> input_tokens, output_tokens;  // kNoTokens: unknown
   std::vector<uint16_t> status;
   std::vector<uint64_t> features;  // TextFeatures::Pack; 0: the record had no text
-  Ragged<char> exchange_id;
   Ragged<uint32_t> system, turn;
   Ragged<uint64_t> issued, presented;
 
-  Dictionary models, setting_names, addresses, clients, ja4s;
+  Names models, setting_names, addresses, clients, ja4s;
 
   size_t rows() const { return ts_ms.size(); }
   size_t accounts() const { return account_id.size(); }
-  std::string_view ExchangeId(size_t row) const {
-    const auto id = exchange_id[row];
-    return {id.data(), id.size()};
-  }
   uint64_t Exchanges(uint32_t a) const { return first_row[a + 1] - first_row[a]; }
 
   // Fills first_row and entity once rows and accounts are in place.

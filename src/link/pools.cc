@@ -154,7 +154,8 @@ std::vector<Trait> AccountTraits(const Log& log) {
   std::vector<Trait> out;
   const auto add = [&](uint32_t a, Family f, std::string_view kind, std::string_view value) {
     if (!value.empty()) {
-      out.push_back({a, f, base::Combine64(base::Hash64(kind), base::Hash64(value)), kind == "email_domain"});
+      out.push_back(
+          {a, f, base::Combine64(base::Hash64(kind), base::Hash64(value)), kind == "email_domain"});
     }
   };
   std::vector<uint32_t> seen;
@@ -165,12 +166,12 @@ std::vector<Trait> AccountTraits(const Log& log) {
     add(a, Family::kNetwork, "address", record.signup_ip);
     add(a, Family::kEnrolment, "email_domain", record.email_domain);
     add(a, Family::kEnrolment, "referrer", record.referrer);
-    const auto distinct = [&](const std::vector<uint32_t>& column, const Dictionary& names,
+    const auto distinct = [&](const std::vector<uint32_t>& column, const Names& names,
                               Family family, const char* kind) {
       seen.assign(column.begin() + log.first_row[a], column.begin() + log.first_row[a + 1]);
       std::sort(seen.begin(), seen.end());
       seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-      for (const uint32_t id : seen) add(a, family, kind, names.Name(id));
+      for (const uint32_t id : seen) add(a, family, kind, names[id]);
     };
     distinct(log.address, log.addresses, Family::kNetwork, "address");
     distinct(log.ja4, log.ja4s, Family::kClient, "ja4");
@@ -207,8 +208,10 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
     std::sort(holders.begin(), holders.end());
     const uint32_t k =
         static_cast<uint32_t>(std::unique(holders.begin(), holders.end()) - holders.begin());
-    if (k > options.holders_max) ++graph.values_skipped;
-    else if (k >= 2) postings.push_back({i, j, k});
+    if (k > options.holders_max)
+      ++graph.values_skipped;
+    else if (k >= 2)
+      postings.push_back({i, j, k});
     i = j;
   }
   std::stable_sort(postings.begin(), postings.end(), [](const Posting& x, const Posting& y) {
@@ -227,11 +230,10 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
       continue;
     }
     const Family family = traits[p.begin].family;
-    const float cap =
-        family == Family::kClient ? options.client_bits_max : options.family_bits_max;
+    const float cap = family == Family::kClient ? options.client_bits_max : options.family_bits_max;
     const float off = traits[p.begin].domain ? options.domain_bits_off : 0;
-    const float bits = std::min(
-        cap, static_cast<float>(std::log2(double(entities) / double(p.holders))) - off);
+    const float bits =
+        std::min(cap, static_cast<float>(std::log2(double(entities) / double(p.holders))) - off);
     if (bits < 1) continue;
     for (size_t x = p.begin; x < p.end; ++x) {
       for (size_t y = x + 1; y < p.end; ++y) {

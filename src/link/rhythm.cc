@@ -37,13 +37,15 @@ Grid Presences(std::span<const Event> events, int64_t slot_ms) {
     present.push_back({e.account, static_cast<int32_t>(day),
                        static_cast<int32_t>((e.ts_ms - day * base::kMsPerDay) / slot_ms)});
   }
-  std::sort(present.begin(), present.end());
+  // Rows of a log come sorted; the parts of several hands do not.
+  if (!std::is_sorted(present.begin(), present.end())) std::sort(present.begin(), present.end());
   present.erase(std::unique(present.begin(), present.end()), present.end());
   Grid g;
   if (present.empty()) return g;
   const int slots = static_cast<int>(base::kMsPerDay / slot_ms);
   int32_t last = g.first_day = present[0].day;
-  for (const auto& p : present) g.first_day = std::min(g.first_day, p.day), last = std::max(last, p.day);
+  for (const auto& p : present)
+    g.first_day = std::min(g.first_day, p.day), last = std::max(last, p.day);
   g.days = static_cast<size_t>(last - g.first_day) + 1;
   std::vector<double> habit(slots, 0.0);
   for (const auto& p : present) ++habit[p.slot];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -11,7 +12,8 @@ namespace {
 
 constexpr int kMinHashes = 16;
 
-// Open-addressing map from a salted hash to its number among the frequent ones.
+// Open-addressing map from a salted hash to its number among the frequent ones. Most questions are
+// about hashes that are not there: a bitmap that fits a core's cache answers those.
 class FrequentSet {
  public:
   explicit FrequentSet(const std::vector<uint64_t>& keys) {
@@ -19,6 +21,8 @@ class FrequentSet {
     while (size < keys.size() * 4) size *= 2;
     mask_ = size - 1;
     slots_.assign(size, {~uint64_t{0}, 0});
+    bits_.assign(std::clamp<size_t>(size, 1 << 16, 1 << 22) / 64, 0);
+    for (const uint64_t k : keys) bits_[k / 64 & (bits_.size() - 1)] |= uint64_t{1} << k % 64;
     for (uint32_t i = 0; i < keys.size(); ++i) {
       size_t at = base::Mix64(keys[i]) & mask_;
       while (slots_[at].first != ~uint64_t{0}) at = (at + 1) & mask_;
@@ -26,6 +30,7 @@ class FrequentSet {
     }
   }
   uint32_t Find(uint64_t key) const {
+    if (!(bits_[key / 64 & (bits_.size() - 1)] >> key % 64 & 1)) return kNone;
     for (size_t at = base::Mix64(key) & mask_;; at = (at + 1) & mask_) {
       if (slots_[at].first == key) return slots_[at].second;
       if (slots_[at].first == ~uint64_t{0}) return kNone;
@@ -34,6 +39,7 @@ class FrequentSet {
 
  private:
   std::vector<std::pair<uint64_t, uint32_t>> slots_;
+  std::vector<uint64_t> bits_;
   size_t mask_ = 0;
 };
 
@@ -43,64 +49,102 @@ void ForEachHash(const Log& log, size_t row, F&& f) {
   for (const uint32_t h : log.system[row]) f(SaltSystem(h));
 }
 
-// Hashes carried by enough entities and exchanges, ascending.
+// Hashes carried by enough entities and exchanges, ascending. Most are of payloads and occur once:
+// hashes are dealt into parts that fit a core's cache, where a table of counters drops those before
+// anything is sorted. A collision lets one through, never out.
 std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& options,
                                      const base::Parallel& parallel) {
-  // Most hashes are of payloads and occur once: a table of counters drops them before anything is
-  // sorted. A collision lets one through, never out.
-  constexpr size_t kCounters = 1 << 24;
-  std::vector<uint16_t> counters(kCounters, 0);
-  constexpr uint16_t kEnough = 1000;
-  const auto slot = [](uint64_t h) { return base::Mix64(h) >> 40; };
-  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int) {
-    for (size_t row = begin; row < end; ++row) {
-      ForEachHash(log, row, [&](uint64_t h) {
-        uint16_t& c = counters[slot(h)];
-        if (__atomic_load_n(&c, __ATOMIC_RELAXED) < kEnough) __atomic_fetch_add(&c, 1, __ATOMIC_RELAXED);
-      });
-    }
-  });
-  const uint16_t enough = static_cast<uint16_t>(std::min<uint32_t>(options.exchanges_min, kEnough));
-  struct Pair {
-    uint64_t key;  // salted hash
-    uint32_t entity;
-    bool operator<(const Pair& o) const { return key != o.key ? key < o.key : entity < o.entity; }
-  };
-  const size_t parts = static_cast<size_t>(parallel.threads()) * 4;
-  std::vector<std::vector<std::vector<Pair>>> gathered(parallel.threads(), std::vector<std::vector<Pair>>(parts));
-  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
-    for (size_t row = begin; row < end; ++row) {
-      const uint32_t entity = log.entity[log.row_account[row]];
-      ForEachHash(log, row, [&](uint64_t h) {
-        if (counters[slot(h)] < enough) return;
-        gathered[worker][(static_cast<uint32_t>(h) * uint64_t{parts}) >> 32].push_back({h, entity});
-      });
-    }
-  });
-  std::vector<std::vector<uint64_t>> found(parts);
-  parallel.For(parts, 1, [&](size_t begin, size_t end, int) {
-    for (size_t part = begin; part < end; ++part) {
-      std::vector<Pair> pairs;
-      for (auto& g : gathered) {
-        pairs.insert(pairs.end(), g[part].begin(), g[part].end());
-        g[part] = {};
+  constexpr size_t kHashesAtOnce = 1 << 26;  // bound on memory: 8 bytes each
+  constexpr int kPartBits = 8;
+  constexpr uint8_t kEnough = 200;
+  const uint8_t enough = static_cast<uint8_t>(std::min<uint32_t>(options.exchanges_min, kEnough));
+  const size_t total = log.turn.values.size() + log.system.values.size();
+  const int round_bits = static_cast<int>(std::bit_width(total / kHashesAtOnce));
+  const size_t parts = size_t{1} << kPartBits;
+  std::vector<std::vector<uint64_t>> found(parts << round_bits);
+  for (size_t round = 0; round < size_t{1} << round_bits; ++round) {
+    // A salted hash in the upper 33 bits, its entity in the lower 31.
+    std::vector<std::vector<std::vector<uint64_t>>> dealt(
+        parallel.threads(), std::vector<std::vector<uint64_t>>(parts));
+    parallel.For(log.rows(), 65'536, [&](size_t begin, size_t end, int worker) {
+      auto& mine = dealt[worker];
+      for (size_t row = begin; row < end; ++row) {
+        const uint64_t entity = log.entity[log.row_account[row]];
+        ForEachHash(log, row, [&](uint64_t h) {
+          const uint64_t at = base::Mix64(h) >> (64 - kPartBits - round_bits);
+          if (at >> kPartBits == round) mine[at & (parts - 1)].push_back(h << 31 | entity);
+        });
       }
-      std::sort(pairs.begin(), pairs.end());
-      for (size_t i = 0; i < pairs.size();) {
-        size_t j = i;
-        uint32_t entities = 0;
-        while (j < pairs.size() && pairs[j].key == pairs[i].key) {
-          if (j == i || pairs[j].entity != pairs[j - 1].entity) ++entities;
-          ++j;
+    });
+    parallel.For(parts, 1, [&](size_t begin, size_t end, int) {
+      std::vector<uint8_t> counters;
+      std::vector<uint64_t> kept;
+      for (size_t part = begin; part < end; ++part) {
+        size_t n = 0;
+        for (const auto& d : dealt) n += d[part].size();
+        const int bits = std::max<int>(6, static_cast<int>(std::bit_width(n)));
+        counters.assign(size_t{1} << bits, 0);
+        const auto slot = [&](uint64_t packed) {
+          return (packed >> 31) * 0x9e3779b97f4a7c15ULL >> (64 - bits);
+        };
+        for (const auto& d : dealt) {
+          for (const uint64_t packed : d[part]) {
+            uint8_t& c = counters[slot(packed)];
+            c = static_cast<uint8_t>(c + (c < kEnough));
+          }
         }
-        if (entities >= options.entities_min && j - i >= options.exchanges_min) found[part].push_back(pairs[i].key);
-        i = j;
+        kept.clear();
+        for (auto& d : dealt) {
+          for (const uint64_t packed : d[part]) {
+            if (counters[slot(packed)] >= enough) kept.push_back(packed);
+          }
+          d[part] = {};
+        }
+        std::sort(kept.begin(), kept.end());
+        for (size_t i = 0; i < kept.size();) {
+          size_t j = i;
+          uint32_t entities = 0;
+          for (; j < kept.size() && kept[j] >> 31 == kept[i] >> 31; ++j)
+            entities += j == i || kept[j] != kept[j - 1];
+          if (entities >= options.entities_min && j - i >= options.exchanges_min) {
+            found[round << kPartBits | part].push_back(kept[i] >> 31);
+          }
+          i = j;
+        }
       }
-    }
-  });
+    });
+  }
   std::vector<uint64_t> all;
   for (const auto& f : found) all.insert(all.end(), f.begin(), f.end());
   std::sort(all.begin(), all.end());
+  return all;
+}
+
+// Of each row the numbers of its frequent hashes.
+Ragged<uint32_t> Hits(const Log& log, const std::vector<uint64_t>& keys,
+                      const base::Parallel& parallel) {
+  const FrequentSet frequent(keys);
+  constexpr size_t kGrain = 65'536;
+  std::vector<Ragged<uint32_t>> pieces((log.rows() + kGrain - 1) / kGrain);
+  parallel.For(pieces.size(), 1, [&](size_t begin, size_t end, int) {
+    for (size_t piece = begin; piece < end; ++piece) {
+      Ragged<uint32_t>& mine = pieces[piece];
+      for (size_t row = piece * kGrain; row < std::min(log.rows(), (piece + 1) * kGrain); ++row) {
+        ForEachHash(log, row, [&](uint64_t h) {
+          if (const uint32_t id = frequent.Find(h); id != kNone) mine.values.push_back(id);
+        });
+        mine.Close();
+      }
+    }
+  });
+  Ragged<uint32_t> all;
+  all.ends.reserve(log.rows());
+  for (Ragged<uint32_t>& piece : pieces) {
+    const uint64_t before = all.values.size();
+    all.values.insert(all.values.end(), piece.values.begin(), piece.values.end());
+    for (const uint64_t end : piece.ends) all.ends.push_back(before + end);
+    piece = {};
+  }
   return all;
 }
 
@@ -110,33 +154,28 @@ struct Occurrence {
 };
 
 // Where each frequent hash occurs, as min-hashes over exchange numbers.
-std::vector<Occurrence> Occurrences(const Log& log, const FrequentSet& frequent, size_t count,
+std::vector<Occurrence> Occurrences(const Ragged<uint32_t>& hits, size_t count,
                                     const base::Parallel& parallel) {
   std::vector<std::vector<Occurrence>> partial(parallel.threads());
   Occurrence empty;
   empty.min.fill(kNone);
-  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
+  parallel.For(hits.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     auto& mine = partial[worker];
     if (mine.empty()) mine.assign(count, empty);
     std::array<uint32_t, kMinHashes> row_hash;
     for (size_t row = begin; row < end; ++row) {
-      bool ready = false;
-      ForEachHash(log, row, [&](uint64_t h) {
-        const uint32_t id = frequent.Find(h);
-        if (id == kNone) return;
-        if (!ready) {
-          uint64_t state = base::Mix64(row + 1);
-          for (int k = 0; k < kMinHashes; k += 2) {
-            state = base::Mix64(state + 0x9e3779b97f4a7c15ULL);
-            row_hash[k] = static_cast<uint32_t>(state);
-            row_hash[k + 1] = static_cast<uint32_t>(state >> 32);
-          }
-          ready = true;
-        }
+      if (hits[row].empty()) continue;
+      uint64_t state = base::Mix64(row + 1);
+      for (int k = 0; k < kMinHashes; k += 2) {
+        state = base::Mix64(state + 0x9e3779b97f4a7c15ULL);
+        row_hash[k] = static_cast<uint32_t>(state);
+        row_hash[k + 1] = static_cast<uint32_t>(state >> 32);
+      }
+      for (const uint32_t id : hits[row]) {
         Occurrence& o = mine[id];
         ++o.rows;
         for (int k = 0; k < kMinHashes; ++k) o.min[k] = std::min(o.min[k], row_hash[k]);
-      });
+      }
     }
   });
   std::vector<Occurrence> all(count, empty);
@@ -155,8 +194,8 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
                                     const base::Parallel& parallel) {
   const std::vector<uint64_t> keys = FrequentHashes(log, options, parallel);
   if (keys.empty()) return {};
-  const FrequentSet frequent(keys);
-  const std::vector<Occurrence> where = Occurrences(log, frequent, keys.size(), parallel);
+  const Ragged<uint32_t> hits = Hits(log, keys, parallel);
+  const std::vector<Occurrence> where = Occurrences(hits, keys.size(), parallel);
 
   // Group by head, the most frequent first. One bucket per (min-hash position, value) finds the
   // heads worth comparing.
@@ -200,34 +239,35 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   // A scaffold is at least two shingles that keep together; a lone one is a turn of phrase.
   // An exchange belongs to the group of which it carries the most, and at least two in five.
   std::vector<uint32_t> assigned(log.rows(), kNone);
-  std::vector<std::unordered_map<uint64_t, uint32_t>> beside(parallel.threads());  // (group, other) -> rows
+  std::vector<std::unordered_map<uint64_t, uint32_t>> beside(
+      parallel.threads());  // (group, other) -> rows
   parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
-    std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, hits)
+    std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, how many of it)
     for (size_t row = begin; row < end; ++row) {
       counts.clear();
-      ForEachHash(log, row, [&](uint64_t h) {
-        const uint32_t id = frequent.Find(h);
-        if (id == kNone || groups[group_of[id]].size() < 2) return;
-        for (auto& c : counts) {
-          if (c.first == group_of[id]) {
-            ++c.second;
-            return;
-          }
-        }
-        counts.push_back({group_of[id], 1});
-      });
+      for (const uint32_t id : hits[row]) {
+        const uint32_t g = group_of[id];
+        if (groups[g].size() < 2) continue;
+        const auto it =
+            std::find_if(counts.begin(), counts.end(), [&](const auto& c) { return c.first == g; });
+        if (it != counts.end())
+          ++it->second;
+        else
+          counts.push_back({g, 1});
+      }
       uint32_t best = kNone;
-      uint32_t best_hits = 0;
-      for (const auto& [g, hits] : counts) {
-        if (hits * 5 < groups[g].size() * 2) continue;
-        if (best == kNone || hits > best_hits || (hits == best_hits && g < best)) {
+      uint32_t best_carried = 0;
+      for (const auto& [g, carried] : counts) {
+        if (carried * 5 < groups[g].size() * 2) continue;
+        if (best == kNone || carried > best_carried || (carried == best_carried && g < best)) {
           best = g;
-          best_hits = hits;
+          best_carried = carried;
         }
       }
       assigned[row] = best;
-      for (const auto& [g, hits] : counts) {
-        if (g != best && hits * 5 >= groups[g].size() * 2 && groups[g].size() * 3 >= groups[best].size()) {
+      for (const auto& [g, carried] : counts) {
+        if (g != best && carried * 5 >= groups[g].size() * 2 &&
+            groups[g].size() * 3 >= groups[best].size()) {
           ++beside[worker][uint64_t{best} << 32 | g];
         }
       }

@@ -11,7 +11,12 @@
 namespace stillwatch::model {
 
 enum class Verdict : uint8_t {
-  kDistillation, kCoordinatedOther, kSharedTool, kEvaluation, kPermitted, kUnresolved,
+  kDistillation,
+  kCoordinatedOther,
+  kSharedTool,
+  kEvaluation,
+  kPermitted,
+  kUnresolved,
 };
 inline constexpr int kVerdicts = 6;
 const char* VerdictName(Verdict v);  // "coordinated-other"
@@ -21,18 +26,28 @@ const char* LikelihoodWords(double probability);
 
 // Families of evidence. The first eight are of coordination, the last is of purpose.
 enum class Family : uint8_t {
-  kNetwork, kClient, kEnrolment, kPayment, kText, kManner, kRhythm, kReplay, kPurpose,
+  kNetwork,
+  kClient,
+  kEnrolment,
+  kPayment,
+  kText,
+  kManner,
+  kRhythm,
+  kReplay,
+  kPurpose,
 };
 inline constexpr int kFamilies = 9;
 const char* FamilyName(Family f);  // "network"
 
 struct Evidence {
   Family family;
-  double bits = 0;        // log2 likelihood ratio for distillation against the best rival; may be negative
-  std::string statement;  // one plain sentence with its figures
-  std::string null;       // what was assumed otherwise
-  std::string query;      // SQL over the kept lake that recomputes the figure
-  std::vector<std::string> exchanges;  // ids that show it, at most 20, ascending
+  double bits =
+      0;  // log2 likelihood ratio for distillation against the best rival; may be negative
+  std::string statement;               // one plain sentence with its figures
+  std::string null;                    // what was assumed otherwise
+  std::string query;                   // SQL over the kept lake that recomputes the figure
+  std::vector<uint32_t> rows;          // of the log that show it, until they are named
+  std::vector<std::string> exchanges;  // their ids, at most 20, ascending
 };
 
 struct PoolRef {
@@ -41,6 +56,7 @@ struct PoolRef {
 };
 
 struct Specimen {
+  uint32_t row = 0;  // of the log, until it is named
   std::string exchange_id, text;  // of the request: system prompt and last turn
 };
 
@@ -85,17 +101,17 @@ struct CampaignMember {
   std::string verdict;  // the account's own: distillation, unresolved, victim, permitted, ...
   double probability = 0;
   uint64_t exchanges = 0, attributed_exchanges = 0;
-  std::string why;      // one sentence: what links it; what speaks against it
+  std::string why;  // one sentence: what links it; what speaks against it
 };
 
 struct Campaign {
   std::string id;    // derived from content
   std::string name;  // short, for people: "amber-otter", derived from the id
   Verdict verdict = Verdict::kUnresolved;
-  double probability = 0;      // of the verdict
-  VerdictProbability rival;    // the runner-up
+  double probability = 0;               // of the verdict
+  VerdictProbability rival;             // the runner-up
   std::vector<VerdictProbability> all;  // every verdict, descending
-  std::string would_change;    // what would change the verdict, one or two sentences
+  std::string would_change;             // what would change the verdict, one or two sentences
   uint64_t accounts = 0, exchanges = 0, input_tokens = 0, output_tokens = 0;
   int64_t first_seen_ms = 0, last_seen_ms = 0;
   std::map<std::string, uint64_t> models;
@@ -107,10 +123,12 @@ struct Campaign {
   std::vector<TimelineDay> timeline;
   std::vector<Pivot> pivots;
   std::vector<InfrastructureLine> infrastructure;
-  std::map<std::string, uint64_t> addresses;  // of its exchanges, with their number; for enrichment, not written out
-  std::string summary;             // one sentence for the top of the dossier
-  std::map<std::string, std::string> queries;  // figure -> SQL: exchanges, accounts, tokens, window, models, capabilities, timeline
-  std::vector<CampaignMember> members;  // by account_id
+  std::map<std::string, uint64_t>
+      addresses;        // of its exchanges, with their number; for enrichment, not written out
+  std::string summary;  // one sentence for the top of the dossier
+  std::map<std::string, std::string> queries;  // figure -> SQL: exchanges, accounts, tokens,
+                                               // window, models, capabilities, timeline
+  std::vector<CampaignMember> members;         // by account_id
 };
 
 // One attributed exchange: a row of exchanges.csv.
@@ -119,9 +137,15 @@ struct AttributedExchange {
   uint32_t campaign = 0;  // index into Findings::campaigns
 };
 
+struct AttributedRow {
+  uint32_t row = 0;       // of the log
+  uint32_t campaign = 0;  // index into Findings::campaigns
+};
+
 struct Findings {
-  std::vector<Campaign> campaigns;             // distillation first, then by exchanges, then id
-  std::vector<AttributedExchange> exchanges;   // by exchange_id
+  std::vector<Campaign> campaigns;            // distillation first, then by exchanges, then id
+  std::vector<AttributedRow> rows;            // as judged
+  std::vector<AttributedExchange> exchanges;  // the same with their names, by exchange_id
 };
 
 }  // namespace stillwatch::model

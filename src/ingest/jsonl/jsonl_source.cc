@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -37,12 +38,18 @@ int Depth(std::string_view s, int limit) {
 
 const char* TypeName(sj::json_type type) {
   switch (type) {
-    case sj::json_type::array: return "an array";
-    case sj::json_type::object: return "an object";
-    case sj::json_type::number: return "a number";
-    case sj::json_type::string: return "a string";
-    case sj::json_type::boolean: return "a boolean";
-    default: return "null";
+    case sj::json_type::array:
+      return "an array";
+    case sj::json_type::object:
+      return "an object";
+    case sj::json_type::number:
+      return "a number";
+    case sj::json_type::string:
+      return "a string";
+    case sj::json_type::boolean:
+      return "a boolean";
+    default:
+      return "null";
   }
 }
 
@@ -51,21 +58,87 @@ struct Failure {
 };
 
 enum Field : int {
-  kExchangeId, kTs, kAccountId, kOrgId, kApiKeyId, kSessionId, kChannel, kModel, kOperation, kMessages,
-  kSystem, kResponse, kStatus, kInput, kOutput, kReasoning, kCached, kTemperature, kTopP, kMaxTokens, kTools,
-  kStream, kIp, kAgent, kJa4, kLatency, kIssued, kPresented, kSketch, kFields,
+  kExchangeId,
+  kTs,
+  kAccountId,
+  kOrgId,
+  kApiKeyId,
+  kSessionId,
+  kChannel,
+  kModel,
+  kOperation,
+  kMessages,
+  kSystem,
+  kResponse,
+  kStatus,
+  kInput,
+  kOutput,
+  kReasoning,
+  kCached,
+  kTemperature,
+  kTopP,
+  kMaxTokens,
+  kTools,
+  kStream,
+  kIp,
+  kAgent,
+  kJa4,
+  kLatency,
+  kIssued,
+  kPresented,
+  kSketch,
+  kFields,
 };
-constexpr std::string_view kNames[kFields] = {
-    "exchange_id", "ts", "account_id", "org_id", "api_key_id", "session_id", "channel", "model", "operation",
-    "messages", "system", "response", "status", "input_tokens", "output_tokens", "reasoning_tokens",
-    "cached_tokens", "temperature", "top_p", "max_tokens", "tools", "stream", "client_ip", "user_agent", "ja4",
-    "latency_ms", "reasoning_signatures_issued", "reasoning_signatures_presented", "sketch"};
+constexpr std::string_view kNames[kFields] = {"exchange_id",
+                                              "ts",
+                                              "account_id",
+                                              "org_id",
+                                              "api_key_id",
+                                              "session_id",
+                                              "channel",
+                                              "model",
+                                              "operation",
+                                              "messages",
+                                              "system",
+                                              "response",
+                                              "status",
+                                              "input_tokens",
+                                              "output_tokens",
+                                              "reasoning_tokens",
+                                              "cached_tokens",
+                                              "temperature",
+                                              "top_p",
+                                              "max_tokens",
+                                              "tools",
+                                              "stream",
+                                              "client_ip",
+                                              "user_agent",
+                                              "ja4",
+                                              "latency_ms",
+                                              "reasoning_signatures_issued",
+                                              "reasoning_signatures_presented",
+                                              "sketch"};
+
+// Length and three characters tell the names apart; a name is then compared once.
+constexpr size_t Slot(std::string_view key) {
+  const auto at = [&](size_t i) { return static_cast<uint8_t>(key[i]); };
+  return (key.size() * 2 + at(0) + at(key.size() / 2) * 35 + at(key.size() - 1) * 29) % 64;
+}
+constexpr auto kSlots = [] {
+  std::array<int8_t, 64> slots{};
+  slots.fill(-1);
+  for (int f = 0; f < kFields; ++f) {
+    if (slots[Slot(kNames[f])] >= 0)
+      throw "two names in one slot: choose other factors";  // does not compile
+    slots[Slot(kNames[f])] = static_cast<int8_t>(f);
+  }
+  return slots;
+}();
 
 int FieldOf(std::string_view key) {
-  for (int f = 0; f < kFields; ++f) {
-    if (kNames[f].size() == key.size() && kNames[f] == key) return f;
-  }
-  return -1;
+  if (key.empty()) return -1;
+  const int f = kSlots[Slot(key)];
+  return f >= 0 && kNames[f] == key ? f : -1;
 }
 
 }  // namespace
@@ -87,11 +160,13 @@ struct RecordParser::State {
     return s;
   }
   static std::string_view Text(std::string_view name, sj::value& v) {
-    if (v.type() != sj::json_type::string) Fail(StrCat(name, ": expected a string, found ", TypeName(v.type())));
+    if (v.type() != sj::json_type::string)
+      Fail(StrCat(name, ": expected a string, found ", TypeName(v.type())));
     return v.get_string().value();
   }
   static uint32_t Count(std::string_view name, sj::value& v) {
-    if (v.type() != sj::json_type::number) Fail(StrCat(name, ": expected an integer, found ", TypeName(v.type())));
+    if (v.type() != sj::json_type::number)
+      Fail(StrCat(name, ": expected an integer, found ", TypeName(v.type())));
     int64_t n;
     if (v.get_int64().get(n) != simdjson::SUCCESS) {
       double d;
@@ -104,11 +179,14 @@ struct RecordParser::State {
     return static_cast<uint32_t>(n);
   }
   static float Real(std::string_view name, sj::value& v) {
-    if (v.type() != sj::json_type::number) Fail(StrCat(name, ": expected a number, found ", TypeName(v.type())));
+    if (v.type() != sj::json_type::number)
+      Fail(StrCat(name, ": expected a number, found ", TypeName(v.type())));
     return static_cast<float>(v.get_double().value());
   }
-  static void List(std::string_view name, sj::value& v, size_t max, std::vector<std::string_view>* out) {
-    if (v.type() != sj::json_type::array) Fail(StrCat(name, ": expected an array, found ", TypeName(v.type())));
+  static void List(std::string_view name, sj::value& v, size_t max,
+                   std::vector<std::string_view>* out) {
+    if (v.type() != sj::json_type::array)
+      Fail(StrCat(name, ": expected an array, found ", TypeName(v.type())));
     for (auto item : v.get_array()) {
       sj::value element = item.value();
       if (element.type() == sj::json_type::object) {
@@ -161,7 +239,8 @@ struct RecordParser::State {
       for (auto field : item.get_object()) {
         const std::string_view key = field.unescaped_key().value();
         sj::value inner = field.value();
-        if (key == "text" || key == "content" || key == "response" || key == "output" || key == "parts") {
+        if (key == "text" || key == "content" || key == "response" || key == "output" ||
+            key == "parts") {
           self(self, inner, depth + 1);
         }
       }
@@ -174,18 +253,22 @@ struct RecordParser::State {
   }
 
   void Messages(sj::value& v, model::ExchangeView* e) {
-    if (v.type() != sj::json_type::array) Fail(StrCat("messages: expected an array, found ", TypeName(v.type())));
+    if (v.type() != sj::json_type::array)
+      Fail(StrCat("messages: expected an array, found ", TypeName(v.type())));
     for (auto item : v.get_array()) {
       sj::value message = item.value();
       if (message.type() != sj::json_type::object) {
-        Fail(StrCat("messages[", e->messages, "]: expected an object, found ", TypeName(message.type())));
+        Fail(StrCat("messages[", e->messages, "]: expected an object, found ",
+                    TypeName(message.type())));
       }
       std::string_view role, content;
       for (auto field : message.get_object()) {
         const std::string_view key = field.unescaped_key().value();
         sj::value inner = field.value();
-        if (key == "role") role = Text("messages.role", inner);
-        else if (key == "content" || key == "parts") content = Content("messages.content", inner, &part);
+        if (key == "role")
+          role = Text("messages.role", inner);
+        else if (key == "content" || key == "parts")
+          content = Content("messages.content", inner, &part);
       }
       ++e->messages;
       if (role == "system" || role == "developer") {
@@ -202,18 +285,24 @@ struct RecordParser::State {
   }
 
   void ReadSketch(sj::value& v, model::ExchangeView* e) {
-    if (v.type() != sj::json_type::object) Fail(StrCat("sketch: expected an object, found ", TypeName(v.type())));
+    if (v.type() != sj::json_type::object)
+      Fail(StrCat("sketch: expected an object, found ", TypeName(v.type())));
     int64_t version = 0;
     std::string_view system_b64, turn_b64, response_b64;
     for (auto field : v.get_object()) {
       const std::string_view key = field.unescaped_key().value();
       sj::value inner = field.value();
-      if (key == "version") version = Count("sketch.version", inner);
-      else if (key == "system") system_b64 = Text("sketch.system", inner);
-      else if (key == "turn") turn_b64 = Text("sketch.turn", inner);
-      else if (key == "response") response_b64 = Text("sketch.response", inner);
+      if (key == "version")
+        version = Count("sketch.version", inner);
+      else if (key == "system")
+        system_b64 = Text("sketch.system", inner);
+      else if (key == "turn")
+        turn_b64 = Text("sketch.turn", inner);
+      else if (key == "response")
+        response_b64 = Text("sketch.response", inner);
     }
-    if (absl::Status s = sketch::Decode(static_cast<int>(version), system_b64, turn_b64, response_b64, &e->sketch);
+    if (absl::Status s = sketch::Decode(static_cast<int>(version), system_b64, turn_b64,
+                                        response_b64, &e->sketch);
         !s.ok()) {
       Fail(std::string(s.message().data(), s.message().size()));
     }
@@ -228,7 +317,8 @@ struct RecordParser::State {
     *e = {};
     system.clear();
     top_system.clear();
-    sj::document document = parser.iterate(line.data(), line.size(), line.size() + simdjson::SIMDJSON_PADDING);
+    sj::document document =
+        parser.iterate(line.data(), line.size(), line.size() + simdjson::SIMDJSON_PADDING);
     if (document.type() != sj::json_type::object) Fail("record: expected an object");
     uint64_t seen = 0;
     bool text = false;
@@ -240,13 +330,18 @@ struct RecordParser::State {
       if (seen >> f & 1) Fail(StrCat(kNames[f], ": appears twice"));
       seen |= uint64_t{1} << f;
       if (IsNull(v)) {
-        if (f == kExchangeId || f == kTs || f == kAccountId) Fail(StrCat(kNames[f], ": missing (null)"));
+        if (f == kExchangeId || f == kTs || f == kAccountId)
+          Fail(StrCat(kNames[f], ": missing (null)"));
         continue;
       }
       const std::string_view name = kNames[f];
       switch (f) {
-        case kExchangeId: e->exchange_id = Text(name, v); break;
-        case kAccountId: e->account_id = Text(name, v); break;
+        case kExchangeId:
+          e->exchange_id = Text(name, v);
+          break;
+        case kAccountId:
+          e->account_id = Text(name, v);
+          break;
         case kTs: {
           const std::string_view t = Text(name, v);
           const auto ms = base::ParseRfc3339(t);
@@ -256,13 +351,28 @@ struct RecordParser::State {
           e->ts_ms = *ms;
           break;
         }
-        case kOrgId: e->org_id = Short(name, v); break;
-        case kApiKeyId: e->api_key_id = Short(name, v); break;
-        case kSessionId: e->session_id = Short(name, v); break;
-        case kChannel: e->channel = Short(name, v); break;
-        case kModel: e->model = Short(name, v); break;
-        case kOperation: e->operation = Short(name, v); break;
-        case kMessages: Messages(v, e); text = true; break;
+        case kOrgId:
+          e->org_id = Short(name, v);
+          break;
+        case kApiKeyId:
+          e->api_key_id = Short(name, v);
+          break;
+        case kSessionId:
+          e->session_id = Short(name, v);
+          break;
+        case kChannel:
+          e->channel = Short(name, v);
+          break;
+        case kModel:
+          e->model = Short(name, v);
+          break;
+        case kOperation:
+          e->operation = Short(name, v);
+          break;
+        case kMessages:
+          Messages(v, e);
+          text = true;
+          break;
         case kSystem: {
           top_system.assign(Content(name, v, &part));
           text = true;
@@ -273,36 +383,72 @@ struct RecordParser::State {
           text = true;
           break;
         }
-        case kStatus: e->status = static_cast<int32_t>(std::min<uint32_t>(Count(name, v), 65'535)); break;
-        case kInput: e->input_tokens = Count(name, v); break;
-        case kOutput: e->output_tokens = Count(name, v); break;
-        case kReasoning: e->reasoning_tokens = Count(name, v); break;
-        case kCached: e->cached_tokens = Count(name, v); break;
-        case kTemperature: e->temperature = Real(name, v); break;
-        case kTopP: e->top_p = Real(name, v); break;
-        case kMaxTokens: e->max_tokens = Count(name, v); break;
-        case kTools: List(name, v, kToolsMax, &e->tools); break;
+        case kStatus:
+          e->status = static_cast<int32_t>(std::min<uint32_t>(Count(name, v), 65'535));
+          break;
+        case kInput:
+          e->input_tokens = Count(name, v);
+          break;
+        case kOutput:
+          e->output_tokens = Count(name, v);
+          break;
+        case kReasoning:
+          e->reasoning_tokens = Count(name, v);
+          break;
+        case kCached:
+          e->cached_tokens = Count(name, v);
+          break;
+        case kTemperature:
+          e->temperature = Real(name, v);
+          break;
+        case kTopP:
+          e->top_p = Real(name, v);
+          break;
+        case kMaxTokens:
+          e->max_tokens = Count(name, v);
+          break;
+        case kTools:
+          List(name, v, kToolsMax, &e->tools);
+          break;
         case kStream:
-          if (v.type() != sj::json_type::boolean) Fail(StrCat("stream: expected a boolean, found ", TypeName(v.type())));
+          if (v.type() != sj::json_type::boolean)
+            Fail(StrCat("stream: expected a boolean, found ", TypeName(v.type())));
           e->stream = v.get_bool().value();
           break;
-        case kIp: e->client_ip = Short(name, v); break;
-        case kAgent: e->user_agent = Short(name, v); break;
-        case kJa4: e->ja4 = Short(name, v); break;
-        case kLatency: e->latency_ms = Count(name, v); break;
-        case kIssued: List(name, v, kSignaturesMax, &e->signatures_issued); break;
-        case kPresented: List(name, v, kSignaturesMax, &e->signatures_presented); break;
-        case kSketch: ReadSketch(v, e); break;
+        case kIp:
+          e->client_ip = Short(name, v);
+          break;
+        case kAgent:
+          e->user_agent = Short(name, v);
+          break;
+        case kJa4:
+          e->ja4 = Short(name, v);
+          break;
+        case kLatency:
+          e->latency_ms = Count(name, v);
+          break;
+        case kIssued:
+          List(name, v, kSignaturesMax, &e->signatures_issued);
+          break;
+        case kPresented:
+          List(name, v, kSignaturesMax, &e->signatures_presented);
+          break;
+        case kSketch:
+          ReadSketch(v, e);
+          break;
       }
     }
-    if (document.current_location().error() == simdjson::SUCCESS) Fail("record: something follows the object");
+    if (document.current_location().error() == simdjson::SUCCESS)
+      Fail("record: something follows the object");
     for (const int f : {kExchangeId, kTs, kAccountId}) {
       if (!(seen >> f & 1)) Fail(StrCat(kNames[f], ": missing"));
     }
-    for (const auto& [name, id] : {std::pair(kNames[kExchangeId], e->exchange_id), std::pair(kNames[kAccountId], e->account_id)}) {
+    for (const auto& [name, id] : {std::pair(kNames[kExchangeId], e->exchange_id),
+                                   std::pair(kNames[kAccountId], e->account_id)}) {
       if (id.empty()) Fail(StrCat(name, ": empty"));
       if (id.size() > kIdBytesMax) Fail(StrCat(name, ": longer than ", kIdBytesMax, " bytes"));
-      if (std::any_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
+      if (std::any_of(id.begin(), id.end(),
+                      [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
         Fail(StrCat(name, ": contains a control character"));
       }
     }
@@ -312,11 +458,14 @@ struct RecordParser::State {
     }
     e->system = system;
     e->has_text = text;
-    if (e->has_sketch && text) Fail("sketch: stands beside messages or response; a record carries one or the other");
+    if (e->has_sketch && text)
+      Fail("sketch: stands beside messages or response; a record carries one or the other");
   }
 };
 
-RecordParser::RecordParser(int64_t now_ms) : state_(std::make_unique<State>()) { state_->now_ms = now_ms; }
+RecordParser::RecordParser(int64_t now_ms) : state_(std::make_unique<State>()) {
+  state_->now_ms = now_ms;
+}
 RecordParser::~RecordParser() = default;
 
 absl::Status RecordParser::Parse(std::string_view line, model::ExchangeView* e) {
@@ -355,7 +504,8 @@ class JsonlSource : public Source {
   JsonlSource(std::vector<std::string> paths, JsonlOptions options)
       : paths_(std::move(paths)), options_(std::move(options)) {}
 
-  absl::Status Read(int threads, const Sink& sink, Progress* progress, const std::atomic<bool>* stop) override {
+  absl::Status Read(int threads, const Sink& sink, Progress* progress,
+                    const std::atomic<bool>* stop) override {
     std::mutex lock;  // of rejects, notes and the first error
     absl::Status status;
     const auto reject = [&](model::Reject r) {
@@ -381,20 +531,27 @@ class JsonlSource : public Source {
         auto more = reader.Next(&chunk);
         if (!more.ok()) mine = more.status();
         if (!more.ok() || !*more) break;
-        uint64_t line = chunk.first_line;
+        uint64_t line = chunk.first_line, parsed_here = 0;
         for (size_t at = 0; at < chunk.size && mine.ok(); ++line) {
           const void* newline = std::memchr(chunk.bytes.data() + at, '\n', chunk.size - at);
-          const size_t end = newline == nullptr ? chunk.size : static_cast<size_t>(static_cast<const char*>(newline) - chunk.bytes.data());
+          const size_t end =
+              newline == nullptr
+                  ? chunk.size
+                  : static_cast<size_t>(static_cast<const char*>(newline) - chunk.bytes.data());
           std::string_view text(chunk.bytes.data() + at, end - at);
           const size_t begin = at;
           at = end + 1;
-          while (!text.empty() && (text.back() == '\r' || text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+          while (!text.empty() &&
+                 (text.back() == '\r' || text.back() == ' ' || text.back() == '\t'))
+            text.remove_suffix(1);
           if (text.empty()) continue;
-          absl::Status parsed = text.size() > kRecordBytesMax
-                                    ? absl::InvalidArgumentError("line: longer than 32 MiB; split the record or drop its attachments")
-                                    : parser.Parse(text, &e);
+          absl::Status parsed =
+              text.size() > kRecordBytesMax
+                  ? absl::InvalidArgumentError(
+                        "line: longer than 32 MiB; split the record or drop its attachments")
+                  : parser.Parse(text, &e);
           if (parsed.ok()) {
-            if (progress != nullptr) ++records_;
+            ++parsed_here;
             mine = sink.exchange(worker, e);
           } else {
             model::Reject r;
@@ -406,7 +563,7 @@ class JsonlSource : public Source {
             mine = reject(std::move(r));
           }
         }
-        if (progress != nullptr) progress->records = records_.load();
+        if (progress != nullptr) progress->records += parsed_here;
       }
       if (!mine.ok()) {
         const std::lock_guard<std::mutex> hold(lock);
@@ -424,7 +581,6 @@ class JsonlSource : public Source {
  private:
   std::vector<std::string> paths_;
   JsonlOptions options_;
-  std::atomic<uint64_t> records_{0};
 };
 
 }  // namespace
