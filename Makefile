@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test bench fuzz format lint rig clean
+.PHONY: setup build demo test sanitize bench fuzz format lint rig clean
 
 setup:
 	@tools/setup
@@ -10,6 +10,11 @@ demo: build
 	@tools/demo
 test: build
 	@tools/test
+sanitize: setup
+	@tools/build asan-ubsan
+	@PRESET=asan-ubsan tools/test
+	@tools/build tsan
+	@PRESET=tsan tools/test
 bench:
 	@tools/setup bench
 	@tools/build release

@@ -10,6 +10,19 @@
 
 #include "base/str.h"
 
+#ifdef STILLWATCH_SANITIZED
+#include <pthread.h>
+// libchdb.so takes these names from libc, which since 2.34 has them for old binaries alone. The
+// sanitizers' interceptors look for them without a version, find none and would call null.
+extern "C" int __pthread_mutex_lock(pthread_mutex_t* m) { return pthread_mutex_lock(m); }
+extern "C" int __pthread_mutex_unlock(pthread_mutex_t* m) { return pthread_mutex_unlock(m); }
+// The engine's threads have signal stacks of their own, which a sanitizer would unmap.
+extern "C" const char* __asan_default_options() { return "use_sigaltstack=0"; }
+// The engine holds more locks at once than the deadlock detector counts; its races are its own.
+extern "C" const char* __tsan_default_options() { return "use_sigaltstack=0:detect_deadlocks=0"; }
+extern "C" const char* __tsan_default_suppressions() { return "race:libchdb.so\n"; }
+#endif
+
 namespace stillwatch::lake {
 
 absl::StatusOr<const ChdbApi*> LoadChdb() {
@@ -37,8 +50,9 @@ absl::StatusOr<const ChdbApi*> LoadChdb() {
     base::StrAppend(&why, why.empty() ? "" : "; ", error == nullptr ? place.c_str() : error);
   }
   if (handle == nullptr) {
-    return absl::FailedPreconditionError(base::StrCat("lake: the embedded engine libchdb.so cannot be loaded (", why,
-                                                      "): run `make setup`, or set STILLWATCH_CHDB to the file"));
+    return absl::FailedPreconditionError(
+        base::StrCat("lake: the embedded engine libchdb.so cannot be loaded (", why,
+                     "): run `make setup`, or set STILLWATCH_CHDB to the file"));
   }
   const char* missing = nullptr;
   const auto find = [&](const char* name, auto* function) {
@@ -65,7 +79,8 @@ absl::StatusOr<const ChdbApi*> LoadChdb() {
   if (missing != nullptr) {
     dlclose(handle);
     return absl::FailedPreconditionError(
-        base::StrCat("lake: libchdb.so has no ", missing, ": it is of another version than the lock file names"));
+        base::StrCat("lake: libchdb.so has no ", missing,
+                     ": it is of another version than the lock file names"));
   }
   api.signal_handlers(0);
   loaded = true;
