@@ -78,8 +78,19 @@ const char kLogColumns[] =
     "temperature, top_p, max_tokens, tools, client_ip, user_agent, ja4, signatures_issued, "
     "signatures_presented, features, system_sketch, turn_sketch";
 
-struct LogBuilder::Part {
-  Interner accounts, models, settings, addresses, clients, ja4s;
+// Rows come in chunks of one size, so that no column is ever copied to make room and the number of
+// a row says where it is.
+struct LogBuilder::Chunk {
+  static constexpr int kBits = 16;
+  static constexpr size_t kRows = size_t{1} << kBits;
+  explicit Chunk(uint32_t part) : part(part) {
+    const auto reserve = [](auto&... columns) { (columns.reserve(kRows), ...); };
+    reserve(id, features, ts_ms, content, account, model, setting, address, client, ja4, session,
+            input, output, status, issued.ends, presented.ends, system.ends, turn.ends);
+    turn.values.reserve(kRows * 20);
+  }
+  size_t rows() const { return id.size(); }
+  uint32_t part;  // whose numbers it has
   std::vector<uint64_t> id, features;
   std::vector<int64_t> ts_ms;
   std::vector<uint32_t> content, account, model, setting, address, client, ja4, session, input,
@@ -87,6 +98,12 @@ struct LogBuilder::Part {
   std::vector<uint16_t> status;
   link::Ragged<uint64_t> issued, presented;
   link::Ragged<uint32_t> system, turn;
+};
+
+struct LogBuilder::Part {
+  Interner accounts, models, settings, addresses, clients, ja4s;
+  uint32_t number = 0;
+  std::vector<std::unique_ptr<Chunk>> chunks;
   std::string key;
 };
 
@@ -95,9 +112,13 @@ LogBuilder::~LogBuilder() = default;
 
 std::unique_ptr<LogBuilder::Part> LogBuilder::Take() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (parts_.empty()) return std::make_unique<Part>();
-  std::unique_ptr<Part> part = std::move(parts_.back());
-  parts_.pop_back();
+  if (!parts_.empty()) {
+    std::unique_ptr<Part> part = std::move(parts_.back());
+    parts_.pop_back();
+    return part;
+  }
+  auto part = std::make_unique<Part>();
+  part->number = part_count_++;
   return part;
 }
 
@@ -138,30 +159,32 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   Part& p = *part;
   for (size_t i = 0; i < b.rows(); ++i) {
     if ((*ts)[i] < since_ || (*ts)[i] >= until_) continue;
-    p.id.push_back(base::Hash64((*id)[i]));
-    p.content.push_back((*content)[i]);
-    p.ts_ms.push_back((*ts)[i]);
-    p.account.push_back(p.accounts((*account)[i]));
-    p.session.push_back((*session)[i]);
-    p.model.push_back(p.models((*model)[i]));
-    p.status.push_back((*status)[i]);
-    p.input.push_back((*input)[i]);
-    p.output.push_back((*output)[i]);
+    if (p.chunks.empty() || p.chunks.back()->rows() == Chunk::kRows) p.chunks.push_back(std::make_unique<Chunk>(p.number));
+    Chunk& c = *p.chunks.back();
+    c.id.push_back(base::Hash64((*id)[i]));
+    c.content.push_back((*content)[i]);
+    c.ts_ms.push_back((*ts)[i]);
+    c.account.push_back(p.accounts((*account)[i]));
+    c.session.push_back((*session)[i]);
+    c.model.push_back(p.models((*model)[i]));
+    c.status.push_back((*status)[i]);
+    c.input.push_back((*input)[i]);
+    c.output.push_back((*output)[i]);
     const Setting s{(*temperature)[i], (*top_p)[i], (*max_tokens)[i]};
     p.key.assign(reinterpret_cast<const char*>(&s), sizeof s).append((*tools)[i]);
-    p.setting.push_back(p.settings(p.key));
-    p.address.push_back(p.addresses((*ip)[i]));
-    p.client.push_back(p.clients((*agent)[i]));
-    p.ja4.push_back(p.ja4s((*ja4)[i]));
-    p.features.push_back((*features)[i]);
+    c.setting.push_back(p.settings(p.key));
+    c.address.push_back(p.addresses((*ip)[i]));
+    c.client.push_back(p.clients((*agent)[i]));
+    c.ja4.push_back(p.ja4s((*ja4)[i]));
+    c.features.push_back((*features)[i]);
     const auto append = [&](const auto& from, auto* to) {
       to->values.insert(to->values.end(), from.begin(i), from.end(i));
       to->Close();
     };
-    append(*issued, &p.issued);
-    append(*presented, &p.presented);
-    append(*system, &p.system);
-    append(*turn, &p.turn);
+    append(*issued, &c.issued);
+    append(*presented, &c.presented);
+    append(*system, &c.system);
+    append(*turn, &c.turn);
   }
   Return(std::move(part));
   return absl::OkStatus();
@@ -210,23 +233,24 @@ struct Merged {
 // `more`: names beside those of the parts.
 template <typename NameOf>
 Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const NameOf& name_of,
-             std::vector<std::string> more) {
-  struct Entry {
-    std::string name;
-    uint32_t part, own;
-  };
-  std::vector<Entry> all;
+             const std::vector<std::string>& more) {
+  Interner all;
   Merged out;
   out.number.resize(parts.size());
-  for (uint32_t p = 0; p < parts.size(); ++p) {
-    out.number[p].resize(parts[p]->size());
-    for (uint32_t i = 0; i < parts[p]->size(); ++i) all.push_back({name_of((*parts[p])[i]), p, i});
+  for (size_t p = 0; p < parts.size(); ++p) {
+    for (const std::string& name : *parts[p]) out.number[p].push_back(all(name_of(name)));
   }
-  for (std::string& m : more) all.push_back({std::move(m), kNone, 0});
-  std::sort(all.begin(), all.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
-  for (Entry& e : all) {
-    if (out.names.empty() || out.names.back() != e.name) out.names.push_back(std::move(e.name));
-    if (e.part != kNone) out.number[e.part][e.own] = static_cast<uint32_t>(out.names.size() - 1);
+  for (const std::string& name : more) all(name);
+  std::vector<uint32_t> order(all.names().size()), rank(order.size());
+  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t x, uint32_t y) { return all.names()[x] < all.names()[y]; });
+  for (uint32_t i = 0; i < order.size(); ++i) {
+    rank[order[i]] = i;
+    out.names.push_back(all.names()[order[i]]);
+  }
+  for (auto& numbers : out.number) {
+    for (uint32_t& n : numbers) n = rank[n];
   }
   return out;
 }
@@ -235,14 +259,15 @@ Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const Nam
 
 absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
                                 uint64_t* conflicts) {
-  // Rows of all parts one after the other: `at` says where each part begins.
-  const size_t parts = parts_.size();
-  std::vector<uint64_t> at(parts + 1, 0);
-  for (size_t p = 0; p < parts; ++p) at[p + 1] = at[p] + parts_[p]->id.size();
-  const size_t n = at[parts];
-  if (n >= kNone)
-    return absl::ResourceExhaustedError(
-        "log: more than 4,294,967,294 rows; narrow --since and --until");
+  std::sort(parts_.begin(), parts_.end(), [](const auto& x, const auto& y) { return x->number < y->number; });
+  std::vector<std::unique_ptr<Chunk>> chunks;
+  for (auto& p : parts_) {
+    for (auto& c : p->chunks) chunks.push_back(std::move(c));
+  }
+  // A row's number: its chunk, then its place there; not every number is taken.
+  if (chunks.size() >= kNone >> Chunk::kBits) return absl::ResourceExhaustedError("log: more than 4,294,000,000 rows; narrow --since and --until");
+  const auto chunk_of = [&](uint32_t row) -> const Chunk& { return *chunks[row >> Chunk::kBits]; };
+  constexpr uint32_t kPlace = Chunk::kRows - 1;
 
   if (until_ != INT64_MAX) {
     std::erase_if(records_, [&](const auto& r) {
@@ -266,9 +291,9 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
         more.push_back("");
       }
       merged[c] = columns[c] == &Part::settings
-                      ? Merge(from, SettingName, std::move(more))
+                      ? Merge(from, SettingName, more)
                       : Merge(
-                            from, [](const std::string& v) { return v; }, std::move(more));
+                            from, [](const std::string& v) -> const std::string& { return v; }, more);
     }
   });
   if (merged[1].names.size() > 0x10000)
@@ -296,30 +321,25 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   }
   records_ = {};
 
-  // Runs `body(part, own row, row)` over every row.
+  // Runs `body(chunk, place, row)` over every row.
   const auto each = [&](const auto& body) {
-    parallel.For(n, 65'536, [&](size_t begin, size_t end, int) {
-      size_t p =
-          static_cast<size_t>(std::upper_bound(at.begin(), at.end(), begin) - at.begin()) - 1;
-      for (size_t row = begin; row < end; ++row) {
-        while (row >= at[p + 1]) ++p;
-        body(p, row - at[p], row);
+    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t k = begin; k < end; ++k) {
+        for (size_t i = 0; i < chunks[k]->rows(); ++i) body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
       }
     });
   };
-  const auto part_of = [&](uint32_t row) {
-    size_t p = 0;
-    while (row >= at[p + 1]) ++p;
-    return p;
-  };
+  const auto account_of = [&](const Chunk& c, size_t i) { return merged[0].number[c.part][c.account[i]]; };
 
   // Duplicates. Two bits of a small table tell which ids can have any: only those are compared.
-  std::vector<uint8_t> dead(n, 0);
+  size_t n = 0;
+  for (const auto& c : chunks) n += c->rows();
+  std::vector<uint8_t> dead(chunks.size() << Chunk::kBits, 0);
   {
     const uint64_t mask = std::bit_ceil(std::max<uint64_t>(n * 16, 64)) - 1;
     std::vector<std::atomic<uint64_t>> once(mask / 64 + 1), twice(mask / 64 + 1);
-    each([&](size_t p, size_t i, size_t) {
-      const uint64_t h = parts_[p]->id[i] & mask, bit = uint64_t{1} << (h & 63);
+    each([&](const Chunk& c, size_t i, uint32_t) {
+      const uint64_t h = c.id[i] & mask, bit = uint64_t{1} << (h & 63);
       if (once[h >> 6].fetch_or(bit, std::memory_order_relaxed) & bit) {
         twice[h >> 6].fetch_or(bit, std::memory_order_relaxed);
       }
@@ -331,13 +351,11 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     };
     std::vector<Suspect> suspects;
     std::mutex mutex;
-    each([&](size_t p, size_t i, size_t row) {
-      const Part& part = *parts_[p];
-      const uint64_t h = part.id[i] & mask;
+    each([&](const Chunk& c, size_t i, uint32_t row) {
+      const uint64_t h = c.id[i] & mask;
       if (!(twice[h >> 6].load(std::memory_order_relaxed) >> (h & 63) & 1)) return;
       const std::lock_guard<std::mutex> lock(mutex);
-      suspects.push_back({part.id[i], part.content[i], merged[0].number[p][part.account[i]],
-                          static_cast<uint32_t>(row), part.ts_ms[i]});
+      suspects.push_back({c.id[i], c.content[i], account_of(c, i), row, c.ts_ms[i]});
     });
     std::sort(suspects.begin(), suspects.end(), [](const Suspect& x, const Suspect& y) {
       return std::tie(x.id, x.content, x.account, x.ts_ms) <
@@ -355,18 +373,20 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   }
 
   // By account first (a counting sort), then each account on its own.
-  log->row_account.resize(n);
-  each([&](size_t p, size_t i, size_t row) {
-    log->row_account[row] = merged[0].number[p][parts_[p]->account[i]];
-  });
   std::vector<uint64_t> start(accounts + 1, 0);
-  for (size_t i = 0; i < n; ++i) start[log->row_account[i] + 1] += !dead[i];
+  for (const auto& c : chunks) {
+    const size_t first = static_cast<size_t>(&c - chunks.data()) << Chunk::kBits;
+    for (size_t i = 0; i < c->rows(); ++i) start[account_of(*c, i) + 1] += !dead[first + i];
+  }
   for (uint32_t i = 0; i < accounts; ++i) start[i + 1] += start[i];
   std::vector<uint32_t> order(start[accounts]);
   {
     std::vector<uint64_t> next(start.begin(), start.end());
-    for (uint32_t i = 0; i < n; ++i) {
-      if (!dead[i]) order[next[log->row_account[i]]++] = i;
+    for (const auto& c : chunks) {
+      const size_t first = static_cast<size_t>(&c - chunks.data()) << Chunk::kBits;
+      for (size_t i = 0; i < c->rows(); ++i) {
+        if (!dead[first + i]) order[next[account_of(*c, i)]++] = static_cast<uint32_t>(first + i);
+      }
     }
   }
   dead = {};
@@ -380,9 +400,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     for (size_t k = begin; k < end; ++k) {
       keys.clear();
       for (uint64_t j = start[k]; j < start[k + 1]; ++j) {
-        const size_t p = part_of(order[j]);
-        keys.push_back(
-            {parts_[p]->ts_ms[order[j] - at[p]], parts_[p]->id[order[j] - at[p]], order[j]});
+        const Chunk& c = chunk_of(order[j]);
+        keys.push_back({c.ts_ms[order[j] & kPlace], c.id[order[j] & kPlace], order[j]});
       }
       std::sort(keys.begin(), keys.end(), [](const Key& x, const Key& y) {
         return std::tie(x.ts_ms, x.id) < std::tie(y.ts_ms, y.id);
@@ -391,59 +410,57 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     }
   });
 
-  // Column by column into that order; each part's column is dropped when it has been copied.
+  // Column by column into that order; each column of the chunks is dropped when it has been copied.
   const size_t rows = order.size();
-  const auto gather = [&](auto Part::*from, auto* to,
+  const auto gather = [&](auto Chunk::*from, auto* to,
                           const std::vector<std::vector<uint32_t>>* number) {
     to->resize(rows);
     parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
       for (size_t i = begin; i < end; ++i) {
-        const size_t p = part_of(order[i]);
-        const auto v = ((*parts_[p]).*from)[order[i] - at[p]];
+        const Chunk& c = chunk_of(order[i]);
+        const auto v = (c.*from)[order[i] & kPlace];
         using To = typename std::decay_t<decltype(*to)>::value_type;
-        (*to)[i] = static_cast<To>(number == nullptr ? v : (*number)[p][v]);
+        (*to)[i] = static_cast<To>(number == nullptr ? v : (*number)[c.part][v]);
       }
     });
-    for (auto& p : parts_) (*p).*from = {};
+    for (auto& c : chunks) (*c).*from = {};
   };
-  gather(&Part::id, &log->id, nullptr);
-  gather(&Part::ts_ms, &log->ts_ms, nullptr);
-  gather(&Part::account, &log->row_account, &merged[0].number);
-  gather(&Part::model, &log->model, &merged[1].number);
-  gather(&Part::setting, &log->settings, &merged[2].number);
-  gather(&Part::address, &log->address, &merged[3].number);
-  gather(&Part::client, &log->client, &merged[4].number);
-  gather(&Part::ja4, &log->ja4, &merged[5].number);
-  gather(&Part::session, &log->session, nullptr);
-  gather(&Part::input, &log->input_tokens, nullptr);
-  gather(&Part::output, &log->output_tokens, nullptr);
-  gather(&Part::status, &log->status, nullptr);
-  gather(&Part::features, &log->features, nullptr);
-  const auto gather_rows = [&](auto Part::*from, auto* to) {
+  gather(&Chunk::id, &log->id, nullptr);
+  gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
+  gather(&Chunk::account, &log->row_account, &merged[0].number);
+  gather(&Chunk::model, &log->model, &merged[1].number);
+  gather(&Chunk::setting, &log->settings, &merged[2].number);
+  gather(&Chunk::address, &log->address, &merged[3].number);
+  gather(&Chunk::client, &log->client, &merged[4].number);
+  gather(&Chunk::ja4, &log->ja4, &merged[5].number);
+  gather(&Chunk::session, &log->session, nullptr);
+  gather(&Chunk::input, &log->input_tokens, nullptr);
+  gather(&Chunk::output, &log->output_tokens, nullptr);
+  gather(&Chunk::status, &log->status, nullptr);
+  gather(&Chunk::features, &log->features, nullptr);
+  const auto gather_rows = [&](auto Chunk::*from, auto* to) {
     to->ends.resize(rows);
     uint64_t sum = 0;
     for (size_t i = 0; i < rows; ++i) {
-      const size_t p = part_of(order[i]);
-      sum += ((*parts_[p]).*from)[order[i] - at[p]].size();
+      sum += (chunk_of(order[i]).*from)[order[i] & kPlace].size();
       to->ends[i] = sum;
     }
     to->values.resize(sum);
     if (sum > 0) {
       parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
         for (size_t i = begin; i < end; ++i) {
-          const size_t p = part_of(order[i]);
-          const auto v = ((*parts_[p]).*from)[order[i] - at[p]];
+          const auto v = (chunk_of(order[i]).*from)[order[i] & kPlace];
           std::copy(v.begin(), v.end(),
                     to->values.begin() + static_cast<ptrdiff_t>(to->ends[i] - v.size()));
         }
       });
     }
-    for (auto& p : parts_) (*p).*from = {};
+    for (auto& c : chunks) (*c).*from = {};
   };
-  gather_rows(&Part::issued, &log->issued);
-  gather_rows(&Part::presented, &log->presented);
-  gather_rows(&Part::system, &log->system);
-  gather_rows(&Part::turn, &log->turn);
+  gather_rows(&Chunk::issued, &log->issued);
+  gather_rows(&Chunk::presented, &log->presented);
+  gather_rows(&Chunk::system, &log->system);
+  gather_rows(&Chunk::turn, &log->turn);
   parts_.clear();
   log->Finish();
   return absl::OkStatus();

@@ -36,6 +36,7 @@ class LogBuilder {
   absl::Status Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts);
 
  private:
+  struct Chunk;
   struct Part;  // what one caller at a time adds to
   std::unique_ptr<Part> Take();
   void Return(std::unique_ptr<Part> part);
@@ -43,6 +44,7 @@ class LogBuilder {
   int64_t since_, until_;
   std::mutex mutex_;  // of what follows
   std::vector<std::unique_ptr<Part>> parts_;
+  uint32_t part_count_ = 0;
   std::vector<std::pair<model::Account, uint32_t>> records_;  // with content hash
 };
 

@@ -108,7 +108,9 @@ bool IsYoung(const link::Log& log, uint32_t a) {
 }
 
 Background::Background(const link::Log& log) : log_(log) {
+  first_use_.assign(log.models.size(), INT64_MAX);
   for (uint32_t row = 0; row < log.rows(); ++row) {
+    first_use_[log.model[row]] = std::min(first_use_[log.model[row]], log.ts_ms[row]);
     for (const uint64_t s : log.issued[row]) issued_.push_back({s, log.row_account[row]});
     if (log.features[row] == 0) continue;
     ++rows_with_text_;
@@ -121,10 +123,17 @@ Background::Background(const link::Log& log) : log_(log) {
   std::sort(order.begin(), order.end());
   for (const auto& [hash, a] : order) shuffled_.push_back(a);
   for (uint32_t a = 0; a < log.accounts(); ++a) {
+    active_ += log.Exchanges(a) > 0;
+    ++domains_[log.account[a].email_domain];
     if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) continue;
     ++described_;
     young_ += IsYoung(log, a);
   }
+}
+
+size_t Background::AtDomain(std::string_view domain) const {
+  const auto it = domains_.find(domain);
+  return it == domains_.end() ? 0 : it->second;
 }
 
 uint64_t Background::Item(uint32_t row) const {
@@ -165,8 +174,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   std::vector<uint8_t> inside(log.accounts(), 0);
   for (const uint32_t a : c.accounts) inside[a] = 1;
   std::vector<uint8_t> bound(log.accounts(), 0);
-  double active = 0;
-  for (uint32_t a = 0; a < log.accounts(); ++a) active += log.Exchanges(a) > 0;
+  const double active = background.active_accounts();
   for (int family = 0; family < link::kLinkFamilies; ++family) {
     Coverage& cover = f.coverage[family];
     for (const uint32_t a : c.accounts) {
@@ -228,8 +236,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
       if (j - i > best_count) best = domains[i], best_count = j - i;
       i = j;
     }
-    size_t everywhere = 0;
-    for (const auto& record : log.account) everywhere += !best.empty() && record.email_domain == best;
+    const size_t everywhere = best.empty() ? 0 : background.AtDomain(best);
     if (best_count * 10 >= everywhere * 8) f.one_own_domain = static_cast<double>(best_count) / n;
   }
   if (created > 0) f.young = young / created;

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/parallel.h"
@@ -85,6 +87,11 @@ class Background {
   double rows_with_text() const { return rows_with_text_; }
   double young_accounts() const { return young_; }
   double described_accounts() const { return described_; }
+  double active_accounts() const { return active_; }
+  // When anyone used the model first; INT64_MAX: nobody.
+  int64_t FirstUse(uint16_t model) const { return first_use_[model]; }
+  // How many accounts have an address at this mail domain.
+  size_t AtDomain(std::string_view domain) const;
   // All accounts in a fixed random order: that of the hashes of their ids.
   const std::vector<uint32_t>& shuffled() const { return shuffled_; }
 
@@ -93,7 +100,9 @@ class Background {
   std::vector<std::pair<uint64_t, uint32_t>> issued_;  // sorted
   std::array<double, 7> signs_{};
   std::vector<uint32_t> shuffled_;
-  double rows_with_text_ = 0, young_ = 0, described_ = 0;
+  std::vector<int64_t> first_use_;
+  std::unordered_map<std::string_view, size_t> domains_;
+  double rows_with_text_ = 0, young_ = 0, described_ = 0, active_ = 0;
 };
 
 bool IsYoung(const link::Log& log, uint32_t account);

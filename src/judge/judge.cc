@@ -362,7 +362,13 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
                            f.candidate.rows.size(), f.candidate.accounts.size(), Sample(log, f.candidate.rows), {}});
   }
   Reporter reporter(background, graph, templates, options);
-  for (const Finding* f : reported) reporter.Add(f->candidate, f->weighed);
+  std::vector<model::Campaign> campaigns(reported.size());
+  parallel.For(reported.size(), 1, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i)
+      campaigns[i] = reporter.Report(reported[i]->candidate, reported[i]->weighed);
+  });
+  for (size_t i = 0; i < reported.size(); ++i)
+    reporter.Add(std::move(campaigns[i]), reported[i]->candidate.rows);
   for (size_t p = 0; p < options.permits.size(); ++p) {
     std::vector<uint32_t> rows;
     for (uint32_t row = 0; row < permitted.size(); ++row) {

@@ -99,37 +99,64 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
   c.exchanges = rows.size();
   uint32_t first = rows[0];
   std::array<double, model::kCapabilities> capability{};
-  std::map<int64_t, std::pair<model::TimelineDay, std::unordered_set<uint32_t>>> days;
-  std::unordered_set<uint32_t> accounts;
   c.first_seen_ms = c.last_seen_ms = log_.ts_ms[rows[0]];
   for (const uint32_t row : rows) {
-    accounts.insert(log_.row_account[row]);
-    if (std::pair(log_.ts_ms[row], log_.id[row]) < std::pair(log_.ts_ms[first], log_.id[first]))
-      first = row;
     c.first_seen_ms = std::min(c.first_seen_ms, log_.ts_ms[row]);
     c.last_seen_ms = std::max(c.last_seen_ms, log_.ts_ms[row]);
+  }
+  // Counted by number; names come last. Rows of one account are neighbours.
+  const int64_t first_day = c.first_seen_ms / base::kMsPerDay;
+  const size_t days = static_cast<size_t>(c.last_seen_ms / base::kMsPerDay - first_day) + 1;
+  const size_t models = log_.models.size();
+  struct Day {
+    uint64_t exchanges = 0, accounts = 0;
+    uint32_t last = kNone;  // account that was counted last
+  };
+  std::vector<Day> day(days);
+  std::unordered_map<uint64_t, uint64_t> model_days;  // day * models + model -> exchanges
+  std::vector<uint64_t> by_model(models, 0);
+  std::vector<uint32_t> addresses;
+  uint32_t last_account = kNone;
+  for (const uint32_t row : rows) {
+    const uint32_t a = log_.row_account[row];
+    c.accounts += a != last_account;
+    last_account = a;
+    if (std::pair(log_.ts_ms[row], log_.id[row]) < std::pair(log_.ts_ms[first], log_.id[first]))
+      first = row;
     if (log_.input_tokens[row] != kNone) c.input_tokens += log_.input_tokens[row];
     if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
-    if (log_.address[row] != 0) ++c.addresses[log_.addresses[log_.address[row]]];
-    const std::string& model = log_.models[log_.model[row]];
-    if (!model.empty()) ++c.models[model];
+    if (log_.address[row] != 0) addresses.push_back(log_.address[row]);
     if (log_.features[row] != 0) {
       ++capability[static_cast<int>(model::TextFeatures::Unpack(log_.features[row]).capability)];
     }
-    auto& [day, seen] = days[log_.ts_ms[row] / base::kMsPerDay];
-    ++day.exchanges;
-    if (!model.empty()) ++day.models[model];
-    seen.insert(log_.row_account[row]);
+    const size_t d = static_cast<size_t>(log_.ts_ms[row] / base::kMsPerDay - first_day);
+    ++day[d].exchanges;
+    day[d].accounts += day[d].last != a;
+    day[d].last = a;
+    ++by_model[log_.model[row]];
+    ++model_days[d * models + log_.model[row]];
   }
-  c.accounts = accounts.size();
+  std::sort(addresses.begin(), addresses.end());
+  for (size_t i = 0, j = 0; i < addresses.size(); i = j) {
+    while (j < addresses.size() && addresses[j] == addresses[i]) ++j;
+    c.addresses[log_.addresses[addresses[i]]] = j - i;
+  }
+  for (size_t m = 1; m < models; ++m) {
+    if (by_model[m] > 0) c.models[log_.models[m]] = by_model[m];
+  }
   // The earliest exchange keeps its campaign's id while the campaign grows.
   const uint64_t id = base::Combine64(base::Hash64(kind), log_.id[first]);
   c.id = Hex("cmp_", id);
   c.name = Name(id >> 16);
-  for (auto& [number, entry] : days) {
-    entry.first.day = base::FormatRfc3339(number * base::kMsPerDay).substr(0, 10);
-    entry.first.accounts = entry.second.size();
-    c.timeline.push_back(std::move(entry.first));
+  std::vector<size_t> place(days, kNone);
+  for (size_t d = 0; d < days; ++d) {
+    if (day[d].exchanges == 0) continue;
+    place[d] = c.timeline.size();
+    c.timeline.push_back({base::FormatRfc3339((first_day + static_cast<int64_t>(d)) * base::kMsPerDay).substr(0, 10),
+                          day[d].exchanges, day[d].accounts, {}});
+  }
+  for (const auto& [key, n] : model_days) {
+    if (key % models != 0) c.timeline[place[key / models]].models[log_.models[key % models]] = n;
   }
   double total = 0;
   for (const double n : capability) total += n;
@@ -142,25 +169,22 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
                    [](const auto& a, const auto& b) { return a.second > b.second; });
 
   // Moves to a model within a day of its first use by anyone.
-  for (const auto& [name, count] : c.models) {
-    int64_t first_anywhere = INT64_MAX, first_here = INT64_MAX;
-    for (uint32_t row = 0; row < log_.rows(); ++row) {
-      if (log_.models[log_.model[row]] == name) {
-        first_anywhere = std::min(first_anywhere, log_.ts_ms[row]);
-      }
-    }
-    uint64_t within = 0, all_within = 0;
+  for (size_t m = 1; m < models; ++m) {
+    if (by_model[m] == 0) continue;
+    const std::string& name = log_.models[m];
+    int64_t first_here = INT64_MAX;
     for (const uint32_t row : rows) {
-      if (log_.models[log_.model[row]] == name) first_here = std::min(first_here, log_.ts_ms[row]);
+      if (log_.model[row] == m) first_here = std::min(first_here, log_.ts_ms[row]);
     }
-    if (first_here - first_anywhere > base::kMsPerDay ||
+    if (first_here - background_.FirstUse(static_cast<uint16_t>(m)) > base::kMsPerDay ||
         first_here - c.first_seen_ms < 2 * base::kMsPerDay) {
       continue;
     }
+    uint64_t within = 0, all_within = 0;
     for (const uint32_t row : rows) {
       if (log_.ts_ms[row] < first_here || log_.ts_ms[row] >= first_here + base::kMsPerDay) continue;
       ++all_within;
-      within += log_.models[log_.model[row]] == name;
+      within += log_.model[row] == m;
     }
     if (all_within < 20 || within * 5 < all_within) continue;
     c.pivots.push_back(
@@ -450,7 +474,7 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
                    [](const auto& a, const auto& b) { return a.probability > b.probability; });
 }
 
-void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
+model::Campaign Reporter::Report(const Candidate& candidate, const Weighed& weighed) const {
   static constexpr const char* kKinds[] = {"text", "purse", "manner"};
   model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
   c.verdict = weighed.verdict;
@@ -512,8 +536,12 @@ void Reporter::Add(const Candidate& candidate, const Weighed& weighed) {
                    : "the explanation \"" + std::string(model::VerdictName(weighed.verdict)) +
                          "\" " + model::LikelihoodWords(c.probability);
   c.summary += ".";
-  campaigns_.push_back(std::move(c));
-  rows_.push_back(candidate.rows);
+  return c;
+}
+
+void Reporter::Add(model::Campaign campaign, std::vector<uint32_t> rows) {
+  campaigns_.push_back(std::move(campaign));
+  rows_.push_back(std::move(rows));
 }
 
 void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows,
@@ -553,8 +581,7 @@ void Reporter::AddPermitted(const model::Permit& permit, const std::vector<uint3
     c.members.push_back(std::move(m));
   }
   c.pools.push_back({pool, c.members.size()});
-  campaigns_.push_back(std::move(c));
-  rows_.push_back(rows);
+  Add(std::move(c), rows);
 }
 
 model::Findings Reporter::Finish() && {

@@ -19,7 +19,10 @@ class Reporter {
   // Keeps references: all must outlive it.
   Reporter(const Background& background, const link::AccountGraph& graph,
            const std::vector<link::Template>& templates, const JudgeOptions& options);
-  void Add(const Candidate& candidate, const Weighed& weighed);
+  // May be called from several threads.
+  model::Campaign Report(const Candidate& candidate, const Weighed& weighed) const;
+  // `rows`: what is attributed to the campaign.
+  void Add(model::Campaign campaign, std::vector<uint32_t> rows);
   void AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over);
   model::Findings Finish() &&;
 
