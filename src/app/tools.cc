@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -13,10 +12,9 @@
 
 #include "app/command.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "base/str.h"
-#include "base/time.h"
 #include "dossier/outputs.h"
+#include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
 #include "link/pools.h"
@@ -31,7 +29,8 @@ absl::Status Explain(const std::string& id, const std::string& out) {
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   if (parser.load(out + "/campaigns.json").get(root) != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(StrCat(out, "/campaigns.json: cannot be read; name the folder of a finished scan with --out"));
+    return absl::InvalidArgumentError(StrCat(
+        out, "/campaigns.json: cannot be read; name the folder of a finished scan with --out"));
   }
   const auto text = [](simdjson::dom::element e, const char* key) {
     std::string_view s;
@@ -44,10 +43,12 @@ absl::Status Explain(const std::string& id, const std::string& out) {
   bool found = false;
   const auto campaign = [&](simdjson::dom::element c, bool full) {
     simdjson::dom::element rival;
-    std::printf("%s (%s): %s, %s (probability %.3f)", text(c, "name").c_str(), text(c, "id").c_str(), text(c, "verdict").c_str(),
-                text(c, "likelihood").c_str(), real(c, "probability"));
+    std::printf("%s (%s): %s, %s (probability %.3f)", text(c, "name").c_str(),
+                text(c, "id").c_str(), text(c, "verdict").c_str(), text(c, "likelihood").c_str(),
+                real(c, "probability"));
     if (c["rival"].get(rival) == simdjson::SUCCESS) {
-      std::printf("; runner-up: %s (%.3f)", text(rival, "verdict").c_str(), real(rival, "probability"));
+      std::printf("; runner-up: %s (%.3f)", text(rival, "verdict").c_str(),
+                  real(rival, "probability"));
     }
     std::printf("\n%s\n", text(c, "summary").c_str());
     if (!full) return;
@@ -59,7 +60,8 @@ absl::Status Explain(const std::string& id, const std::string& out) {
         for (simdjson::dom::element e : evidence) {
           if ((real(e, "bits") < 0) != against) continue;
           any = true;
-          std::printf("  %+5.1f bits  %-9s %s\n", real(e, "bits"), text(e, "family").c_str(), text(e, "statement").c_str());
+          std::printf("  %+5.1f bits  %-9s %s\n", real(e, "bits"), text(e, "family").c_str(),
+                      text(e, "statement").c_str());
         }
       }
       if (!any) std::printf("  nothing measured\n");
@@ -67,12 +69,16 @@ absl::Status Explain(const std::string& id, const std::string& out) {
     std::printf("\nWhat would change the verdict:\n  %s\n", text(c, "would_change").c_str());
     simdjson::dom::object queries;
     if (c["queries"].get(queries) == simdjson::SUCCESS) {
-      std::printf("\nTo recompute a figure: stillwatch query --lake %s/lake \"...\"\n", out.c_str());
-      for (const auto& kv : queries) std::printf("  %.*s: %s\n", int(kv.key.size()), kv.key.data(), std::string(kv.value.get_string().value()).c_str());
+      std::printf("\nTo recompute a figure: stillwatch query --lake %s/lake \"...\"\n",
+                  out.c_str());
+      for (const auto& kv : queries)
+        std::printf("  %.*s: %s\n", int(kv.key.size()), kv.key.data(),
+                    std::string(kv.value.get_string().value()).c_str());
     }
   };
   simdjson::dom::array campaigns;
-  if (root["campaigns"].get(campaigns) != simdjson::SUCCESS) return absl::InvalidArgumentError(StrCat(out, "/campaigns.json: no campaigns in it"));
+  if (root["campaigns"].get(campaigns) != simdjson::SUCCESS)
+    return absl::InvalidArgumentError(StrCat(out, "/campaigns.json: no campaigns in it"));
   for (simdjson::dom::element c : campaigns) {
     if (text(c, "id") != id && text(c, "name") != id) continue;
     campaign(c, true);
@@ -83,25 +89,31 @@ absl::Status Explain(const std::string& id, const std::string& out) {
   simdjson::dom::parser line_parser;
   for (std::string line; std::getline(lines, line);) {
     simdjson::dom::element m;
-    if (line_parser.parse(line).get(m) != simdjson::SUCCESS || text(m, "account_id") != id) continue;
-    std::printf("%sAccount %s: %s in campaign %s.\n%s\n", found ? "\n" : "", id.c_str(), text(m, "verdict").c_str(),
-                text(m, "campaign_id").c_str(), text(m, "why").c_str());
+    if (line_parser.parse(line).get(m) != simdjson::SUCCESS || text(m, "account_id") != id)
+      continue;
+    std::printf("%sAccount %s: %s in campaign %s.\n%s\n", found ? "\n" : "", id.c_str(),
+                text(m, "verdict").c_str(), text(m, "campaign_id").c_str(), text(m, "why").c_str());
     for (simdjson::dom::element c : campaigns) {
       if (text(c, "id") == text(m, "campaign_id")) campaign(c, false);
     }
     found = true;
   }
   if (found) return absl::OkStatus();
-  return absl::NotFoundError(StrCat(id, ": no campaign of ", out, " has this id or name and no account of this id is in one; an account that "
-                                    "is in no campaign has nothing against it"));
+  return absl::NotFoundError(
+      StrCat(id, ": no campaign of ", out,
+             " has this id or name and no account of this id is in one; an account that "
+             "is in no campaign has nothing against it"));
 }
 
 absl::Status Link(const std::string& traits_path, const std::string& out_path) {
   auto rows = ingest::ReadTraits(traits_path);
   if (!rows.ok()) return rows.status();
   static const std::map<std::string, model::Family> kFamilies = {
-      {"network", model::Family::kNetwork}, {"address", model::Family::kNetwork}, {"client", model::Family::kClient},
-      {"enrolment", model::Family::kEnrolment}, {"payment", model::Family::kPayment}};
+      {"network", model::Family::kNetwork},
+      {"address", model::Family::kNetwork},
+      {"client", model::Family::kClient},
+      {"enrolment", model::Family::kEnrolment},
+      {"payment", model::Family::kPayment}};
   std::map<std::string, uint32_t> number;
   for (const auto& r : *rows) number.emplace(r.account_id, 0);
   uint32_t n = 0;
@@ -111,7 +123,8 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
     const auto it = kFamilies.find(r.family);
     // A family of the user's own links like enrolment does.
     const auto family = it == kFamilies.end() ? model::Family::kEnrolment : it->second;
-    traits.push_back({number[r.account_id], family, base::Combine64(base::Hash64(r.family), base::Hash64(r.value))});
+    traits.push_back({number[r.account_id], family,
+                      base::Combine64(base::Hash64(r.family), base::Hash64(r.value))});
   }
   std::vector<uint32_t> entity(n);
   for (uint32_t i = 0; i < n; ++i) entity[i] = i;
@@ -125,7 +138,8 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
     csv += ",";
     if (pools[i] != link::kNone) {
       char text[32];
-      std::snprintf(text, sizeof text, "pool_%012llx", static_cast<unsigned long long>(base::Hash64(id) >> 16));
+      std::snprintf(text, sizeof text, "pool_%012llx",
+                    static_cast<unsigned long long>(base::Hash64(id) >> 16));
       csv += name.emplace(pools[i], text).first->second;
     }
     csv += "\n";
@@ -139,85 +153,15 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
   std::error_code error;
   std::filesystem::rename(partial, out_path, error);
   if (error) return absl::InvalidArgumentError(StrCat(out_path, ": ", error.message()));
-  std::printf("%u accounts, %zu links, %zu pools -> %s\n", n, graph.links.size(), name.size(), out_path.c_str());
+  std::printf("%u accounts, %zu links, %zu pools -> %s\n", n, graph.links.size(), name.size(),
+              out_path.c_str());
   return absl::OkStatus();
 }
 
-void WriteSketched(const model::ExchangeView& e, const model::Sketch* sketch, std::string* out) {
-  base::JsonWriter w(out);
-  w.BeginObject();
-  const auto text = [&](const char* key, std::string_view v) {
-    if (v.empty()) return;
-    w.Key(key);
-    w.String(v);
-  };
-  const auto count = [&](const char* key, uint32_t v) {
-    if (v == model::kNoTokens) return;
-    w.Key(key);
-    w.Uint(v);
-  };
-  const auto list = [&](const char* key, const std::vector<std::string_view>& v) {
-    if (v.empty()) return;
-    w.Key(key);
-    w.BeginArray();
-    for (const auto s : v) w.String(s);
-    w.EndArray();
-  };
-  const auto real = [&](const char* key, float v) {
-    if (std::isnan(v)) return;
-    char digits[32];
-    std::snprintf(digits, sizeof digits, "%.9g", double{v});
-    w.Key(key);
-    w.Double(std::strtod(digits, nullptr));
-  };
-  text("exchange_id", e.exchange_id);
-  text("ts", base::FormatRfc3339(e.ts_ms));
-  text("account_id", e.account_id);
-  text("org_id", e.org_id);
-  text("api_key_id", e.api_key_id);
-  text("session_id", e.session_id);
-  text("channel", e.channel);
-  text("model", e.model);
-  text("operation", e.operation);
-  count("input_tokens", e.input_tokens);
-  count("output_tokens", e.output_tokens);
-  count("reasoning_tokens", e.reasoning_tokens);
-  count("cached_tokens", e.cached_tokens);
-  real("temperature", e.temperature);
-  real("top_p", e.top_p);
-  count("max_tokens", e.max_tokens);
-  list("tools", e.tools);
-  if (e.stream >= 0) {
-    w.Key("stream");
-    w.Bool(e.stream != 0);
-  }
-  if (e.status >= 0) {
-    w.Key("status");
-    w.Int(e.status);
-  }
-  text("client_ip", e.client_ip);
-  text("user_agent", e.user_agent);
-  text("ja4", e.ja4);
-  count("latency_ms", e.latency_ms);
-  list("reasoning_signatures_issued", e.signatures_issued);
-  list("reasoning_signatures_presented", e.signatures_presented);
-  if (sketch != nullptr) {
-    const sketch::EncodedSketch s = sketch::Encode(*sketch);
-    w.Key("sketch");
-    w.BeginObject();
-    w.Key("version");
-    w.Int(model::kSketchVersion);
-    text("system", s.system);
-    text("turn", s.turn);
-    text("response", s.response);
-    w.EndObject();
-  }
-  w.EndObject();
-  out->push_back('\n');
-}
-
 absl::Status Sketch(const std::vector<std::string>& logs) {
-  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                          std::chrono::system_clock::now().time_since_epoch())
+                          .count();
   auto source = ingest::MakeJsonlSource(logs, {.now_ms = now, .note = [](std::string) {}});
   // One worker: the order of lines is kept.
   sketch::Sketcher sketcher;
@@ -225,7 +169,8 @@ absl::Status Sketch(const std::vector<std::string>& logs) {
   std::string buffer;
   uint64_t rejected = 0;
   const auto flush = [&]() -> absl::Status {
-    if (std::fwrite(buffer.data(), 1, buffer.size(), stdout) != buffer.size()) return absl::InvalidArgumentError("stdout: cannot be written");
+    if (std::fwrite(buffer.data(), 1, buffer.size(), stdout) != buffer.size())
+      return absl::InvalidArgumentError("stdout: cannot be written");
     buffer.clear();
     return absl::OkStatus();
   };
@@ -236,12 +181,14 @@ absl::Status Sketch(const std::vector<std::string>& logs) {
       sketcher.Sketch(e.system, e.turn, e.response, e.tools, e.messages, &made);
       s = &made;
     }
-    WriteSketched(e, s, &buffer);
+    ingest::AppendCanonical(e, s, &buffer);
+    buffer.push_back('\n');
     return buffer.size() > (1u << 20) ? flush() : absl::OkStatus();
   };
   sink.reject = [&](model::Reject r) -> absl::Status {
     ++rejected;
-    std::fprintf(stderr, "stillwatch: %s:%llu: %s\n", r.source.c_str(), static_cast<unsigned long long>(r.line), r.reason.c_str());
+    std::fprintf(stderr, "stillwatch: %s:%llu: %s\n", r.source.c_str(),
+                 static_cast<unsigned long long>(r.line), r.reason.c_str());
     return absl::OkStatus();
   };
   if (absl::Status s = source->Read(1, sink, nullptr, &g_stop); !s.ok()) return s;
@@ -251,7 +198,8 @@ absl::Status Sketch(const std::vector<std::string>& logs) {
 }  // namespace
 
 void AddExplain(CLI::App& app, int* code) {
-  auto* sub = app.add_subcommand("explain", "Why an account or a campaign is here, and what speaks against it");
+  auto* sub = app.add_subcommand(
+      "explain", "Why an account or a campaign is here, and what speaks against it");
   auto id = std::make_shared<std::string>(), out = std::make_shared<std::string>("stillwatch-out");
   sub->add_option("ID", *id, "account id, campaign id or campaign name")->required();
   sub->add_option("--out", *out, "folder of a finished scan")->capture_default_str();
@@ -270,7 +218,9 @@ void AddLink(CLI::App& app, int* code) {
 
 void AddQuery(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("query", "Read-only SQL over the lake");
-  auto lake = std::make_shared<std::string>("stillwatch-out/lake"), sql = std::make_shared<std::string>(), format = std::make_shared<std::string>("PrettyCompactMonoBlock");
+  auto lake = std::make_shared<std::string>("stillwatch-out/lake"),
+       sql = std::make_shared<std::string>(),
+       format = std::make_shared<std::string>("PrettyCompactMonoBlock");
   sub->add_option("--lake", *lake, "folder of the lake")->capture_default_str();
   sub->add_option("--output-format", *format, "a ClickHouse output format")->capture_default_str();
   sub->add_option("SQL", *sql, "one SELECT")->required();
@@ -302,7 +252,8 @@ void AddLake(CLI::App& app, int* code) {
   auto* init = sub->add_subcommand("init", "create the tables, migrate older ones");
   auto* status = sub->add_subcommand("status", "what it holds");
   auto* drop = sub->add_subcommand("drop", "remove the lake and all it holds");
-  for (auto* s : {init, status, drop}) s->add_option("--lake", *where, "folder of the lake")->capture_default_str();
+  for (auto* s : {init, status, drop})
+    s->add_option("--lake", *where, "folder of the lake")->capture_default_str();
   sub->footer("Example: stillwatch lake status --lake stillwatch-out/lake");
   init->callback([=] { *code = Report(OpenLake(*where, 4, false).status()); });
   status->callback([=] {
@@ -312,8 +263,10 @@ void AddLake(CLI::App& app, int* code) {
       return;
     }
     auto answer = (*lake)->Report(
-        "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = "
-        "currentDatabase() GROUP BY table ORDER BY table", "PrettyCompactMonoBlock");
+        "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE "
+        "active AND database = "
+        "currentDatabase() GROUP BY table ORDER BY table",
+        "PrettyCompactMonoBlock");
     if (answer.ok()) std::fwrite(answer->data(), 1, answer->size(), stdout);
     *code = Report(answer.status());
   });
@@ -324,7 +277,8 @@ void AddLake(CLI::App& app, int* code) {
     }
     std::error_code error;
     std::filesystem::remove_all(*where, error);
-    *code = Report(error ? absl::InvalidArgumentError(StrCat(*where, ": ", error.message())) : absl::OkStatus());
+    *code = Report(error ? absl::InvalidArgumentError(StrCat(*where, ": ", error.message()))
+                         : absl::OkStatus());
   });
 }
 

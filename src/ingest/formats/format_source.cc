@@ -50,9 +50,12 @@ absl::StatusOr<Format> ParseFormat(std::string_view name, std::string_view text)
     if (const auto v = value("-- recognise: "); !v.empty()) f.recognise = Words(v);
     if (const auto v = value("-- reads: "); !v.empty()) f.lines = v.rfind("JSON lines", 0) == 0;
   }
-  while (!f.sql.empty() && (std::isspace(static_cast<unsigned char>(f.sql.back())) || f.sql.back() == ';')) f.sql.pop_back();
+  while (!f.sql.empty() &&
+         (std::isspace(static_cast<unsigned char>(f.sql.back())) || f.sql.back() == ';'))
+    f.sql.pop_back();
   if (f.sql.find("{source}") == std::string::npos) {
-    return absl::InvalidArgumentError(StrCat("format ", name, ": the SELECT does not read from {source}"));
+    return absl::InvalidArgumentError(
+        StrCat("format ", name, ": the SELECT does not read from {source}"));
   }
   return f;
 }
@@ -65,14 +68,18 @@ struct File {
 
 absl::StatusOr<File> Inspect(const std::string& path) {
   if (path == "-") {
-    return absl::InvalidArgumentError("-: only canonical lines are read from standard input; write this log to a file first");
+    return absl::InvalidArgumentError(
+        "-: only canonical lines are read from standard input; write this log to a file first");
   }
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) {
-    return absl::InvalidArgumentError(StrCat(path, ": is no regular file, and this format is read twice; write the log to a file first"));
+    return absl::InvalidArgumentError(StrCat(
+        path,
+        ": is no regular file, and this format is read twice; write the log to a file first"));
   }
   if (path.find_first_of("*?{}") != std::string::npos) {
-    return absl::InvalidArgumentError(StrCat(path, ": the engine would read * ? { } in a file's name as a pattern; rename the file"));
+    return absl::InvalidArgumentError(StrCat(
+        path, ": the engine would read * ? { } in a file's name as a pattern; rename the file"));
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) return absl::InvalidArgumentError(StrCat(path, ": cannot be read"));
@@ -82,7 +89,7 @@ absl::StatusOr<File> Inspect(const std::string& path) {
   f.path = path;
   f.quoted = lake::SqlString(std::filesystem::absolute(path).string());
   f.parquet = std::memcmp(magic, "PAR1", 4) == 0;
-  f.compression = std::memcmp(magic, "\x1f\x8b", 2) == 0          ? "gzip"
+  f.compression = std::memcmp(magic, "\x1f\x8b", 2) == 0           ? "gzip"
                   : std::memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 ? "zstd"
                                                                    : "none";
   return f;
@@ -90,7 +97,8 @@ absl::StatusOr<File> Inspect(const std::string& path) {
 
 // The first 64 KiB, decompressed.
 absl::StatusOr<std::string> Head(const std::string& path) {
-  LineReader reader({path}, nullptr, [](std::string) {}, [](model::Reject) { return absl::OkStatus(); });
+  LineReader reader(
+      {path}, nullptr, [](std::string) {}, [](model::Reject) { return absl::OkStatus(); });
   Chunk chunk;
   auto more = reader.Next(&chunk);
   if (!more.ok()) return more.status();
@@ -164,7 +172,9 @@ void Plain(dom::element e, int depth, std::string* out) {
         for (dom::element v : values) {
           std::string_view key;
           dom::element value;
-          if (v["key"].get_string().get(key) != simdjson::SUCCESS || v["value"].get(value) != simdjson::SUCCESS) continue;
+          if (v["key"].get_string().get(key) != simdjson::SUCCESS ||
+              v["value"].get(value) != simdjson::SUCCESS)
+            continue;
           if (!first) *out += ',';
           first = false;
           base::AppendJsonString(key, out);
@@ -226,18 +236,37 @@ struct ColumnType {
   const char* fallback;  // of an absent or unusable value
 };
 constexpr ColumnType kColumns[] = {
-    {"exchange_id", "String", "''"}, {"ts", "Int64", "0"}, {"account_id", "String", "''"},
-    {"org_id", "String", "''"}, {"api_key_id", "String", "''"}, {"session_id", "String", "''"},
-    {"channel", "String", "''"}, {"model", "String", "''"}, {"operation", "String", "''"},
-    {"messages", "String", "''"}, {"response", "String", "''"}, {"response_json", "String", "''"},
-    {"input_tokens", "UInt32", "4294967295"}, {"output_tokens", "UInt32", "4294967295"},
-    {"reasoning_tokens", "UInt32", "4294967295"}, {"cached_tokens", "UInt32", "4294967295"},
-    {"max_tokens", "UInt32", "4294967295"}, {"latency_ms", "UInt32", "4294967295"},
-    {"temperature", "Float32", "nan"}, {"top_p", "Float32", "nan"}, {"tools", "String", "''"},
-    {"stream", "UInt8", "2"}, {"status", "UInt16", "0"}, {"client_ip", "String", "''"},
-    {"user_agent", "String", "''"}, {"ja4", "String", "''"}, {"signatures_issued", "String", "''"},
-    {"signatures_presented", "String", "''"}, {"source_row", "UInt64", "0"},
-    {"source_record", "String", "''"}, {"reject", "String", "''"},
+    {"exchange_id", "String", "''"},
+    {"ts", "Int64", "0"},
+    {"account_id", "String", "''"},
+    {"org_id", "String", "''"},
+    {"api_key_id", "String", "''"},
+    {"session_id", "String", "''"},
+    {"channel", "String", "''"},
+    {"model", "String", "''"},
+    {"operation", "String", "''"},
+    {"messages", "String", "''"},
+    {"response", "String", "''"},
+    {"response_json", "String", "''"},
+    {"input_tokens", "UInt32", "4294967295"},
+    {"output_tokens", "UInt32", "4294967295"},
+    {"reasoning_tokens", "UInt32", "4294967295"},
+    {"cached_tokens", "UInt32", "4294967295"},
+    {"max_tokens", "UInt32", "4294967295"},
+    {"latency_ms", "UInt32", "4294967295"},
+    {"temperature", "Float32", "nan"},
+    {"top_p", "Float32", "nan"},
+    {"tools", "String", "''"},
+    {"stream", "UInt8", "2"},
+    {"status", "UInt16", "0"},
+    {"client_ip", "String", "''"},
+    {"user_agent", "String", "''"},
+    {"ja4", "String", "''"},
+    {"signatures_issued", "String", "''"},
+    {"signatures_presented", "String", "''"},
+    {"source_row", "UInt64", "0"},
+    {"source_record", "String", "''"},
+    {"reject", "String", "''"},
 };
 
 // Fixed columns with fixed types, whatever the format gives and leaves out: COLUMNS('^x$') is
@@ -250,17 +279,20 @@ std::string Wrap(std::string_view format_sql) {
     if (std::string_view(c.type) == "String") {
       StrAppend(&sql, "ifNull(", value, ", '')");
     } else {
-      StrAppend(&sql, "ifNull(accurateCastOrNull(", value, ", '", c.type, "'), to", c.type, "(", c.fallback, "))");
+      StrAppend(&sql, "ifNull(accurateCastOrNull(", value, ", '", c.type, "'), to", c.type, "(",
+                c.fallback, "))");
     }
     StrAppend(&sql, " AS c_", c.name);
   }
-  StrAppend(&sql, " FROM (\n", format_sql, "\n) SETTINGS max_block_size = 8192, max_threads = 1, "
-                  "input_format_parallel_parsing = 0");
+  StrAppend(&sql, " FROM (\n", format_sql,
+            "\n) SETTINGS max_block_size = 8192, max_threads = 1, "
+            "input_format_parallel_parsing = 0");
   return sql;
 }
 
 std::string ReplaceSource(std::string sql, std::string_view with) {
-  for (size_t at = 0; (at = sql.find("{source}", at)) != std::string::npos; at += with.size()) sql.replace(at, 8, with);
+  for (size_t at = 0; (at = sql.find("{source}", at)) != std::string::npos; at += with.size())
+    sql.replace(at, 8, with);
   return sql;
 }
 
@@ -269,7 +301,8 @@ class FormatSource : public Source {
   FormatSource(lake::Lake* lake, Format format, std::vector<std::string> paths, int64_t now_ms)
       : lake_(lake), format_(std::move(format)), paths_(std::move(paths)), now_ms_(now_ms) {}
 
-  absl::Status Read(int threads, const Sink& sink, Progress* progress, const std::atomic<bool>* stop) override {
+  absl::Status Read(int threads, const Sink& sink, Progress* progress,
+                    const std::atomic<bool>* stop) override {
     std::vector<File> files;
     for (const std::string& path : paths_) {
       auto file = Inspect(path);
@@ -296,16 +329,19 @@ class FormatSource : public Source {
     });
     if (!status.ok()) return status;
     if (good_ == 0 && missing_ > 0) {
-      return absl::InvalidArgumentError(StrCat("format ", format_.name, ": does not fit this log: none of its ", bad_.load(),
-                                               " records carries the required fields (", first_missing_, "); name another with --format"));
+      return absl::InvalidArgumentError(StrCat("format ", format_.name,
+                                               ": does not fit this log: none of its ", bad_.load(),
+                                               " records carries the required fields (",
+                                               first_missing_, "); name another with --format"));
     }
     if (good_ == 0 && bad_ == 0) {
       uint64_t size = 0;
       std::error_code ignored;
       for (const File& f : files) size += std::filesystem::file_size(f.path, ignored);
       if (size > 0) {
-        return absl::InvalidArgumentError(StrCat("format ", format_.name, ": no record of this format is in ", paths_[0],
-                                                 paths_.size() > 1 ? " and the others" : "", "; name another with --format"));
+        return absl::InvalidArgumentError(
+            StrCat("format ", format_.name, ": no record of this format is in ", paths_[0],
+                   paths_.size() > 1 ? " and the others" : "", "; name another with --format"));
       }
     }
     return absl::OkStatus();
@@ -315,77 +351,90 @@ class FormatSource : public Source {
   absl::Status ReadFile(int worker, const File& file, const Sink& sink, Progress* progress,
                         const std::atomic<bool>* stop, std::mutex* lock) {
     std::string source;
-    const auto query = [&](const std::string& sql, const std::function<absl::Status(const lake::Block&)>& f) {
+    const auto query = [&](const std::string& sql,
+                           const std::function<absl::Status(const lake::Block&)>& f) {
       const absl::Status s = lake_->Query(sql, f);
       if (!absl::IsInvalidArgument(s) || s.message().substr(0, 5) != "lake:") return s;
-      return absl::InvalidArgumentError(StrCat(file.path, ": format ", format_.name, ": ",
-                                               std::string(s.message().data(), s.message().size())));
+      return absl::InvalidArgumentError(
+          StrCat(file.path, ": format ", format_.name, ": ",
+                 std::string(s.message().data(), s.message().size())));
     };
     if (format_.lines) {
-      if (file.parquet) return absl::InvalidArgumentError(StrCat(file.path, ": is Parquet; format ", format_.name, " reads JSON lines"));
+      if (file.parquet)
+        return absl::InvalidArgumentError(
+            StrCat(file.path, ": is Parquet; format ", format_.name, " reads JSON lines"));
       auto head = Head(file.path);
       if (!head.ok()) return head.status();
       const std::string raw = StrCat(
-          "SELECT row, record FROM (SELECT rowNumberInAllBlocks() + 1 AS row, json FROM file(", file.quoted, ", '",
-          OneDocument(*head) ? "JSONAsString" : "LineAsString", "', 'json String', '", file.compression,
-          "') WHERE trim(BOTH ' \\r\\t' FROM json) != '') ARRAY JOIN if(isValidJSON(json) AND JSONType(json) = 'Array', "
+          "SELECT row, record FROM (SELECT rowNumberInAllBlocks() + 1 AS row, json FROM file(",
+          file.quoted, ", '", OneDocument(*head) ? "JSONAsString" : "LineAsString",
+          "', 'json String', '", file.compression,
+          "') WHERE trim(BOTH ' \\r\\t' FROM json) != '') ARRAY JOIN if(isValidJSON(json) AND "
+          "JSONType(json) = 'Array', "
           "JSONExtractArrayRaw(json), [json]) AS record");
-      static constexpr std::string_view kGood = "isValidJSON(record) AND JSONType(record) = 'Object'";
+      static constexpr std::string_view kGood =
+          "isValidJSON(record) AND JSONType(record) = 'Object'";
       // What is no record never reaches the format's SELECT, and is refused one by one.
-      if (absl::Status s = query(
-              StrCat("SELECT toUInt64(row) AS row, substring(record, 1, 1024) AS head, toUInt8(isValidJSON(record)) AS valid FROM (", raw,
-                     ") WHERE NOT (", kGood, ") SETTINGS max_threads = 1, input_format_parallel_parsing = 0"),
-              [&](const lake::Block& b) -> absl::Status {
-                for (size_t i = 0; i < b.rows(); ++i) {
-                  model::Reject r;
-                  r.source = file.path;
-                  r.line = b.columns[0].As<std::vector<uint64_t>>()[i];
-                  r.record = b.columns[1].As<lake::StringColumn>()[i];
-                  r.reason = b.columns[2].As<std::vector<uint8_t>>()[i] ? "record: expected an object" : "record: not valid JSON";
-                  ++bad_;
-                  const std::lock_guard<std::mutex> hold(*lock);
-                  if (absl::Status s = sink.reject(std::move(r)); !s.ok()) return s;
-                }
-                return absl::OkStatus();
-              });
+      if (absl::Status s =
+              query(StrCat("SELECT toUInt64(row) AS row, substring(record, 1, 1024) AS head, "
+                           "toUInt8(isValidJSON(record)) AS valid FROM (",
+                           raw, ") WHERE NOT (", kGood,
+                           ") SETTINGS max_threads = 1, input_format_parallel_parsing = 0"),
+                    [&](const lake::Block& b) -> absl::Status {
+                      for (size_t i = 0; i < b.rows(); ++i) {
+                        model::Reject r;
+                        r.source = file.path;
+                        r.line = b.columns[0].As<std::vector<uint64_t>>()[i];
+                        r.record = b.columns[1].As<lake::StringColumn>()[i];
+                        r.reason = b.columns[2].As<std::vector<uint8_t>>()[i]
+                                       ? "record: expected an object"
+                                       : "record: not valid JSON";
+                        ++bad_;
+                        const std::lock_guard<std::mutex> hold(*lock);
+                        if (absl::Status s = sink.reject(std::move(r)); !s.ok()) return s;
+                      }
+                      return absl::OkStatus();
+                    });
           !s.ok()) {
         return s;
       }
-      source = StrCat("(SELECT toUInt64(row) AS source_row, record AS json FROM (", raw, ") WHERE ", kGood, ")");
+      source = StrCat("(SELECT toUInt64(row) AS source_row, record AS json FROM (", raw, ") WHERE ",
+                      kGood, ")");
     } else {
       source = StrCat("file(", file.quoted, file.parquet ? ", 'Parquet'" : "", ")");
     }
     RecordParser parser(now_ms_);
     Row row;
     uint64_t n = 0;
-    return query(Wrap(ReplaceSource(format_.sql, source)), [&](const lake::Block& b) -> absl::Status {
-      if (stop != nullptr && *stop) return absl::CancelledError("interrupted");
-      for (size_t i = 0; i < b.rows(); ++i) {
-        ++n;
-        model::ExchangeView e;
-        std::string reason = Convert(b, i, &parser, &row, &e);
-        if (reason.empty()) {
-          ++good_;
-          if (progress != nullptr) ++progress->records;
-          if (absl::Status s = sink.exchange(worker, e); !s.ok()) return s;
-          continue;
-        }
-        ++bad_;
-        model::Reject r;
-        r.source = file.path;
-        r.line = b.Find("c_source_row")->As<std::vector<uint64_t>>()[i];
-        if (r.line == 0) r.line = n;
-        r.record = b.Find("c_source_record")->As<lake::StringColumn>()[i].substr(0, 1024);
-        const std::lock_guard<std::mutex> hold(*lock);
-        if (row.missing) {
-          ++missing_;
-          if (first_missing_.empty()) first_missing_ = reason;
-        }
-        r.reason = std::move(reason);
-        if (absl::Status s = sink.reject(std::move(r)); !s.ok()) return s;
-      }
-      return absl::OkStatus();
-    });
+    return query(
+        Wrap(ReplaceSource(format_.sql, source)), [&](const lake::Block& b) -> absl::Status {
+          if (stop != nullptr && *stop) return absl::CancelledError("interrupted");
+          for (size_t i = 0; i < b.rows(); ++i) {
+            ++n;
+            model::ExchangeView e;
+            std::string reason = Convert(b, i, &parser, &row, &e);
+            if (reason.empty()) {
+              ++good_;
+              if (progress != nullptr) ++progress->records;
+              if (absl::Status s = sink.exchange(worker, e); !s.ok()) return s;
+              continue;
+            }
+            ++bad_;
+            model::Reject r;
+            r.source = file.path;
+            r.line = b.Find("c_source_row")->As<std::vector<uint64_t>>()[i];
+            if (r.line == 0) r.line = n;
+            r.record = b.Find("c_source_record")->As<lake::StringColumn>()[i].substr(0, 1024);
+            const std::lock_guard<std::mutex> hold(*lock);
+            if (row.missing) {
+              ++missing_;
+              if (first_missing_.empty()) first_missing_ = reason;
+            }
+            r.reason = std::move(reason);
+            if (absl::Status s = sink.reject(std::move(r)); !s.ok()) return s;
+          }
+          return absl::OkStatus();
+        });
   }
 
   struct Row {
@@ -395,7 +444,8 @@ class FormatSource : public Source {
     bool missing = false;
   };
 
-  static bool List(std::string_view json, Row* row, std::vector<std::string>* owned, std::vector<std::string_view>* out, size_t max) {
+  static bool List(std::string_view json, Row* row, std::vector<std::string>* owned,
+                   std::vector<std::string_view>* out, size_t max) {
     owned->clear();
     dom::element e;
     dom::array array;
@@ -404,7 +454,8 @@ class FormatSource : public Source {
         e.get_array().get(array) == simdjson::SUCCESS) {
       for (dom::element v : array) {
         std::string_view text;
-        if (v.get_string().get(text) == simdjson::SUCCESS && !text.empty()) owned->emplace_back(text);
+        if (v.get_string().get(text) == simdjson::SUCCESS && !text.empty())
+          owned->emplace_back(text);
       }
     } else {
       for (size_t at = 0; at <= json.size();) {
@@ -418,11 +469,18 @@ class FormatSource : public Source {
   }
 
   // Empty when the row is an exchange; else why it is not.
-  std::string Convert(const lake::Block& b, size_t i, RecordParser* parser, Row* row, model::ExchangeView* e) const {
+  std::string Convert(const lake::Block& b, size_t i, RecordParser* parser, Row* row,
+                      model::ExchangeView* e) const {
     row->missing = false;
-    const auto s = [&](const char* name) { return b.Find(StrCat("c_", name))->As<lake::StringColumn>()[i]; };
-    const auto u32 = [&](const char* name) { return b.Find(StrCat("c_", name))->As<std::vector<uint32_t>>()[i]; };
-    const auto f32 = [&](const char* name) { return b.Find(StrCat("c_", name))->As<std::vector<float>>()[i]; };
+    const auto s = [&](const char* name) {
+      return b.Find(StrCat("c_", name))->As<lake::StringColumn>()[i];
+    };
+    const auto u32 = [&](const char* name) {
+      return b.Find(StrCat("c_", name))->As<std::vector<uint32_t>>()[i];
+    };
+    const auto f32 = [&](const char* name) {
+      return b.Find(StrCat("c_", name))->As<std::vector<float>>()[i];
+    };
     if (const std::string_view reason = s("reject"); !reason.empty()) {
       row->missing = true;
       return std::string(reason);
@@ -430,13 +488,15 @@ class FormatSource : public Source {
     e->exchange_id = s("exchange_id");
     e->account_id = s("account_id");
     e->ts_ms = b.Find("c_ts")->As<std::vector<int64_t>>()[i];
-    for (const auto& [name, id] : {std::pair("exchange_id", e->exchange_id), std::pair("account_id", e->account_id)}) {
+    for (const auto& [name, id] :
+         {std::pair("exchange_id", e->exchange_id), std::pair("account_id", e->account_id)}) {
       if (id.empty()) {
         row->missing = true;
         return StrCat(name, ": missing");
       }
       if (id.size() > kIdBytesMax) return StrCat(name, ": longer than ", kIdBytesMax, " bytes");
-      if (std::any_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
+      if (std::any_of(id.begin(), id.end(),
+                      [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
         return StrCat(name, ": contains a control character");
       }
     }
@@ -471,9 +531,11 @@ class FormatSource : public Source {
     e->stream = stream < 2 ? stream : -1;
     const uint16_t status = b.Find("c_status")->As<std::vector<uint16_t>>()[i];
     e->status = status == 0 ? -1 : status;
-    if (!List(s("tools"), row, &row->lists[0], &e->tools, kToolsMax)) return StrCat("tools: more than ", kToolsMax, " entries");
+    if (!List(s("tools"), row, &row->lists[0], &e->tools, kToolsMax))
+      return StrCat("tools: more than ", kToolsMax, " entries");
     if (!List(s("signatures_issued"), row, &row->lists[1], &e->signatures_issued, kSignaturesMax) ||
-        !List(s("signatures_presented"), row, &row->lists[2], &e->signatures_presented, kSignaturesMax)) {
+        !List(s("signatures_presented"), row, &row->lists[2], &e->signatures_presented,
+              kSignaturesMax)) {
       return StrCat("signatures: more than ", kSignaturesMax, " entries");
     }
     dom::element element;
@@ -482,14 +544,16 @@ class FormatSource : public Source {
       if (row->parser.parse(json.data(), json.size()).get(element) == simdjson::SUCCESS) {
         row->plain.clear();
         Plain(element, 0, &row->plain);
-        if (row->parser.parse(row->plain).get(element) == simdjson::SUCCESS) Text(element, 0, &row->response);
+        if (row->parser.parse(row->plain).get(element) == simdjson::SUCCESS)
+          Text(element, 0, &row->response);
       }
       e->response = row->response;
     }
     if (e->response.empty()) e->response = s("response");
     e->has_text = !e->response.empty();
     if (const std::string_view json = s("messages"); !json.empty()) {
-      if (row->parser.parse(json.data(), json.size()).get(element) != simdjson::SUCCESS) return "messages: not valid JSON";
+      if (row->parser.parse(json.data(), json.size()).get(element) != simdjson::SUCCESS)
+        return "messages: not valid JSON";
       row->plain.clear();
       Plain(element, 0, &row->plain);
       if (absl::Status parsed = parser->ParseMessages(row->plain, e); !parsed.ok()) {
@@ -535,11 +599,14 @@ absl::StatusOr<Format> FindFormat(const std::string& name) {
     if (f.name == name) return f;
     StrAppend(&names, names.empty() ? "" : ", ", f.name);
   }
-  return absl::NotFoundError(StrCat("--format: ", name, " is unknown; this version reads auto, canonical, ", names, ", or a FILE.sql"));
+  return absl::NotFoundError(StrCat("--format: ", name,
+                                    " is unknown; this version reads auto, canonical, ", names,
+                                    ", or a FILE.sql"));
 }
 
 absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths) {
-  if (paths.empty() || paths[0] == "-") return Detected{"canonical", "standard input is read as canonical lines"};
+  if (paths.empty() || paths[0] == "-")
+    return Detected{"canonical", "standard input is read as canonical lines"};
   std::error_code ignored;
   // What is read from a pipe is gone for the reader that follows.
   if (!std::filesystem::is_regular_file(paths[0], ignored)) return Detected{"canonical", ""};
@@ -558,14 +625,16 @@ absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths) {
     in.read(footer.data(), tail);
     for (const Format& f : BuiltInFormats()) {
       if (f.lines || f.recognise.empty()) continue;
-      if (std::all_of(f.recognise.begin(), f.recognise.end(), [&](const std::string& k) { return footer.find(k) != std::string::npos; })) {
+      if (std::all_of(f.recognise.begin(), f.recognise.end(),
+                      [&](const std::string& k) { return footer.find(k) != std::string::npos; })) {
         fits.push_back(&f);
       }
     }
     seen = "a Parquet file with other columns";
   } else {
     auto head = Head(paths[0]);
-    if (!head.ok() || head->empty()) return Detected{"canonical", ""};  // its reader says what is wrong
+    if (!head.ok() || head->empty())
+      return Detected{"canonical", ""};  // its reader says what is wrong
     // The first record that parses; a broken first line does not decide.
     dom::parser parser;
     dom::element e;
@@ -582,15 +651,20 @@ absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths) {
               (e.is_object() || e.is_array());
     }
     dom::array array;
-    if (found && e.get_array().get(array) == simdjson::SUCCESS && array.size() > 0) e = array.at(0).value();
+    if (found && e.get_array().get(array) == simdjson::SUCCESS && array.size() > 0)
+      e = array.at(0).value();
     dom::object object;
     if (!found || e.get_object().get(object) != simdjson::SUCCESS) return Detected{"canonical", ""};
     if (Has(e, "exchange_id") || (Has(e, "ts") && Has(e, "account_id"))) {
-      return Detected{"canonical", "recognised as canonical: the first record carries exchange_id, ts, account_id"};
+      return Detected{
+          "canonical",
+          "recognised as canonical: the first record carries exchange_id, ts, account_id"};
     }
     for (const Format& f : BuiltInFormats()) {
       if (!f.lines || f.recognise.empty()) continue;
-      if (std::all_of(f.recognise.begin(), f.recognise.end(), [&](const std::string& k) { return Has(e, k); })) fits.push_back(&f);
+      if (std::all_of(f.recognise.begin(), f.recognise.end(),
+                      [&](const std::string& k) { return Has(e, k); }))
+        fits.push_back(&f);
     }
     seen = "a record with the keys ";
     int n = 0;
@@ -601,91 +675,27 @@ absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths) {
     if (fits.empty() && n == 0) seen = "an empty object";
   }
   if (fits.empty()) {
-    return absl::InvalidArgumentError(StrCat(paths[0], ": no known format: found ", seen,
-                                             "; name the format with --format NAME or map it with your own FILE.sql"));
+    return absl::InvalidArgumentError(
+        StrCat(paths[0], ": no known format: found ", seen,
+               "; name the format with --format NAME or map it with your own FILE.sql"));
   }
   if (fits.size() > 1) {
     std::string names;
     for (const Format* f : fits) StrAppend(&names, names.empty() ? "" : ", ", f->name);
-    return absl::InvalidArgumentError(StrCat(paths[0], ": could be ", names, "; name one with --format"));
+    return absl::InvalidArgumentError(
+        StrCat(paths[0], ": could be ", names, "; name one with --format"));
   }
   std::string keys;
   for (const std::string& k : fits[0]->recognise) StrAppend(&keys, keys.empty() ? "" : ", ", k);
-  return Detected{fits[0]->name, StrCat("recognised as ", fits[0]->name, ": ", file->parquet ? "the columns include " : "the first record carries ", keys)};
+  return Detected{
+      fits[0]->name,
+      StrCat("recognised as ", fits[0]->name, ": ",
+             file->parquet ? "the columns include " : "the first record carries ", keys)};
 }
 
-std::unique_ptr<Source> MakeFormatSource(lake::Lake* lake, Format format, std::vector<std::string> paths, int64_t now_ms) {
+std::unique_ptr<Source> MakeFormatSource(lake::Lake* lake, Format format,
+                                         std::vector<std::string> paths, int64_t now_ms) {
   return std::make_unique<FormatSource>(lake, std::move(format), std::move(paths), now_ms);
-}
-
-std::string CanonicalJson(const model::ExchangeView& e) {
-  std::string out;
-  base::JsonWriter w(&out);
-  w.BeginObject();
-  const auto text = [&](const char* key, std::string_view v) {
-    if (v.empty()) return;
-    w.Key(key);
-    w.String(v);
-  };
-  const auto number = [&](const char* key, uint32_t v) {
-    if (v == model::kNoTokens) return;
-    w.Key(key);
-    w.Uint(v);
-  };
-  const auto list = [&](const char* key, const std::vector<std::string_view>& v) {
-    if (v.empty()) return;
-    w.Key(key);
-    w.BeginArray();
-    for (const auto item : v) w.String(item);
-    w.EndArray();
-  };
-  text("exchange_id", e.exchange_id);
-  w.Key("ts");
-  w.String(base::FormatRfc3339(e.ts_ms));
-  text("account_id", e.account_id);
-  text("org_id", e.org_id);
-  text("api_key_id", e.api_key_id);
-  text("session_id", e.session_id);
-  text("channel", e.channel);
-  text("model", e.model);
-  text("operation", e.operation);
-  if (!e.system.empty() || !e.turn.empty()) {
-    w.Key("messages");
-    w.BeginArray();
-    for (const auto& [role, content] : {std::pair("system", e.system), std::pair("user", e.turn)}) {
-      if (content.empty()) continue;
-      w.BeginObject();
-      text("role", role);
-      text("content", content);
-      w.EndObject();
-    }
-    w.EndArray();
-  }
-  text("response", e.response);
-  number("input_tokens", e.input_tokens);
-  number("output_tokens", e.output_tokens);
-  number("reasoning_tokens", e.reasoning_tokens);
-  number("cached_tokens", e.cached_tokens);
-  for (const auto& [key, v] : {std::pair("temperature", e.temperature), std::pair("top_p", e.top_p)}) {
-    if (std::isnan(v)) continue;
-    w.Key(key);
-    w.Double(std::round(static_cast<double>(v) * 1e6) / 1e6);
-  }
-  number("max_tokens", e.max_tokens);
-  list("tools", e.tools);
-  if (e.stream >= 0) {
-    w.Key("stream");
-    w.Bool(e.stream == 1);
-  }
-  if (e.status >= 0) number("status", static_cast<uint32_t>(e.status));
-  text("client_ip", e.client_ip);
-  text("user_agent", e.user_agent);
-  text("ja4", e.ja4);
-  list("reasoning_signatures_issued", e.signatures_issued);
-  list("reasoning_signatures_presented", e.signatures_presented);
-  number("latency_ms", e.latency_ms);
-  w.EndObject();
-  return out;
 }
 
 }  // namespace stillwatch::ingest

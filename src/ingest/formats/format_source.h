@@ -40,8 +40,4 @@ absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths);
 std::unique_ptr<Source> MakeFormatSource(lake::Lake* lake, Format format,
                                          std::vector<std::string> paths, int64_t now_ms);
 
-// The exchange as one line of canonical JSON (docs/FORMATS.md), without a newline; `system` and
-// `turn` become its messages.
-std::string CanonicalJson(const model::ExchangeView& e);
-
 }  // namespace stillwatch::ingest

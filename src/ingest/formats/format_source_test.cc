@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "lake/embedded/embedded_lake.h"
 
@@ -37,7 +38,9 @@ lake::Lake& TheLake() {
   return *lake;
 }
 
-std::string Data(const std::string& name) { return std::string(STILLWATCH_SOURCE_DIR "/tests/data/formats/") + name; }
+std::string Data(const std::string& name) {
+  return std::string(STILLWATCH_SOURCE_DIR "/tests/data/formats/") + name;
+}
 
 struct Outcome {
   absl::Status status;
@@ -50,16 +53,21 @@ Outcome ReadAll(Source& source) {
   std::string rejects;
   Progress progress;
   std::atomic<bool> stop{false};
-  o.status = source.Read(2, {.exchange = [&](int, const model::ExchangeView& e) {
-                               ++o.exchanges;
-                               o.text += CanonicalJson(e) + "\n";
-                               return absl::OkStatus();
-                             },
-                             .reject = [&](model::Reject r) {
-                               ++o.rejects;
-                               rejects += "rejected " + std::to_string(r.line) + ": " + r.reason + "\n";
-                               return absl::OkStatus();
-                             }},
+  o.status = source.Read(2,
+                         {.exchange =
+                              [&](int, const model::ExchangeView& e) {
+                                ++o.exchanges;
+                                AppendCanonical(e, nullptr, &o.text);
+                                o.text += "\n";
+                                return absl::OkStatus();
+                              },
+                          .reject =
+                              [&](model::Reject r) {
+                                ++o.rejects;
+                                rejects +=
+                                    "rejected " + std::to_string(r.line) + ": " + r.reason + "\n";
+                                return absl::OkStatus();
+                              }},
                          &progress, &stop);
   o.text += rejects;
   return o;
@@ -85,22 +93,30 @@ TEST_P(Golden, SpecimenBecomesCanonicalLines) {
   EXPECT_EQ(o.text, Slurp(golden));
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, Golden, testing::Values("litellm", "bedrock", "otlp_traces", "otlp_logs", "openai_batch"));
+INSTANTIATE_TEST_SUITE_P(Formats, Golden,
+                         testing::Values("litellm", "bedrock", "otlp_traces", "otlp_logs",
+                                         "openai_batch"));
 
 std::string MakeParquet(const std::string& name, const std::string& select) {
   const std::string path = testing::TempDir() + "/" + name + ".parquet";
   std::filesystem::remove(path);
-  const absl::Status s = TheLake().Execute(select + " INTO OUTFILE " + lake::SqlString(path) + " FORMAT Parquet");
+  const absl::Status s =
+      TheLake().Execute(select + " INTO OUTFILE " + lake::SqlString(path) + " FORMAT Parquet");
   EXPECT_TRUE(s.ok()) << s;
   return path;
 }
 
 TEST(Parquet, WildChatGivesAnExchangePerAnswer) {
-  const std::string path = MakeParquet("wildchat",
-      "SELECT 'c1' AS conversation_hash, 'gpt' AS model, toDateTime64('2026-01-01 00:00:00', 6, 'UTC') AS timestamp, "
-      "[CAST(('hi', 'user'), 'Tuple(content String, role String)'), CAST(('hello', 'assistant'), 'Tuple(content String, role String)'), "
-      "CAST(('more', 'user'), 'Tuple(content String, role String)'), CAST(('done', 'assistant'), 'Tuple(content String, role String)')] AS conversation, "
-      "'ab' AS hashed_ip, CAST(('en', 'UA'), 'Tuple(`accept-language` String, `user-agent` String)') AS header");
+  const std::string path =
+      MakeParquet("wildchat",
+                  "SELECT 'c1' AS conversation_hash, 'gpt' AS model, toDateTime64('2026-01-01 "
+                  "00:00:00', 6, 'UTC') AS timestamp, "
+                  "[CAST(('hi', 'user'), 'Tuple(content String, role String)'), CAST(('hello', "
+                  "'assistant'), 'Tuple(content String, role String)'), "
+                  "CAST(('more', 'user'), 'Tuple(content String, role String)'), CAST(('done', "
+                  "'assistant'), 'Tuple(content String, role String)')] AS conversation, "
+                  "'ab' AS hashed_ip, CAST(('en', 'UA'), 'Tuple(`accept-language` String, "
+                  "`user-agent` String)') AS header");
   const auto detected = DetectFormat({path});
   ASSERT_TRUE(detected.ok()) << detected.status();
   EXPECT_EQ(detected->name, "wildchat");
@@ -113,7 +129,8 @@ TEST(Parquet, WildChatGivesAnExchangePerAnswer) {
 }
 
 // Makes the table as Parquet, expects the format to be recognised and to give one exchange.
-void ExpectOne(const std::string& format, const std::string& select, const std::vector<std::string>& parts) {
+void ExpectOne(const std::string& format, const std::string& select,
+               const std::vector<std::string>& parts) {
   const std::string path = MakeParquet(format, select);
   const auto detected = DetectFormat({path});
   ASSERT_TRUE(detected.ok()) << detected.status();
@@ -121,48 +138,73 @@ void ExpectOne(const std::string& format, const std::string& select, const std::
   const Outcome o = ReadAll(format, path);
   ASSERT_TRUE(o.status.ok()) << o.status;
   EXPECT_EQ(o.exchanges, 1) << o.text;
-  for (const std::string& part : parts) EXPECT_NE(o.text.find(part), std::string::npos) << part << " in " << o.text;
+  for (const std::string& part : parts)
+    EXPECT_NE(o.text.find(part), std::string::npos) << part << " in " << o.text;
 }
 
 TEST(Parquet, Lmsys) {
   ExpectOne("lmsys",
-      "SELECT 'l1' AS conversation_id, 'm' AS model, [CAST(('q', 'user'), 'Tuple(content String, role String)'), "
-      "CAST(('a', 'assistant'), 'Tuple(content String, role String)')] AS conversation, [1] AS openai_moderation",
-      {"\"l1:2\"", "\"response\":\"a\"", "\"content\":\"q\""});
+            "SELECT 'l1' AS conversation_id, 'm' AS model, [CAST(('q', 'user'), 'Tuple(content "
+            "String, role String)'), "
+            "CAST(('a', 'assistant'), 'Tuple(content String, role String)')] AS conversation, [1] "
+            "AS openai_moderation",
+            {"\"l1:2\"", "\"response\":\"a\"", "\"content\":\"q\""});
 }
 
 TEST(Parquet, LangfuseV4AndV3) {
   const std::string rest =
-      " AS trace_id, 'p' AS project_id, 'GENERATION' AS type, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS start_time, "
-      "'m' AS provided_model_name, 'u1' AS user_id, 's1' AS session_id, '{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS input, "
-      "'{\"role\":\"assistant\",\"content\":\"a\"}' AS output, map('input', toUInt64(5), 'output', toUInt64(2)) AS usage_details";
-  const std::vector<std::string> parts = {"\"o1\"", "\"u1\"", "\"content\":\"q\"", "\"response\":\"a\"", "\"input_tokens\":5",
+      " AS trace_id, 'p' AS project_id, 'GENERATION' AS type, toDateTime64('2026-01-01 00:00:00', "
+      "3, 'UTC') AS start_time, "
+      "'m' AS provided_model_name, 'u1' AS user_id, 's1' AS session_id, "
+      "'{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS input, "
+      "'{\"role\":\"assistant\",\"content\":\"a\"}' AS output, map('input', toUInt64(5), 'output', "
+      "toUInt64(2)) AS usage_details";
+  const std::vector<std::string> parts = {"\"o1\"",
+                                          "\"u1\"",
+                                          "\"content\":\"q\"",
+                                          "\"response\":\"a\"",
+                                          "\"input_tokens\":5",
                                           "\"ts\":\"2026-01-01T00:00:00.000Z\""};
   ExpectOne("langfuse", "SELECT 'o1' AS span_id, 't1'" + rest, parts);
   ExpectOne("langfuse", "SELECT 'o1' AS id, 't1'" + rest, parts);
 }
 
 TEST(Parquet, Helicone) {
-  ExpectOne("helicone",
-      "SELECT toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS request_id, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS request_created_at, "
-      "'' AS user_id, toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba1') AS organization_id, 'k1' AS proxy_key_id, 'm' AS model, "
+  ExpectOne(
+      "helicone",
+      "SELECT toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS request_id, "
+      "toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS request_created_at, "
+      "'' AS user_id, toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba1') AS organization_id, 'k1' AS "
+      "proxy_key_id, 'm' AS model, "
       "'{\"system\":\"S\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS request_body, "
-      "'{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"a\"}}]}' AS response_body, "
-      "toInt64(5) AS prompt_tokens, toInt64(2) AS completion_tokens, toInt64(70) AS latency, toInt16(200) AS status",
+      "'{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"a\"}}]}' AS "
+      "response_body, "
+      "toInt64(5) AS prompt_tokens, toInt64(2) AS completion_tokens, toInt64(70) AS latency, "
+      "toInt16(200) AS status",
       {"\"account_id\":\"k1\"", "\"content\":\"S\"", "\"response\":\"a\"", "\"latency_ms\":70"});
 }
 
 TEST(Format, OfAPersonGivesWhatSimdjsonGives) {
-  const std::string log = testing::TempDir() + "/canonical.jsonl", sql = testing::TempDir() + "/mine.sql";
-  std::ofstream(log) << R"({"exchange_id":"e1","ts":"2026-01-01T00:00:00.123Z","account_id":"a","model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"text","text":"y"}]}],"response":"r","input_tokens":5,"temperature":0.5,"stream":true,"status":200,"tools":["t1","t2"]})" "\n"
-                     << R"({"exchange_id":"e2","ts":"2026-01-01T00:00:01.000Z","account_id":"b"})" "\n";
-  std::ofstream(sql) << "SELECT source_row, JSONExtractString(json, 'exchange_id') AS exchange_id, "
-      "toUnixTimestamp64Milli(parseDateTime64BestEffort(JSONExtractString(json, 'ts'), 3, 'UTC')) AS ts, "
-      "JSONExtractString(json, 'account_id') AS account_id, JSONExtractString(json, 'model') AS model, "
-      "JSONExtractRaw(json, 'messages') AS messages, JSONExtractString(json, 'response') AS response, "
-      "JSONExtract(json, 'input_tokens', 'Nullable(UInt32)') AS input_tokens, JSONExtract(json, 'temperature', 'Nullable(Float64)') AS temperature, "
-      "if(JSONHas(json, 'stream'), toUInt8(JSONExtractBool(json, 'stream')), 2) AS stream, "
-      "JSONExtractUInt(json, 'status') AS status, JSONExtractRaw(json, 'tools') AS tools FROM {source}\n";
+  const std::string log = testing::TempDir() + "/canonical.jsonl",
+                    sql = testing::TempDir() + "/mine.sql";
+  std::ofstream(log)
+      << R"({"exchange_id":"e1","ts":"2026-01-01T00:00:00.123Z","account_id":"a","model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"text","text":"y"}]}],"response":"r","input_tokens":5,"temperature":0.5,"stream":true,"status":200,"tools":["t1","t2"]})"
+         "\n"
+      << R"({"exchange_id":"e2","ts":"2026-01-01T00:00:01.000Z","account_id":"b"})"
+         "\n";
+  std::ofstream(sql)
+      << "SELECT source_row, JSONExtractString(json, 'exchange_id') AS exchange_id, "
+         "toUnixTimestamp64Milli(parseDateTime64BestEffort(JSONExtractString(json, 'ts'), 3, "
+         "'UTC')) AS ts, "
+         "JSONExtractString(json, 'account_id') AS account_id, JSONExtractString(json, 'model') AS "
+         "model, "
+         "JSONExtractRaw(json, 'messages') AS messages, JSONExtractString(json, 'response') AS "
+         "response, "
+         "JSONExtract(json, 'input_tokens', 'Nullable(UInt32)') AS input_tokens, JSONExtract(json, "
+         "'temperature', 'Nullable(Float64)') AS temperature, "
+         "if(JSONHas(json, 'stream'), toUInt8(JSONExtractBool(json, 'stream')), 2) AS stream, "
+         "JSONExtractUInt(json, 'status') AS status, JSONExtractRaw(json, 'tools') AS tools FROM "
+         "{source}\n";
   {
     std::string text = Slurp(sql);
     std::ofstream(sql) << "-- reads: JSON lines\n" << text;
@@ -198,7 +240,8 @@ TEST(Format, NothingRecognisedSaysWhatWasSeen) {
   std::ofstream(log) << "{\"foo\":1,\"bar\":2}\n";
   const auto detected = DetectFormat({log});
   ASSERT_FALSE(detected.ok());
-  EXPECT_NE(detected.status().message().find("foo, bar"), absl::string_view::npos) << detected.status();
+  EXPECT_NE(detected.status().message().find("foo, bar"), absl::string_view::npos)
+      << detected.status();
 }
 
 }  // namespace
