@@ -1,5 +1,5 @@
 """What the end-to-end tests share. Standard library only."""
-import json, os, shutil, subprocess, tempfile, time, unittest, warnings
+import json, os, signal, subprocess, tempfile, time, unittest, warnings
 
 warnings.simplefilter("ignore", ResourceWarning)
 
@@ -7,11 +7,17 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BINARY = os.environ.get("STILLWATCH", os.path.join(ROOT, "build", "stillwatch"))
 SAMPLE = os.path.join(ROOT, "tests", "data", "sample")
 
+# All folders of a run lie in one, which goes when Python ends: by a failure, ctrl-C or SIGTERM too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+FOLDERS = tempfile.TemporaryDirectory(prefix="stillwatch-test-", ignore_cleanup_errors=True)
+
 class Case(unittest.TestCase):
     def setUp(self):
+        """A new folder; a test may call it again for one more."""
         warnings.simplefilter("ignore", ResourceWarning)
-        self.dir = tempfile.mkdtemp(prefix="stillwatch-test-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        folder = tempfile.TemporaryDirectory(dir=FOLDERS.name, ignore_cleanup_errors=True)
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
 
     def path(self, name):
         return os.path.join(self.dir, name)
