@@ -272,7 +272,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   if (until_ != INT64_MAX) {
     std::erase_if(records_, [&](const auto& r) {
       return r.first.created_at_ms.value_or(INT64_MAX) >= until_ &&
-             std::none_of(parts_.begin(), parts_.end(), [&](const auto& p) { return p->accounts.Has(r.first.account_id); });
+             std::none_of(parts_.begin(), parts_.end(),
+                          [&](const auto& p) { return p->accounts.Has(r.first.account_id); });
     });
   }
 
@@ -529,7 +530,8 @@ absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, model::Findin
     }
   }
   for (judge::WeighedCandidate& c : *weighed) {
-    for (const uint32_t row : c.rows) c.sample.push_back(name(row));
+    for (const uint32_t row : c.rows)
+      c.sample.emplace_back(name(row), log.account_id[log.row_account[row]]);
   }
   for (const model::AttributedRow& r : findings->rows) {
     findings->exchanges.push_back(

@@ -101,7 +101,8 @@ std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) 
     w.Key("verdict");
     w.String(model::VerdictName(c.verdict));
     w.Key("distillation");
-    w.Double(std::round(c.probability[static_cast<int>(model::Verdict::kDistillation)] * 1e6) / 1e6);
+    w.Double(std::round(c.probability[static_cast<int>(model::Verdict::kDistillation)] * 1e6) /
+             1e6);
     w.Key("reported");
     w.Bool(c.reported);
     w.Key("accounts");
@@ -110,7 +111,12 @@ std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) 
     w.Uint(c.exchanges);
     w.Key("sample");
     w.BeginArray();
-    for (const std::string& id : c.sample) w.String(id);
+    for (const auto& [exchange, account] : c.sample) {
+      w.BeginArray();
+      w.String(exchange);
+      w.String(account);
+      w.EndArray();
+    }
     w.EndArray();
     w.EndObject();
     out.push_back('\n');
@@ -296,13 +302,17 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
     }
   }
   if (status = store(); !status.ok()) return status;
-  if (status = results.Write(out.findings, in.attribution == ScanInput::kCsv); !status.ok()) return status;
-  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok()) return status;
+  if (status = results.Write(out.findings, in.attribution == ScanInput::kCsv); !status.ok())
+    return status;
+  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok())
+    return status;
   if (in.attribution == ScanInput::kParquet) {
     // One thread: the same rows make the same bytes.
-    status = lake.Execute(StrCat("SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY exchange_id, campaign_id INTO OUTFILE ",
-                                 lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
-                                 " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
+    status = lake.Execute(StrCat(
+        "SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY exchange_id, "
+        "campaign_id INTO OUTFILE ",
+        lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
+        " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
     if (!status.ok()) return status;
   }
   if (in.source != nullptr) {

@@ -22,11 +22,11 @@ struct JudgeOptions {
   link::TemplateOptions templates;
   link::WorkloadOptions workloads;
   link::PoolOptions pools;
-  uint32_t entities_min = 5;      // of a candidate
+  uint32_t entities_min = 5;  // of a candidate
   uint64_t exchanges_min = 40;
-  size_t candidates_max = 20'000; // the largest are judged, the rest counted in `skipped`
+  size_t candidates_max = 20'000;  // the largest are judged, the rest counted in `skipped`
   size_t evidence_ids_max = 20;
-  uint32_t specimens = 0;         // texts wanted of each template; 16 times as many are named
+  uint32_t specimens = 0;  // texts wanted of each template; 16 times as many are named
   std::vector<model::Permit> permits;
   std::vector<model::KnownActor> known;
 };
@@ -38,16 +38,16 @@ struct WeighedCandidate {
   std::array<double, model::kVerdicts> probability{};
   bool reported = false;
   uint64_t exchanges = 0, accounts = 0;
-  std::vector<uint32_t> rows;       // kCandidateSample of them, by smallest hash of the exchange id
-  std::vector<std::string> sample;  // their ids, once named
+  std::vector<uint32_t> rows;  // kCandidateSample of them, by smallest hash of the exchange id
+  std::vector<std::pair<std::string, std::string>> sample;  // exchange and account, once named
 };
 inline constexpr size_t kCandidateSample = 32;
 
 struct Judged {
   model::Findings findings;
   std::vector<WeighedCandidate> weighed;  // in the order in which they were formed
-  size_t candidates = 0;  // weighed
-  size_t skipped = 0;     // beyond candidates_max
+  size_t candidates = 0;                  // weighed
+  size_t skipped = 0;                     // beyond candidates_max
   size_t templates = 0;
 };
 

@@ -58,7 +58,7 @@ class Scan(Case):
         accused = [c for c in lines if c["verdict"] == "distillation"]
         self.assertTrue(accused)
         for c in accused:
-            self.assertTrue(c["reported"] and c["distillation"] >= .95 and attributed.issuperset(c["sample"]), c)
+            self.assertTrue(c["reported"] and c["distillation"] >= .95 and attributed.issuperset(x for x, _ in c["sample"]), c)
 
     def test_same_log_twice_counts_once(self):
         self.sample()
