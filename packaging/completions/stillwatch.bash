@@ -9,7 +9,7 @@ _stillwatch() {
   case "$prev" in
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --accounts | --permits | --known | --mmdb | --format | --traits)
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --since | --until | --specimens | --threads) return ;;
   esac
@@ -24,7 +24,7 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
       fi ;;
     link) flags="--traits --out --help" ;;
-    evaluate) flags="--truth --found --json --help" ;;
+    evaluate) flags="--truth --found --json --html --out --replay --threads --help" ;;
     *) return ;;
   esac
   case "$cur" in

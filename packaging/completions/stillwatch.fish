@@ -10,7 +10,7 @@ complete -c stillwatch -l help -d help
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l format -r -d 'how to read the logs'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l accounts -r -d 'account records'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan query lake' -l lake -r -d 'folder of the lake'
-complete -c stillwatch -n '__fish_seen_subcommand_from scan explain link' -l out -r -d 'where results are or go'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan explain link evaluate' -l out -r -d 'where results are or go'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l attribution -x -a 'csv parquet none'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l permits -r -d 'licensed distillation'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l known -r -d 'known actors'
@@ -18,7 +18,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l mmdb -r -d 'addr
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l since -x -d 'RFC 3339'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l until -x -d 'RFC 3339'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l specimens -x -d 'texts kept per template'
-complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l threads -x -d workers
+complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l threads -x -d workers
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l strict -d 'stop at a malformed record'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l json -d 'print JSON'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l quiet -d 'print errors alone'
@@ -26,4 +26,6 @@ complete -c stillwatch -n '__fish_seen_subcommand_from query' -l output-format -
 complete -c stillwatch -n '__fish_seen_subcommand_from link' -l traits -r -d 'CSV of traits'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l truth -r -d 'labelled world'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d results
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l html -r -d 'page with plots'
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l replay -d 'judge each campaign while it goes on'
 complete -c stillwatch -n '__fish_seen_subcommand_from lake' -f -a 'init status drop'

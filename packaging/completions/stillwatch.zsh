@@ -33,8 +33,9 @@ _stillwatch() {
     sketch) _arguments '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
-    evaluate) _arguments '--truth[labelled world]:folder:_files -/' '--found[results]:folder:_files -/' \
-      '--json[print JSON]' '--help[help]' ;;
+    evaluate) _arguments '*--truth[labelled world]:folder:_files -/' '*--found[results]:folder:_files -/' \
+      '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
+      '--replay[judge each campaign while it goes on]' '--threads[workers]:number:' '--help[help]' ;;
   esac
 }
 _stillwatch "$@"

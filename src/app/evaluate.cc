@@ -1,24 +1,158 @@
-#include "engine/evaluate.h"
-
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "app/command.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "engine/scan.h"
+#include "evaluate/report.h"
+#include "evaluate/world.h"
+#include "ingest/jsonl/side_files.h"
 
 namespace stillwatch::app {
+namespace {
+
+using base::StrCat;
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> truth, found;
+  std::string html, out;
+  bool json = false, replay = false;
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+};
+
+absl::Status Save(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) return absl::InvalidArgumentError(StrCat(path, ": cannot be written"));
+  return absl::OkStatus();
+}
+
+// Judges the lake of the findings at each moment, with the permits of the world.
+absl::StatusOr<evaluate::Replay> Replayed(const evaluate::World& world, const std::string& found,
+                                          const Options& o) {
+  const std::string where = found + "/lake";
+  std::error_code error;
+  if (!fs::exists(where, error)) {
+    return absl::InvalidArgumentError(
+        StrCat(where, ": is missing; --replay judges the lake that the scan of ", world.dir,
+               "/exchanges.jsonl kept there (scan without --lake)"));
+  }
+  auto lake = OpenLake(where, o.threads, true);
+  if (!lake.ok()) return lake.status();
+  engine::ScanInput in;
+  in.lake = lake->get();
+  in.threads = o.threads;
+  in.stop = &g_stop;
+  in.note = [](const std::string&) {};
+  in.stage = [](const std::string&) {};
+  if (const std::string permits = world.dir + "/permits.yaml"; fs::exists(permits, error)) {
+    auto read = ingest::ReadPermits(permits);
+    if (!read.ok()) return read.status();
+    in.judge.permits = std::move(*read);
+  }
+  evaluate::ReplayInput replay;
+  replay.each_exchange = [&](const auto& row) {
+    return in.lake->Query(
+        "SELECT exchange_id, account_id, ts FROM exchanges", [&](const lake::Block& b) {
+          for (size_t i = 0; i < b.rows(); ++i) {
+            row(b.columns[0].As<lake::StringColumn>()[i], b.columns[1].As<lake::StringColumn>()[i],
+                b.columns[2].As<std::vector<int64_t>>()[i]);
+          }
+          return absl::OkStatus();
+        });
+  };
+  replay.judge = [&](int64_t until) -> absl::StatusOr<std::string> {
+    in.until_ms = until;
+    in.out = StrCat(o.out, "/replay/", fs::path(world.dir).filename().string(), "/",
+                    base::FormatRfc3339(until));
+    fs::create_directories(in.out, error);
+    if (error)
+      return absl::InvalidArgumentError(
+          StrCat(in.out, ": cannot be made; name another folder with --out"));
+    auto result = engine::Scan(in);
+    if (!result.ok()) return result.status();
+    return in.out;
+  };
+  auto out = evaluate::ReplayWorld(world, replay);
+  // The lake remembers the last judgement's attribution; the one of the whole log is put back.
+  in.until_ms = INT64_MAX;
+  in.out = StrCat(o.out, "/replay/", fs::path(world.dir).filename().string(), "/whole");
+  fs::create_directories(in.out, error);
+  if (auto whole = engine::Scan(in); out.ok() && !whole.ok()) return whole.status();
+  return out;
+}
+
+absl::Status Run(const Options& o) {
+  if (o.truth.size() != o.found.size()) {
+    return absl::InvalidArgumentError(StrCat("evaluate: ", o.truth.size(), " --truth and ",
+                                             o.found.size(), " --found; give them in pairs"));
+  }
+  if (o.threads < 1 || o.threads > 1024)
+    return absl::InvalidArgumentError("--threads: expected 1 to 1024");
+  if (o.replay && o.out.empty())
+    return absl::InvalidArgumentError(
+        "--replay: say with --out where the findings of each moment go");
+  std::error_code error;
+  if (!o.out.empty()) {
+    fs::create_directories(o.out, error);
+    if (error)
+      return absl::InvalidArgumentError(
+          StrCat(o.out, ": cannot be made; name another folder with --out"));
+  }
+  std::vector<evaluate::Score> scores;
+  std::vector<evaluate::Replay> replays;
+  for (size_t i = 0; i < o.truth.size(); ++i) {
+    auto world = evaluate::ReadWorld(o.truth[i]);
+    if (!world.ok()) return world.status();
+    auto findings = evaluate::ReadFindings(o.found[i]);
+    if (!findings.ok()) return findings.status();
+    auto score = evaluate::ScoreFindings(*world, *findings);
+    if (!score.ok()) return score.status();
+    scores.push_back(std::move(*score));
+    if (!o.replay) continue;
+    auto replay = Replayed(*world, o.found[i], o);
+    if (!replay.ok()) return replay.status();
+    replays.push_back(std::move(*replay));
+  }
+  const evaluate::Summary summary = evaluate::Summarise(std::move(scores), std::move(replays));
+  const std::string json = evaluate::SummaryJson(summary);
+  absl::Status s;
+  if (!o.html.empty()) s = Save(o.html, evaluate::SummaryPage(summary));
+  if (s.ok() && !o.out.empty()) s = Save(o.out + "/evaluation.json", json);
+  if (s.ok() && !o.out.empty())
+    s = Save(o.out + "/evaluation.html", evaluate::SummaryPage(summary));
+  if (s.ok()) std::fputs((o.json ? json : evaluate::SummaryText(summary)).c_str(), stdout);
+  return s;
+}
+
+}  // namespace
 
 void AddEvaluate(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("evaluate", "Compare findings with a world's truth");
-  auto truth = std::make_shared<std::string>(), found = std::make_shared<std::string>();
-  auto json = std::make_shared<bool>(false);
-  sub->add_option("--truth", *truth, "folder with truth_*.csv")->required();
-  sub->add_option("--found", *found, "folder of a finished scan")->required();
-  sub->add_flag("--json", *json, "print JSON");
-  sub->footer("Example: stillwatch evaluate --truth world --found stillwatch-out");
-  sub->callback([=] {
-    auto score = engine::Evaluate(*truth, *found);
-    if (score.ok()) std::fputs((*json ? engine::ScoreJson(*score) : engine::ScoreText(*score)).c_str(), stdout);
-    *code = Report(score.status());
-  });
+  auto o = std::make_shared<Options>();
+  sub->add_option("--truth", o->truth,
+                  "folder with truth_*.csv; may be repeated, in pairs with --found")
+      ->required()
+      ->allow_extra_args(false);
+  sub->add_option("--found", o->found, "folder of a finished scan; may be repeated")
+      ->required()
+      ->allow_extra_args(false);
+  sub->add_flag("--json", o->json, "print JSON");
+  sub->add_option("--html", o->html, "write one page with plots to this file");
+  sub->add_option("--out", o->out,
+                  "write evaluation.json, evaluation.html and what --replay finds to this folder");
+  sub->add_flag(
+      "--replay", o->replay,
+      "judge again what had been seen when .1 to 100 % of each campaign had been harvested");
+  sub->add_option("--threads", o->threads, "workers of --replay")->capture_default_str();
+  sub->footer(
+      "Example: stillwatch evaluate --truth world --found stillwatch-out --html evaluation.html");
+  sub->callback([o, code] { *code = Report(Run(*o)); });
 }
 
 }  // namespace stillwatch::app

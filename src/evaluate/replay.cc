@@ -1,0 +1,133 @@
+#include "evaluate/replay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/str.h"
+
+namespace stillwatch::evaluate {
+
+using base::StrCat;
+
+absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input) {
+  Replay out;
+  out.truth = world.dir;
+  const size_t n = world.campaigns.size();
+  std::vector<std::vector<int64_t>> times(n);  // of each campaign's exchanges
+  std::vector<std::unordered_map<std::string, int64_t>> begins(
+      n);                                               // account -> first exchange of the harvest
+  std::vector<bool> seen(world.harvest.size(), false);  // a log may hold a record twice
+  absl::Status s =
+      input.each_exchange([&](std::string_view exchange, std::string_view account, int64_t ts) {
+        const size_t at = world.HarvestIndex(exchange);
+        if (at == world.harvest.size() || seen[at]) return;
+        seen[at] = true;
+        const uint32_t c = world.harvest[at].second;
+        times[c].push_back(ts);
+        const TrueAccount* a = world.Account(account);
+        if (a == nullptr || !world.IsOperators(*a)) return;  // a victim is nobody to name
+        const auto [it, fresh] = begins[c].emplace(account, ts);
+        if (!fresh) it->second = std::min(it->second, ts);
+      });
+  if (!s.ok()) return s;
+  std::set<int64_t> moments;
+  for (size_t c = 0; c < n; ++c) {
+    if (times[c].size() != world.campaigns[c].exchanges) {
+      return absl::InvalidArgumentError(
+          StrCat(world.dir, ": the log holds ", times[c].size(), " of the ",
+                 world.campaigns[c].exchanges, " exchanges of campaign ", world.campaigns[c].name,
+                 "; log and truth are of different worlds, or the log was cut short"));
+    }
+    std::sort(times[c].begin(), times[c].end());
+    for (const double share : kReplayShares) {
+      if (times[c].empty()) break;
+      const size_t k = std::max<size_t>(
+          1, static_cast<size_t>(std::ceil(share * static_cast<double>(times[c].size()) - 1e-9)));
+      moments.insert(times[c][k - 1] + 1);
+    }
+    ReplayedCampaign one;
+    one.campaign = world.campaigns[c].name;
+    one.exchanges = times[c].size();
+    one.accounts = begins[c].size();
+    out.campaigns.push_back(std::move(one));
+  }
+  for (const int64_t until : moments) {
+    auto dir = input.judge(until);
+    if (!dir.ok()) return dir.status();
+    auto found = ReadFindings(*dir);
+    if (!found.ok()) return found.status();
+    std::vector<std::vector<uint64_t>> hits(found->campaigns.size(), std::vector<uint64_t>(n, 0));
+    std::vector<uint64_t> rows(found->campaigns.size(), 0), right(n, 0);
+    const auto accuses = [&](uint32_t f) { return found->campaigns[f].verdict == "distillation"; };
+    s = EachExchange(
+        *found,
+        [&](const std::string& exchange, const std::string& account, uint32_t f) -> absl::Status {
+          if (world.Account(account) == nullptr)
+            return absl::InvalidArgumentError(StrCat(world.dir, ": account ", account,
+                                                     " of the log is not in truth_accounts.csv"));
+          ++rows[f];
+          const uint32_t c = world.CampaignOf(exchange);
+          if (c == kNone || !accuses(f)) return absl::OkStatus();
+          ++hits[f][c];
+          ++right[c];
+          return absl::OkStatus();
+        });
+    if (!s.ok()) return s;
+    std::unordered_set<std::string> named;
+    uint64_t innocents = 0;
+    for (const FoundAccount& a : found->accounts) {
+      if (a.verdict != "distillation" || !named.insert(a.account_id).second) continue;
+      const TrueAccount* t = world.Account(a.account_id);
+      innocents += t != nullptr && !world.IsOperators(*t);
+    }
+    for (size_t c = 0; c < n; ++c) {
+      ReplayedCampaign& one = out.campaigns[c];
+      Moment m;
+      m.until_ms = until;
+      m.exchanges = static_cast<uint64_t>(
+          std::lower_bound(times[c].begin(), times[c].end(), until) - times[c].begin());
+      if (m.exchanges == 0) continue;
+      m.harvested = static_cast<double>(m.exchanges) / static_cast<double>(one.exchanges);
+      m.recall = static_cast<double>(right[c]) / static_cast<double>(m.exchanges);
+      m.innocents_accused = innocents;
+      for (uint32_t f = 0; f < rows.size(); ++f)
+        m.correct |= hits[f][c] > 0 && hits[f][c] * 2 > rows[f];
+      uint64_t active = 0, known = 0;
+      for (const auto& [account, begin] : begins[c]) {
+        if (begin >= until) continue;
+        ++active;
+        known += named.contains(account);
+      }
+      m.named_active = active ? static_cast<double>(known) / static_cast<double>(active) : 0;
+      m.named = one.accounts ? static_cast<double>(known) / static_cast<double>(one.accounts) : 0;
+      // Moments of other campaigns after this one's end say nothing more about its harvest.
+      if (!one.moments.empty() && one.moments.back().harvested == 1) continue;
+      one.moments.push_back(m);
+    }
+  }
+  for (ReplayedCampaign& c : out.campaigns) {
+    for (const Moment& m : c.moments) {
+      if (c.first_verdict > 1) {
+        if (m.correct)
+          c.first_verdict = m.harvested;
+        else
+          c.no_verdict_yet = m.harvested;
+      } else if (!m.correct) {
+        c.held = false;
+      }
+      if (c.nine_tenths > 1) {
+        if (m.named >= .9)
+          c.nine_tenths = m.harvested;
+        else
+          c.nine_tenths_not_yet = m.harvested;
+      }
+    }
+    if (c.first_verdict > 1) c.held = false;
+  }
+  return out;
+}
+
+}  // namespace stillwatch::evaluate

@@ -1,0 +1,58 @@
+// A campaign judged while it goes on: what was known at the moments when given shares of it had
+// been harvested, and nothing of later.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "evaluate/score.h"
+#include "evaluate/world.h"
+
+namespace stillwatch::evaluate {
+
+// Shares of a campaign at which it is judged.
+inline constexpr double kReplayShares[] = {.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1};
+
+struct Moment {
+  int64_t until_ms = 0;     // judged were the exchanges before this
+  double harvested = 0;     // share of the campaign's exchanges
+  uint64_t exchanges = 0;   // of the campaign, so far
+  bool correct = false;     // a finding `distillation`, most of whose exchanges are the campaign's
+  double recall = 0;        // of what had been harvested, in findings `distillation`
+  double named = 0;         // share of all accounts that take part, sooner or later
+  double named_active = 0;  // ... of those that had taken part by then
+  uint64_t innocents_accused = 0;
+};
+
+struct ReplayedCampaign {
+  std::string campaign;
+  uint64_t exchanges = 0, accounts = 0;  // in all; accounts of operators
+  std::vector<Moment> moments;           // ascending; every moment at which any campaign was judged
+  // Share harvested at the first moment with a correct verdict, and at the last one before; above
+  // 1: never. The verdict came in between.
+  double first_verdict = 2, no_verdict_yet = 0;
+  bool held = true;  // and every later moment had one too
+  double nine_tenths = 2,
+         nine_tenths_not_yet = 0;  // likewise for nine tenths of its accounts named
+};
+
+struct Replay {
+  std::string truth;
+  std::vector<ReplayedCampaign> campaigns;  // by name
+};
+
+struct ReplayInput {
+  // Every exchange of the log, in any order; of several with one id the first counts.
+  std::function<absl::Status(const std::function<void(std::string_view exchange,
+                                                      std::string_view account, int64_t ts_ms)>&)>
+      each_exchange;
+  // Judges what lies before `until_ms` and leaves the findings in the folder that it returns.
+  std::function<absl::StatusOr<std::string>(int64_t until_ms)> judge;
+};
+
+// One call of `judge` per moment: at most the number of campaigns times that of kReplayShares.
+absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input);
+
+}  // namespace stillwatch::evaluate
