@@ -145,29 +145,34 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vect
   return all;
 }
 
-// Of each set the numbers of its frequent hashes, one list after the other.
+// The sets without their other hashes, as numbers of the frequent ones: what a set has beside them
+// depends on collisions and must not matter.
 struct Hits {
-  std::vector<uint32_t> values;
-  std::vector<uint64_t> ends;  // of set i - 1; one entry more than there are sets
-  std::span<const uint32_t> operator[](size_t set) const {
-    return {values.data() + ends[set], values.data() + ends[set + 1]};
-  }
+  TextSets sets;
+  std::vector<uint32_t> of;    // of each of the log's sets
+  std::vector<uint64_t> rows;  // exchanges that have the set
 };
 
-Hits HitsOf(const Log& log, const std::vector<uint64_t>& rows, const std::vector<uint64_t>& keys) {
+Hits HitsOf(const Log& log, const std::vector<std::vector<Use>>& uses,
+            const std::vector<uint64_t>& keys, const base::Parallel& parallel) {
   const FrequentSet frequent(keys);
-  Hits hits;
-  hits.ends.reserve(rows.size() + 1);
-  hits.ends.push_back(0);
-  for (uint32_t set = 0; set < rows.size(); ++set) {
-    if (rows[set] > 0) {
-      for (const uint64_t h : log.texts[set]) {
-        if (const uint32_t id = frequent.Find(h); id != kNone) hits.values.push_back(id);
+  Hits out;
+  out.of.resize(log.texts.bound(), 0);
+  parallel.For(out.of.size(), 16'384, [&](size_t begin, size_t end, int) {
+    std::vector<uint64_t> hits;
+    for (size_t set = begin; set < end; ++set) {
+      hits.clear();
+      for (const uint64_t h : log.texts[static_cast<uint32_t>(set)]) {
+        if (const uint32_t id = frequent.Find(h); id != kNone) hits.push_back(id);
       }
+      out.of[set] = out.sets.Add(hits);
     }
-    hits.ends.push_back(hits.values.size());
+  });
+  out.rows.resize(out.sets.bound(), 0);
+  for (const auto& list : uses) {
+    for (const Use& u : list) out.rows[out.of[u.set]] += u.rows;
   }
-  return hits;
+  return out;
 }
 
 struct Occurrence {
@@ -177,27 +182,29 @@ struct Occurrence {
 
 // Where each frequent hash occurs. A set of n exchanges draws n numbers at once: the least of n
 // exponentials is one of n times the rate.
-std::vector<Occurrence> Occurrences(const Log& log, const std::vector<uint64_t>& rows, const Hits& hits,
-                                    size_t count, const base::Parallel& parallel) {
+std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t>& keys,
+                                    const base::Parallel& parallel) {
+  const size_t count = keys.size();
   std::vector<std::vector<Occurrence>> partial(parallel.threads());
   Occurrence empty;
   empty.min.fill(std::numeric_limits<float>::infinity());
-  parallel.For(rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
+  parallel.For(hits.rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     auto& mine = partial[worker];
     if (mine.empty()) mine.assign(count, empty);
     std::array<float, kMinHashes> drawn;
     for (size_t set = begin; set < end; ++set) {
-      if (hits[set].empty()) continue;
+      if (hits.rows[set] == 0) continue;
+      const auto ids = hits.sets[static_cast<uint32_t>(set)];
       uint64_t state = 0;
-      for (const uint64_t h : log.texts[static_cast<uint32_t>(set)]) state = base::Combine64(state, h);
+      for (const uint64_t id : ids) state = base::Combine64(state, keys[id]);
       for (int k = 0; k < kMinHashes; ++k) {
         state = base::Mix64(state + 0x9e3779b97f4a7c15ULL);
         const double uniform = (static_cast<double>(state >> 11) + .5) * 0x1p-53;
-        drawn[k] = static_cast<float>(-std::log(uniform) / static_cast<double>(rows[set]));
+        drawn[k] = static_cast<float>(-std::log(uniform) / static_cast<double>(hits.rows[set]));
       }
-      for (const uint32_t id : hits[set]) {
+      for (const uint64_t id : ids) {
         Occurrence& o = mine[id];
-        o.rows += rows[set];
+        o.rows += hits.rows[set];
         for (int k = 0; k < kMinHashes; ++k) o.min[k] = std::min(o.min[k], drawn[k]);
       }
     }
@@ -216,17 +223,15 @@ std::vector<Occurrence> Occurrences(const Log& log, const std::vector<uint64_t>&
 
 std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
                                     const base::Parallel& parallel) {
-  std::vector<uint64_t> keys, set_rows(log.texts.bound(), 0);  // exchanges that have the set
+  std::vector<uint64_t> keys;
+  Hits hits;
   {
     const std::vector<std::vector<Use>> uses = Uses(log, parallel);
     keys = FrequentHashes(log, uses, options, parallel);
     if (keys.empty()) return {};
-    for (const auto& list : uses) {
-      for (const Use& u : list) set_rows[u.set] += u.rows;
-    }
+    hits = HitsOf(log, uses, keys, parallel);
   }
-  const Hits hits = HitsOf(log, set_rows, keys);
-  const std::vector<Occurrence> where = Occurrences(log, set_rows, hits, keys.size(), parallel);
+  const std::vector<Occurrence> where = Occurrences(hits, keys, parallel);
 
   // Group by head, the most frequent first. One bucket per (min-hash position, value) finds the
   // heads worth comparing.
@@ -269,14 +274,14 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
 
   // A scaffold is at least two shingles that keep together; a lone one is a turn of phrase.
   // An exchange belongs to the group of which it carries the most, and at least two in five.
-  std::vector<uint32_t> assigned(set_rows.size(), kNone);  // of sets
+  std::vector<uint32_t> assigned(hits.rows.size(), kNone);  // of sets
   std::vector<std::unordered_map<uint64_t, uint64_t>> beside(
       parallel.threads());  // (group, other) -> rows
-  parallel.For(set_rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
+  parallel.For(hits.rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, how many of it)
     for (size_t set = begin; set < end; ++set) {
       counts.clear();
-      for (const uint32_t id : hits[set]) {
+      for (const uint64_t id : hits.sets[static_cast<uint32_t>(set)]) {
         const uint32_t g = group_of[id];
         if (groups[g].size() < 2) continue;
         const auto it =
@@ -299,7 +304,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
       for (const auto& [g, carried] : counts) {
         if (g != best && carried * 5 >= groups[g].size() * 2 &&
             groups[g].size() * 3 >= groups[best].size()) {
-          beside[worker][uint64_t{best} << 32 | g] += set_rows[set];
+          beside[worker][uint64_t{best} << 32 | g] += hits.rows[set];
         }
       }
     }
@@ -307,7 +312,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
 
   std::vector<Template> out(groups.size());
   for (uint32_t row = 0; row < log.rows(); ++row) {
-    if (const uint32_t g = assigned[log.text[row]]; g != kNone) out[g].rows.push_back(row);
+    if (const uint32_t g = assigned[hits.of[log.text[row]]]; g != kNone) out[g].rows.push_back(row);
   }
   std::vector<uint32_t> family(groups.size());
   for (uint32_t g = 0; g < groups.size(); ++g) family[g] = g;

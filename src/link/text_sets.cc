@@ -73,7 +73,10 @@ uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
 
 std::span<const uint64_t> TextSets::operator[](uint32_t number) const {
   if (number == 0) return {};
-  return shards_[(number - 1) & ((1 << kShardBits) - 1)].Set((number - 1) >> kShardBits);
+  const Shard& shard = shards_[(number - 1) & ((1 << kShardBits) - 1)];
+  const size_t i = (number - 1) >> kShardBits;
+  if (i >= shard.ends.size()) return {};
+  return shard.Set(i);
 }
 
 uint32_t TextSets::bound() const {

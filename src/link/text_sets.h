@@ -49,7 +49,7 @@ class TextSets {
   TextSets();
   // Equal sets get equal numbers. `hashes` is in one order for equal sets. Thread-safe.
   uint32_t Add(std::span<const uint64_t> hashes);
-  // Not while another thread adds; valid until the next Add.
+  // Empty for a number that is not taken. Not while another thread adds; valid until the next Add.
   std::span<const uint64_t> operator[](uint32_t number) const;
   // All numbers are below it; few below it are not taken.
   uint32_t bound() const;
