@@ -1,20 +1,25 @@
-// What a text aims at, learned from src/sketch/corpus.txt: phrases of our own in eight languages,
-// each with its capability and its signs of purpose. Naive Bayes over words and pairs of words;
-// the weights are counted from the corpus once, at start (about 2 ms).
+// What a text aims at, by the words near its ends (weights.h) and the marks of its turn.
 #pragma once
 
-#include <span>
 #include <string_view>
 
 #include "model/sketch.h"
+#include "sketch/kernel.h"
 #include "sketch/words.h"
 
 namespace stillwatch::sketch {
 
-// Pure and thread-safe. Reads the system prompt's and the turn's first and last 64 words.
-model::TextFeatures Features(std::string_view system, std::string_view turn,
-                             std::string_view response, const Words& system_words,
-                             const Words& turn_words, std::span<const std::string_view> tools,
-                             uint32_t messages);
+struct Request {
+  std::string_view turn;
+  const Words& system_words;
+  const Words& turn_words;
+  size_t response_bytes = 0;
+  bool tools = false;  // any are offered
+  uint32_t messages = 0;
+};
+
+// Pure and thread-safe. Reads the system prompt's and the turn's first and last 64 words and the
+// turn's first kFormatBytes.
+model::TextFeatures Features(const Kernel& kernel, const Request& request);
 
 }  // namespace stillwatch::sketch

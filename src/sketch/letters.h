@@ -7,6 +7,7 @@
 #include "sketch/words.h"
 
 namespace stillwatch::sketch {
+namespace {  // as in shingles.h
 
 // One code point of `n` > 0 bytes at `s`: its length, or 0 for what is not UTF-8 (too long a form,
 // surrogates, beyond U+10FFFF, cut off).
@@ -29,6 +30,14 @@ inline int DecodeUtf8(const uint8_t* s, size_t n, uint32_t* code) {
   return *code >= 0x10000 && *code <= 0x10FFFF ? 4 : 0;
 }
 
+// Writes a code point of `length` >= 2 bytes.
+inline void EncodeUtf8(uint32_t code, int length, uint8_t* out) {
+  static constexpr uint8_t kLead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+  for (int k = length - 1; k > 0; --k, code >>= 6)
+    out[k] = static_cast<uint8_t>(0x80 | (code & 0x3F));
+  out[0] = static_cast<uint8_t>(kLead[length] | code);
+}
+
 // A character that is a word by itself: Thai, Lao, Myanmar, Khmer, kana, Han.
 constexpr bool WithoutSpaces(uint32_t c) {
   return (c >= 0x0E00 && c <= 0x0EFF) || (c >= 0x1000 && c <= 0x109F) ||
@@ -44,6 +53,7 @@ constexpr uint32_t Letter(uint32_t c) {
   if (c < 0xC0 || c == 0xD7 || c == 0xF7) return 0;
   if (c <= 0xDE) return c + 32;
   if (from(0x139, 0x148) || from(0x179, 0x17E)) return c + (c & 1);
+  if (c == 0x138) return c;
   if (from(0x100, 0x177)) return c | 1;
   if (c == 0x178) return 0xFF;
   if (c == 0x386) return 0x3AC;
@@ -83,4 +93,5 @@ constexpr ScriptWeight ScriptOf(uint8_t lead) {
   return {kOtherScript, 1};
 }
 
+}  // namespace
 }  // namespace stillwatch::sketch

@@ -5,6 +5,5 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/corpus_txt.cc
           -DNAMESPACE=stillwatch::sketch -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
   DEPENDS ${CMAKE_SOURCE_DIR}/src/sketch/corpus.txt ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 target_sources(sw_sketch PRIVATE ${CMAKE_BINARY_DIR}/corpus_txt.cc)
-# The byte loops are written for the vectoriser; AVX2 is checked at start (app/main.cc).
-set_source_files_properties(${CMAKE_SOURCE_DIR}/src/sketch/features.cc ${CMAKE_SOURCE_DIR}/src/sketch/sketcher.cc
-  PROPERTIES COMPILE_OPTIONS "-O3;-march=haswell")
+# Run only where the processor has it (kernel.h).
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/sketch/kernel_avx2.cc PROPERTIES COMPILE_OPTIONS "-mavx2;-mbmi;-mbmi2;-mpopcnt")

@@ -2,8 +2,10 @@
 // model::kSketchVersion.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstring>
+#include <span>
+#include <utility>
 
 #include "sketch/words.h"
 
@@ -14,8 +16,24 @@ inline constexpr uint32_t kFourChars = 0x85ebca77u;
 inline constexpr uint32_t kFirstGram = 0xc2b2ae3du, kMiddleGram = 0x27d4eb2eu,
                           kLastGram = 0x165667b1u;
 inline constexpr uint32_t kMix1 = 0x85ebca6bu, kMix2 = 0xc2b2ae35u;
-inline constexpr uint32_t kOrder = 0x9e3779b9u;
+inline constexpr uint32_t kOrder = 0x9e3779b9u, kOrderInverse = 0x144cbc89u;
+static_assert(kOrder * kOrderInverse == 1);
 inline constexpr uint32_t kBetweenBelow = 1u << 27;  // of 2^32: one gram in 32
+
+// Room for the words of n bytes.
+void Reserve(size_t n, Words* words);
+
+// A text too short for a shingle is one.
+size_t SelectWhole(const Words& words, uint32_t* out);
+
+// What remains once the windows and what lies between them have been looked through: `out` holds
+// `kept` shingles of the windows, `between` the smallest few of the others.
+size_t Finish(const Words& words, size_t shingles, size_t window, std::span<const uint32_t> between,
+              size_t kept, uint32_t* out);
+
+// Everything below is a copy of each implementation's own: one linked for both would run one
+// processor's instructions on another.
+namespace {
 
 // Low and high half of up to 16 bytes, zeros behind; `seed` chains the pieces of longer words.
 // 64 x 64 -> 128 bits, of which the middle depends on every bit of both (as in wyhash, Wang Yi).
@@ -60,13 +78,13 @@ inline uint32_t Shingle(uint32_t first, uint32_t middle, uint32_t last) {
 inline size_t Shingles(const Words& w) {
   if (w.size < 4) return 0;
   const size_t cut = 3 + (w.character(w.size - 3) ? 2 : w.character(w.size - 2) ? 1 : 0);
-  return w.size - std::min(w.size, cut);
+  return w.size < cut ? 0 : w.size - cut;
 }
 
 // The few smallest of what is offered, by an order that does not favour small values.
 template <size_t kMost>
 struct Smallest {
-  std::array<uint32_t, kMost> order;
+  uint32_t order[kMost];
   size_t size = 0;
 
   void Offer(uint32_t shingle) {
@@ -75,42 +93,18 @@ struct Smallest {
     while (at < size && order[at] < o) ++at;
     if (at == kMost || (at < size && order[at] == o)) return;
     if (size < kMost) ++size;
-    for (; at < size; ++at) std::swap(order[at], o);
-  }
-  // kOrder's inverse gives back what was offered.
-  uint32_t At(size_t i) const { return order[i] * 0x144cbc89u; }
-};
-static_assert(kOrder * 0x144cbc89u == 1);
-
-// A text too short for a shingle is one.
-inline size_t SelectWhole(const Words& w, uint32_t* out) {
-  if (w.size == 0) return 0;
-  uint32_t h = static_cast<uint32_t>(w.size);
-  for (size_t i = 0; i < w.size; ++i) h = Pair(h, w.hash[i]);
-  out[0] = Mix(h);
-  return 1;
-}
-
-// What remains once the windows and what lies between them have been looked through: `out` holds
-// `kept` shingles of the windows.
-inline size_t Finish(const Words& w, size_t shingles, size_t window,
-                     const Smallest<kBetweenMax>& between, size_t kept, uint32_t* out) {
-  std::sort(out, out + kept);
-  kept = static_cast<size_t>(std::unique(out, out + kept) - out);
-  size_t more = kept;
-  if (kept < kFloor) {
-    Smallest<kFloor> others;
-    for (size_t i = 0; i < shingles; ++i) {
-      if (i == window && shingles > 2 * window) i = shingles - window;
-      const uint32_t h = Shingle(Gram(&w.hash[i]), Gram(&w.hash[i + 1]), Gram(&w.hash[i + 2]));
-      if (!std::binary_search(out, out + kept, h)) others.Offer(h);
+    for (; at < size; ++at) {
+      const uint32_t next = order[at];
+      order[at] = o;
+      o = next;
     }
-    for (size_t i = 0; i < others.size && more < kFloor; ++i) out[more++] = others.At(i);
   }
-  for (size_t i = 0; i < between.size; ++i) out[more++] = between.At(i);
-  if (more == kept) return kept;
-  std::sort(out, out + more);
-  return static_cast<size_t>(std::unique(out, out + more) - out);
-}
+  // Writes what was kept; returns how many.
+  size_t Take(uint32_t* out) const {
+    for (size_t i = 0; i < size; ++i) out[i] = order[i] * kOrderInverse;
+    return size;
+  }
+};
 
+}  // namespace
 }  // namespace stillwatch::sketch

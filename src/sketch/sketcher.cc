@@ -8,19 +8,25 @@
 
 namespace stillwatch::sketch {
 
+const Kernel& BestKernel() {
+  static const Kernel* const kBest = Avx2Kernel() != nullptr ? Avx2Kernel() : &kScalarKernel;
+  return *kBest;
+}
+
 void Sketcher::Sketch(std::string_view system, std::string_view turn, std::string_view response,
                       std::span<const std::string_view> tools, uint32_t messages,
                       model::Sketch* out) {
-  std::array<uint32_t, kSelectedMax> kept;
-  SplitScalar(system, &system_);
-  SplitScalar(turn, &turn_);
-  SplitScalar(response.substr(0, kResponseBytes), &response_);
-  out->system.assign(kept.data(), kept.data() + SelectScalar(system_, kSystemWindow, kept.data()));
-  out->turn.assign(kept.data(), kept.data() + SelectScalar(turn_, kTurnWindow, kept.data()));
-  out->response.assign(
-      kept.data(),
-      kept.data() + std::min<size_t>(1, SelectScalar(response_, kTurnWindow, kept.data())));
-  out->features = Features(system, turn, response, system_, turn_, tools, messages);
+  std::array<uint32_t, kSelectedMax + kSelectedPadding> kept;
+  const auto part = [&](std::string_view text, size_t window, Words* words,
+                        std::vector<uint32_t>* to) {
+    kernel_.split(text, words);
+    to->assign(kept.data(), kept.data() + kernel_.select(*words, window, kept.data()));
+  };
+  part(system, kSystemWindow, &system_, &out->system);
+  part(turn, kTurnWindow, &turn_, &out->turn);
+  out->response.clear();
+  out->features =
+      Features(kernel_, {turn, system_, turn_, response.size(), !tools.empty(), messages});
   out->present = true;
 }
 

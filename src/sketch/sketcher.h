@@ -14,23 +14,28 @@
 
 #include "absl/status/status.h"
 #include "model/sketch.h"
+#include "sketch/kernel.h"
 #include "sketch/words.h"
 
 namespace stillwatch::sketch {
 
 inline constexpr size_t kTurnWindow = 24;
 inline constexpr size_t kSystemWindow = 16;
-inline constexpr size_t kResponseBytes = 256;  // of a response a prefix tells enough
 
 // Thread-compatible, one per worker; no allocation in steady state.
 class Sketcher {
  public:
-  // `messages`: how many the request carried. Sets out->present.
+  // `kernel` must outlive it.
+  explicit Sketcher(const Kernel& kernel = BestKernel()) : kernel_(kernel) {}
+
+  // Of `response` only the length is noted: nothing links or judges by what it says. `messages`:
+  // how many the request carried. Sets all of *out.
   void Sketch(std::string_view system, std::string_view turn, std::string_view response,
               std::span<const std::string_view> tools, uint32_t messages, model::Sketch* out);
 
  private:
-  Words system_, turn_, response_;
+  const Kernel& kernel_;
+  Words system_, turn_;
 };
 
 // The record format's sketch: base64 of little-endian u32 hashes, ascending; `turn` is preceded

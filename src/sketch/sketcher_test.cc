@@ -66,6 +66,20 @@ TEST(Sketcher, ReadsScriptsWithoutSpaces) {
   EXPECT_GE(a.turn.size(), kFloor);
 }
 
+TEST(Sketcher, NotesOfAResponseOnlyItsLength) {
+  Sketcher sketcher;
+  model::Sketch a, b;
+  a.response = {1, 2, 3};  // of an exchange before
+  sketcher.Sketch("", "why?", "because the tide comes in", {}, 1, &a);
+  sketcher.Sketch("", "why?", "since nobody ever looked!", {}, 1, &b);
+  EXPECT_TRUE(a.response.empty());
+  EXPECT_EQ(a.features.Pack(), b.features.Pack());
+  sketcher.Sketch("", "why?", std::string(4000, 'x'), {}, 1, &b);
+  EXPECT_GT(b.features.response_length, a.features.response_length);
+  sketcher.Sketch("", "why?", "", {}, 1, &b);
+  EXPECT_EQ(b.features.response_length, 0);
+}
+
 TEST(Sketcher, EncodesAndDecodes) {
   const auto s = Of("one two three four five six seven eight", "be brief and kind to all");
   const EncodedSketch e = Encode(s);

@@ -1,5 +1,4 @@
-// The words of a text and the shingles that stand for it: two implementations that agree bit for
-// bit, a scalar one that defines the values and one in AVX2 (words_test.cc, sketch_fuzz.cc).
+// The words of a text and the shingles that stand for it.
 //
 // A word is a run of ASCII letters, digits, '_' and letters of other scripts, in lower case; it
 // counts up to its first digit, so that "item12" is "item7", and numbers are all one word. A
@@ -10,7 +9,7 @@
 // successive grams, so four words or six characters. It is kept where its middle gram is the
 // smallest of the three (an open syncmer, Edgar 2021): one shingle in three, never two in a row,
 // and whether one is kept depends on its own words alone. That spreads what is kept so evenly that
-// seven shingles lack a second kept one no more often than with a fair coin for each.
+// seven shingles lack a second kept one hardly more often than with a fair coin for each.
 #pragma once
 
 #include <array>
@@ -22,12 +21,13 @@
 namespace stillwatch::sketch {
 
 inline constexpr size_t kTextMax = 4 << 20;  // bytes of one text; the tail beyond it is not read
-inline constexpr size_t kWordsPadding = 16;
-inline constexpr size_t kBetweenMax = 4;  // kept of what begins between the windows
-inline constexpr size_t kFloor = 4;       // kept at least, where there are so many
-inline constexpr size_t kWindowMax = 24;  // words at either end
+inline constexpr size_t kBetweenMax = 4;     // kept of what begins between the windows
+inline constexpr size_t kFloor = 4;          // kept at least, where there are so many
+inline constexpr size_t kWindowMax = 24;     // words at either end
 // A kept shingle has no kept neighbour.
 inline constexpr size_t kSelectedMax = kWindowMax / 2 * 2 + kBetweenMax;
+// What an implementation may write behind them: its registers are wider than what is left.
+inline constexpr size_t kSelectedPadding = 8;
 
 // What script a text is in, by the bytes of its letters.
 enum Script : uint8_t {
@@ -39,7 +39,7 @@ enum Script : uint8_t {
   kHangul,
   kArabic,
   kDevanagari,
-  kOtherScript
+  kOtherScript,
 };
 inline constexpr int kScripts = 9;
 
@@ -49,21 +49,15 @@ struct Words {
   // behind is not meaningful.
   std::vector<uint32_t> hash;
   size_t size = 0;
+  bool characters = false;                   // any of the latter
   std::array<uint32_t, kScripts> letters{};  // bytes of each script's letters
   std::vector<uint8_t> text;                 // scratch: the text in lower case
+  std::vector<uint64_t> bits;                // scratch: kinds of its bytes
 
   bool character(size_t i) const { return hash[i] & 1; }
 };
 
 // Stands for two neighbouring words.
 constexpr uint32_t Pair(uint32_t a, uint32_t b) { return a * 0x9e3779b1u + b; }
-
-// Sets all of *words. Never fails.
-void SplitScalar(std::string_view text, Words* words);
-
-// The shingles kept: of those that begin within the first or last `window` (at most kWindowMax)
-// words the kept third, up to kFloor the smallest of the others there, and of those between the
-// smallest few. Writes at most kSelectedMax to `out`, ascending and distinct; returns how many.
-size_t SelectScalar(const Words& words, size_t window, uint32_t* out);
 
 }  // namespace stillwatch::sketch

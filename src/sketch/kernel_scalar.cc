@@ -1,16 +1,21 @@
-// The definition of a sketch's values, one character at a time.
+// The definition of the values, one character and one word at a time.
+#include <algorithm>
+#include <bit>
+
+#include "sketch/kernel.h"
 #include "sketch/letters.h"
+#include "sketch/marks.h"
 #include "sketch/shingles.h"
 
 namespace stillwatch::sketch {
+namespace {
 
-void SplitScalar(std::string_view text, Words* words) {
+void Split(std::string_view text, Words* words) {
   const auto* s = reinterpret_cast<const uint8_t*>(text.data());
   const size_t n = std::min(text.size(), kTextMax);
-  // A word has a byte at least; behind the last one as much again as a register may read.
-  if (words->hash.size() < n + kWordsPadding) words->hash.resize(n + kWordsPadding);
-  if (words->text.size() < n) words->text.resize(n);
+  Reserve(n, words);
   words->letters = {};
+  words->characters = false;
   uint8_t* word = words->text.data();  // the one under way
   size_t bytes = 0, count = 0;
   bool open = false, number = false;  // in a word; behind its first digit
@@ -52,27 +57,20 @@ void SplitScalar(std::string_view text, Words* words) {
     words->letters[script.script] += script.weight;
     if (character) {
       end();
+      words->characters = true;
       words->hash[count++] = HashWord(at, static_cast<size_t>(length), true);
       continue;
     }
     open = true;
     if (number) continue;
-    if (length == 2) word[bytes++] = static_cast<uint8_t>(0xC0 | letter >> 6);
-    if (length == 3)
-      word[bytes++] = static_cast<uint8_t>(0xE0 | letter >> 12),
-      word[bytes++] = 0x80 | (letter >> 6 & 0x3F);
-    if (length == 4) {
-      word[bytes++] = static_cast<uint8_t>(0xF0 | letter >> 18);
-      word[bytes++] = 0x80 | (letter >> 12 & 0x3F);
-      word[bytes++] = 0x80 | (letter >> 6 & 0x3F);
-    }
-    word[bytes++] = 0x80 | (letter & 0x3F);
+    EncodeUtf8(letter, length, word + bytes);
+    bytes += static_cast<size_t>(length);
   }
   end();
   words->size = count;
 }
 
-size_t SelectScalar(const Words& words, size_t window, uint32_t* out) {
+size_t Select(const Words& words, size_t window, uint32_t* out) {
   const size_t shingles = Shingles(words);
   if (shingles == 0) return SelectWhole(words, out);
   Smallest<kBetweenMax> between;
@@ -87,7 +85,36 @@ size_t SelectScalar(const Words& words, size_t window, uint32_t* out) {
       between.Offer(Shingle(Gram(w), middle, Gram(w + 2)));
     }
   }
-  return Finish(words, shingles, window, between, kept, out);
+  uint32_t few[kBetweenMax];
+  return Finish(words, shingles, window, {few, between.Take(few)}, kept, out);
 }
+
+void AddScore(const Weights& weights, std::span<const uint32_t> words, Score* score) {
+  const auto add = [&](uint32_t feature) {
+    const uint32_t bucket = Weights::Bucket(feature), bits = weights.known[bucket / 32];
+    if ((bits >> bucket % 32 & 1) == 0) return;
+    const int below = std::popcount(bits & ((1u << bucket % 32) - 1));
+    const auto& evidence =
+        weights.evidence[weights.before[bucket / 32] + static_cast<uint32_t>(below)];
+    for (size_t l = 0; l < kLanes; ++l) (*score)[l] += evidence[l];
+  };
+  for (size_t i = 0; i < words.size(); ++i) {
+    add(words[i]);
+    if (i + 1 < words.size()) add(Pair(words[i], words[i + 1]));
+  }
+}
+
+uint8_t Format(std::string_view text) {
+  text = text.substr(0, kFormatBytes);
+  uint8_t format = 0;
+  for (const Mark& mark : kMarks) {
+    if (text.find(mark.text) != std::string_view::npos) format |= mark.bit;
+  }
+  return format;
+}
+
+}  // namespace
+
+const Kernel kScalarKernel = {Split, Select, AddScore, Format};
 
 }  // namespace stillwatch::sketch
