@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/json.h"
 #include "base/str.h"
@@ -185,6 +186,7 @@ std::string CampaignsJson(const model::Findings& findings) {
 
 Results::~Results() {
   if (rejected_ != nullptr) std::fclose(rejected_);
+  if (exchanges_ != nullptr) std::fclose(exchanges_);
   std::error_code ignored;
   if (!partial_.empty()) fs::remove_all(partial_, ignored);
 }
@@ -224,6 +226,24 @@ absl::Status Results::Reject(const model::Reject& r) {
   return absl::OkStatus();
 }
 
+absl::Status Results::BeginExchanges() {
+  const std::string path = Partial("exchanges.csv");
+  exchanges_ = std::fopen(path.c_str(), "w");
+  if (exchanges_ == nullptr || std::fputs("exchange_id,account_id,campaign_id\n", exchanges_) < 0) return Full(path);
+  return absl::OkStatus();
+}
+
+absl::Status Results::Exchange(std::string_view exchange_id, std::string_view account_id,
+                               std::string_view campaign_id) {
+  line_.clear();
+  AppendCsv(exchange_id, &line_);
+  line_.push_back(',');
+  AppendCsv(account_id, &line_);
+  base::StrAppend(&line_, ",", campaign_id, "\n");
+  if (std::fwrite(line_.data(), 1, line_.size(), exchanges_) != line_.size()) return Full(Partial("exchanges.csv"));
+  return absl::OkStatus();
+}
+
 absl::Status Results::Put(const std::string& name, const std::string& bytes) {
   const std::string path = partial_ + "/" + name;
   std::FILE* f = std::fopen(path.c_str(), "w");
@@ -233,7 +253,7 @@ absl::Status Results::Put(const std::string& name, const std::string& bytes) {
   return absl::OkStatus();
 }
 
-absl::Status Results::Write(const model::Findings& findings, bool exchanges_csv) {
+absl::Status Results::Write(const model::Findings& findings) {
   if (absl::Status s = Put("campaigns.json", CampaignsJson(findings)); !s.ok()) return s;
   std::string accounts = "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges\n";
   std::string explain;
@@ -262,25 +282,14 @@ absl::Status Results::Write(const model::Findings& findings, bool exchanges_csv)
   }
   if (absl::Status s = Put("accounts.csv", accounts); !s.ok()) return s;
   if (absl::Status s = Put("explain.jsonl", explain); !s.ok()) return s;
-  if (exchanges_csv) {
-    std::string exchanges = "exchange_id,account_id,campaign_id\n";
-    for (const model::AttributedExchange& e : findings.exchanges) {
-      AppendCsv(e.exchange_id, &exchanges);
-      exchanges.push_back(',');
-      AppendCsv(e.account_id, &exchanges);
-      base::StrAppend(&exchanges, ",", findings.campaigns[e.campaign].id, "\n");
-    }
-    if (absl::Status s = Put("exchanges.csv", exchanges); !s.ok()) return s;
-  }
   return absl::OkStatus();
 }
 
 absl::Status Results::Publish() {
-  if (std::fclose(rejected_) != 0) {
-    rejected_ = nullptr;
-    return Full(partial_ + "/rejected.jsonl");
+  for (const auto& [file, name] : {std::pair(&rejected_, "rejected.jsonl"), std::pair(&exchanges_, "exchanges.csv")}) {
+    std::FILE* f = std::exchange(*file, nullptr);
+    if (f != nullptr && std::fclose(f) != 0) return Full(Partial(name));
   }
-  rejected_ = nullptr;
   std::error_code error;
   // campaigns.json goes last: while it is missing the results are not complete.
   fs::remove(dir_ + "/campaigns.json", error);

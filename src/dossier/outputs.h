@@ -10,7 +10,7 @@
 
 namespace stillwatch::dossier {
 
-// Calls follow: Begin Reject* Write Put* Publish. Everything is written into DIR/.partial and moved
+// Calls follow: Begin Reject* Exchange* Write Put* Publish. Everything is written into DIR/.partial and moved
 // into place by Publish; without it the folder is removed and DIR stays as it was.
 class Results {
  public:
@@ -21,7 +21,11 @@ class Results {
 
   absl::Status Begin();
   absl::Status Reject(const model::Reject& reject);  // not thread-safe
-  absl::Status Write(const model::Findings& findings, bool exchanges_csv);
+  // exchanges.csv, if it is wanted: its head, then its lines. Not thread-safe.
+  absl::Status BeginExchanges();
+  absl::Status Exchange(std::string_view exchange_id, std::string_view account_id,
+                        std::string_view campaign_id);
+  absl::Status Write(const model::Findings& findings);
   // Where a file is to be written that Publish will move into place.
   std::string Partial(const std::string& name) const { return partial_ + "/" + name; }
   // One more file; its name must be in the list of Publish.
@@ -31,6 +35,8 @@ class Results {
  private:
   std::string dir_, partial_;
   std::FILE* rejected_ = nullptr;
+  std::FILE* exchanges_ = nullptr;
+  std::string line_;
 };
 
 std::string CampaignsJson(const model::Findings& findings);

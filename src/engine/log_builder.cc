@@ -1,12 +1,17 @@
 #include "engine/log_builder.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <span>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/hash.h"
@@ -71,12 +76,18 @@ std::string SettingName(std::string_view key) {
   return text + std::string(key.substr(sizeof s));
 }
 
+absl::Status FileError(const std::string& folder) {
+  const std::string text = base::StrCat(folder, ": a temporary file: ", std::strerror(errno));
+  return errno == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
+                         : absl::FailedPreconditionError(text);
+}
+
 }  // namespace
 
 const char kLogColumns[] =
-    "exchange_id, content, ts, account_id, session, model, status, input_tokens, output_tokens, "
-    "temperature, top_p, max_tokens, tools, client_ip, user_agent, ja4, signatures_issued, "
-    "signatures_presented, features, system_sketch, turn_sketch";
+    "exchange_id, content, ts, account_id, model, input_tokens, output_tokens, temperature, top_p, "
+    "max_tokens, tools, client_ip, ja4, signatures_issued, signatures_presented, features, "
+    "system_sketch, turn_sketch";
 
 // Rows come in chunks of one size, so that no column is ever copied to make room and the number of
 // a row says where it is.
@@ -85,30 +96,92 @@ struct LogBuilder::Chunk {
   static constexpr size_t kRows = size_t{1} << kBits;
   explicit Chunk(uint32_t part) : part(part) {
     const auto reserve = [](auto&... columns) { (columns.reserve(kRows), ...); };
-    reserve(id, features, ts_ms, content, account, model, setting, address, client, ja4, session,
-            input, output, status, issued.ends, presented.ends, system.ends, turn.ends);
-    turn.values.reserve(kRows * 20);
+    reserve(id, features, item, ts_ms, content, account, model, setting, address, ja4, input,
+            output, system_hashes, turn_hashes);
+    hashes.reserve(kRows * 20);
   }
   size_t rows() const { return id.size(); }
   uint32_t part;  // whose numbers it has
-  std::vector<uint64_t> id, features;
+  std::vector<uint64_t> id, features, item;
   std::vector<int64_t> ts_ms;
-  std::vector<uint32_t> content, account, model, setting, address, client, ja4, session, input,
-      output;
-  std::vector<uint16_t> status;
-  link::Ragged<uint64_t> issued, presented;
-  link::Ragged<uint32_t> system, turn;
+  std::vector<uint32_t> content, account, model, setting, address, ja4, input, output;
+  struct Signature {
+    uint32_t place;
+    uint64_t hash;
+  };
+  std::vector<Signature> issued, presented;
+  // Of each row those of the system prompt, then those of the turn; in the file once the columns
+  // are empty.
+  std::vector<uint8_t> system_hashes, turn_hashes;  // how many
+  std::vector<uint32_t> hashes;
+  uint64_t at = 0, hash_count = 0, row_count = 0;  // in the file
+  static constexpr size_t kHashesMax = 255;  // of a part; sketches have 64
 };
 
 struct LogBuilder::Part {
-  Interner accounts, models, settings, addresses, clients, ja4s;
+  Interner accounts, models, settings, addresses, ja4s;
   uint32_t number = 0;
   std::vector<std::unique_ptr<Chunk>> chunks;
   std::string key;
 };
 
-LogBuilder::LogBuilder(int64_t since_ms, int64_t until_ms) : since_(since_ms), until_(until_ms) {}
-LogBuilder::~LogBuilder() = default;
+LogBuilder::LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateOptions& options,
+                       std::string folder, uint64_t sketch_bytes)
+    : since_(since_ms),
+      until_(until_ms),
+      options_(options),
+      folder_(std::move(folder)),
+      sketch_bytes_(sketch_bytes) {}
+
+LogBuilder::~LogBuilder() {
+  if (file_ >= 0) ::close(file_);
+}
+
+// Counts the chunk's hashes; beyond the bound they go into the file.
+absl::Status LogBuilder::Seal(Chunk* chunk) {
+  size_t at = 0;
+  for (size_t i = 0; i < chunk->rows(); ++i) {
+    for (uint8_t n = chunk->system_hashes[i]; n > 0; --n) counts_.Add(link::SaltSystem(chunk->hashes[at++]));
+    for (uint8_t n = chunk->turn_hashes[i]; n > 0; --n) counts_.Add(link::SaltTurn(chunk->hashes[at++]));
+  }
+  const uint64_t bytes = chunk->hashes.size() * sizeof(uint32_t);
+  if (sketches_.fetch_add(bytes) + bytes <= sketch_bytes_) return absl::OkStatus();
+  sketches_ -= bytes;
+  const uint64_t lengths = chunk->rows();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (file_ < 0) file_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (file_ < 0) {
+      // A file system without nameless files.
+      std::string path = folder_ + "/.sketches-XXXXXX";
+      file_ = ::mkostemp(path.data(), O_CLOEXEC);
+      if (file_ >= 0) ::unlink(path.c_str());
+    }
+    if (file_ < 0) return FileError(folder_);
+    chunk->at = file_end_;
+    file_end_ += bytes + 2 * lengths;
+  }
+  uint64_t to = chunk->at;
+  const auto write = [&](const void* from, size_t n) {
+    for (const char* p = static_cast<const char*>(from); n > 0;) {
+      const ssize_t done = ::pwrite(file_, p, n, static_cast<off_t>(to));
+      if (done < 0 && errno == EINTR) continue;
+      if (done <= 0) return false;
+      p += done, to += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
+    }
+    return true;
+  };
+  if (!write(chunk->system_hashes.data(), lengths) || !write(chunk->turn_hashes.data(), lengths) ||
+      !write(chunk->hashes.data(), bytes)) {
+    return FileError(folder_);
+  }
+  chunk->hash_count = chunk->hashes.size();
+  chunk->row_count = lengths;
+  chunk->system_hashes = {};
+  chunk->turn_hashes = {};
+  chunk->hashes = {};
+  return absl::OkStatus();
+}
 
 std::unique_ptr<LogBuilder::Part> LogBuilder::Take() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -132,9 +205,7 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   const auto* content = Get<std::vector<uint32_t>>(b, "content");
   const auto* ts = Get<std::vector<int64_t>>(b, "ts");
   const auto* account = Get<lake::StringColumn>(b, "account_id");
-  const auto* session = Get<std::vector<uint32_t>>(b, "session");
   const auto* model = Get<lake::StringColumn>(b, "model");
-  const auto* status = Get<std::vector<uint16_t>>(b, "status");
   const auto* input = Get<std::vector<uint32_t>>(b, "input_tokens");
   const auto* output = Get<std::vector<uint32_t>>(b, "output_tokens");
   const auto* temperature = Get<std::vector<float>>(b, "temperature");
@@ -142,16 +213,14 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   const auto* max_tokens = Get<std::vector<uint32_t>>(b, "max_tokens");
   const auto* tools = Get<lake::StringColumn>(b, "tools");
   const auto* ip = Get<lake::StringColumn>(b, "client_ip");
-  const auto* agent = Get<lake::StringColumn>(b, "user_agent");
   const auto* ja4 = Get<lake::StringColumn>(b, "ja4");
   const auto* issued = Get<lake::ArrayColumn<uint64_t>>(b, "signatures_issued");
   const auto* presented = Get<lake::ArrayColumn<uint64_t>>(b, "signatures_presented");
   const auto* features = Get<std::vector<uint64_t>>(b, "features");
   const auto* system = Get<lake::ArrayColumn<uint32_t>>(b, "system_sketch");
   const auto* turn = Get<lake::ArrayColumn<uint32_t>>(b, "turn_sketch");
-  if (!id || !content || !ts || !account || !session || !model || !status || !input || !output ||
-      !temperature || !top_p || !max_tokens || !tools || !ip || !agent || !ja4 || !issued ||
-      !presented || !features || !system || !turn) {
+  if (!id || !content || !ts || !account || !model || !input || !output || !temperature || !top_p ||
+      !max_tokens || !tools || !ip || !ja4 || !issued || !presented || !features || !system || !turn) {
     return absl::InternalError(
         "log: a block of exchanges lacks a column or has it in another type");
   }
@@ -159,32 +228,37 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   Part& p = *part;
   for (size_t i = 0; i < b.rows(); ++i) {
     if ((*ts)[i] < since_ || (*ts)[i] >= until_) continue;
-    if (p.chunks.empty() || p.chunks.back()->rows() == Chunk::kRows) p.chunks.push_back(std::make_unique<Chunk>(p.number));
+    if (p.chunks.empty() || p.chunks.back()->rows() == Chunk::kRows) {
+      if (!p.chunks.empty()) {
+        if (absl::Status s = Seal(p.chunks.back().get()); !s.ok()) return s;
+      }
+      p.chunks.push_back(std::make_unique<Chunk>(p.number));
+    }
     Chunk& c = *p.chunks.back();
     c.id.push_back(base::Hash64((*id)[i]));
     c.content.push_back((*content)[i]);
     c.ts_ms.push_back((*ts)[i]);
     c.account.push_back(p.accounts((*account)[i]));
-    c.session.push_back((*session)[i]);
     c.model.push_back(p.models((*model)[i]));
-    c.status.push_back((*status)[i]);
     c.input.push_back((*input)[i]);
     c.output.push_back((*output)[i]);
     const Setting s{(*temperature)[i], (*top_p)[i], (*max_tokens)[i]};
     p.key.assign(reinterpret_cast<const char*>(&s), sizeof s).append((*tools)[i]);
     c.setting.push_back(p.settings(p.key));
     c.address.push_back(p.addresses((*ip)[i]));
-    c.client.push_back(p.clients((*agent)[i]));
     c.ja4.push_back(p.ja4s((*ja4)[i]));
     c.features.push_back((*features)[i]);
-    const auto append = [&](const auto& from, auto* to) {
-      to->values.insert(to->values.end(), from.begin(i), from.end(i));
-      to->Close();
-    };
-    append(*issued, &c.issued);
-    append(*presented, &c.presented);
-    append(*system, &c.system);
-    append(*turn, &c.turn);
+    const uint32_t place = static_cast<uint32_t>(c.id.size() - 1);
+    for (const uint64_t* h = issued->begin(i); h != issued->end(i); ++h) c.issued.push_back({place, *h});
+    for (const uint64_t* h = presented->begin(i); h != presented->end(i); ++h) c.presented.push_back({place, *h});
+    const std::span<const uint32_t> of_system(system->begin(i), system->end(i)), of_turn(turn->begin(i), turn->end(i));
+    if (of_system.size() > Chunk::kHashesMax || of_turn.size() > Chunk::kHashesMax)
+      return absl::InternalError("log: a sketch of more than 255 hashes");
+    c.item.push_back(link::ItemOf(of_turn));
+    c.system_hashes.push_back(static_cast<uint8_t>(of_system.size()));
+    c.turn_hashes.push_back(static_cast<uint8_t>(of_turn.size()));
+    c.hashes.insert(c.hashes.end(), of_system.begin(), of_system.end());
+    c.hashes.insert(c.hashes.end(), of_turn.begin(), of_turn.end());
   }
   Return(std::move(part));
   return absl::OkStatus();
@@ -262,6 +336,9 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   std::sort(parts_.begin(), parts_.end(), [](const auto& x, const auto& y) { return x->number < y->number; });
   std::vector<std::unique_ptr<Chunk>> chunks;
   for (auto& p : parts_) {
+    if (!p->chunks.empty()) {
+      if (absl::Status s = Seal(p->chunks.back().get()); !s.ok()) return s;
+    }
     for (auto& c : p->chunks) chunks.push_back(std::move(c));
   }
   // A row's number: its chunk, then its place there; not every number is taken.
@@ -278,8 +355,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   }
 
   // Names. "" is number 0 of every column but the accounts'.
-  Interner Part::*const columns[] = {&Part::accounts,  &Part::models,  &Part::settings,
-                                     &Part::addresses, &Part::clients, &Part::ja4s};
+  Interner Part::*const columns[] = {&Part::accounts, &Part::models, &Part::settings,
+                                     &Part::addresses, &Part::ja4s};
   std::vector<Merged> merged(std::size(columns));
   parallel.For(std::size(columns), 1, [&](size_t begin, size_t end, int) {
     for (size_t c = begin; c < end; ++c) {
@@ -303,8 +380,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   log->models = std::move(merged[1].names);
   log->setting_names = std::move(merged[2].names);
   log->addresses = std::move(merged[3].names);
-  log->clients = std::move(merged[4].names);
-  log->ja4s = std::move(merged[5].names);
+  log->ja4s = std::move(merged[4].names);
 
   const uint32_t accounts = static_cast<uint32_t>(log->account_id.size());
   log->account.resize(accounts);
@@ -373,6 +449,23 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     }
   }
 
+  // Signatures that nobody presented say nothing.
+  {
+    std::vector<uint64_t> asked;
+    for (const auto& c : chunks) {
+      for (const Chunk::Signature& p : c->presented) asked.push_back(p.hash);
+    }
+    std::sort(asked.begin(), asked.end());
+    for (size_t k = 0; k < chunks.size(); ++k) {
+      for (const Chunk::Signature& p : chunks[k]->issued) {
+        if (!dead[k << Chunk::kBits | p.place] && std::binary_search(asked.begin(), asked.end(), p.hash))
+          log->issued.push_back({p.hash, account_of(*chunks[k], p.place)});
+      }
+      chunks[k]->issued = {};
+    }
+    std::sort(log->issued.begin(), log->issued.end());
+  }
+
   // By account first (a counting sort), then each account on its own.
   std::vector<uint64_t> start(accounts + 1, 0);
   for (const auto& c : chunks) {
@@ -432,116 +525,76 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   gather(&Chunk::model, &log->model, &merged[1].number);
   gather(&Chunk::setting, &log->settings, &merged[2].number);
   gather(&Chunk::address, &log->address, &merged[3].number);
-  gather(&Chunk::client, &log->client, &merged[4].number);
-  gather(&Chunk::ja4, &log->ja4, &merged[5].number);
-  gather(&Chunk::session, &log->session, nullptr);
+  gather(&Chunk::ja4, &log->ja4, &merged[4].number);
   gather(&Chunk::input, &log->input_tokens, nullptr);
   gather(&Chunk::output, &log->output_tokens, nullptr);
-  gather(&Chunk::status, &log->status, nullptr);
   gather(&Chunk::features, &log->features, nullptr);
-  const auto gather_rows = [&](auto Chunk::*from, auto* to) {
-    to->ends.resize(rows);
-    uint64_t sum = 0;
-    for (size_t i = 0; i < rows; ++i) {
-      sum += (chunk_of(order[i]).*from)[order[i] & kPlace].size();
-      to->ends[i] = sum;
+  gather(&Chunk::item, &log->item, nullptr);
+  std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);  // the other way round
+  parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
+  });
+  order = {};
+  for (size_t k = 0; k < chunks.size(); ++k) {
+    for (const Chunk::Signature& p : chunks[k]->presented) {
+      if (const uint32_t row = row_of[k << Chunk::kBits | p.place]; row != kNone) log->presented.push_back({row, p.hash});
     }
-    to->values.resize(sum);
-    if (sum > 0) {
-      parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
-        for (size_t i = begin; i < end; ++i) {
-          const auto v = (chunk_of(order[i]).*from)[order[i] & kPlace];
-          std::copy(v.begin(), v.end(),
-                    to->values.begin() + static_cast<ptrdiff_t>(to->ends[i] - v.size()));
-        }
-      });
-    }
-    for (auto& c : chunks) (*c).*from = {};
-  };
-  gather_rows(&Chunk::issued, &log->issued);
-  gather_rows(&Chunk::presented, &log->presented);
-  gather_rows(&Chunk::system, &log->system);
-  gather_rows(&Chunk::turn, &log->turn);
+  }
+  std::sort(log->presented.begin(), log->presented.end());
+  if (absl::Status s = TextsInto(chunks, row_of, parallel, log); !s.ok()) return s;
   parts_.clear();
   log->Finish();
   return absl::OkStatus();
 }
 
-absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, model::Findings* findings,
-                           std::vector<judge::WeighedCandidate>* weighed) {
-  // What is asked for: the rows by id hash, and the accounts to look at.
-  std::vector<std::pair<uint64_t, uint32_t>> wanted;
-  const auto want = [&](uint32_t row) { wanted.push_back({log.id[row], row}); };
-  for (const model::AttributedRow& r : findings->rows) want(r.row);
-  for (const judge::WeighedCandidate& c : *weighed) {
-    for (const uint32_t row : c.rows) want(row);
-  }
-  for (const model::Campaign& c : findings->campaigns) {
-    for (const model::Evidence& e : c.evidence) {
-      for (const uint32_t row : e.rows) want(row);
-    }
-    for (const model::TemplateRef& t : c.templates) {
-      for (const model::Specimen& s : t.specimens) want(s.row);
-    }
-  }
-  std::sort(wanted.begin(), wanted.end());
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  std::vector<uint32_t> accounts;
-  for (const auto& [id, row] : wanted) accounts.push_back(log.row_account[row]);
-  std::sort(accounts.begin(), accounts.end());
-  accounts.erase(std::unique(accounts.begin(), accounts.end()), accounts.end());
-
-  std::vector<std::string> names(wanted.size());
-  constexpr size_t kAccountsAsked = 4'096;  // of one statement
-  for (size_t begin = 0; begin < accounts.size(); begin += kAccountsAsked) {
-    std::string sql = "SELECT exchange_id FROM exchanges WHERE account_id IN (";
-    for (size_t i = begin; i < std::min(accounts.size(), begin + kAccountsAsked); ++i) {
-      if (i > begin) sql += ',';
-      sql += lake::SqlString(log.account_id[accounts[i]]);
-    }
-    const absl::Status s =
-        lake.Query(sql + ") SETTINGS max_query_size = 16777216", [&](const lake::Block& b) {
-          const auto& ids = b.columns[0].As<lake::StringColumn>();
-          for (size_t i = 0; i < ids.size(); ++i) {
-            const std::pair<uint64_t, uint32_t> key{base::Hash64(ids[i]), 0};
-            const auto it = std::lower_bound(wanted.begin(), wanted.end(), key);
-            if (it != wanted.end() && it->first == key.first)
-              names[static_cast<size_t>(it - wanted.begin())] = ids[i];
+absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
+                                   const std::vector<uint32_t>& row_of,
+                                   const base::Parallel& parallel, link::Log* log) {
+  log->text.resize(log->rows());
+  std::atomic<bool> failed = false;
+  parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
+    std::vector<uint64_t> kept;
+    for (size_t k = begin; k < end && !failed; ++k) {
+      Chunk& c = *chunks[k];
+      if (c.hash_count > 0 && !ReadBack(&c)) {
+        failed = true;
+        return;
+      }
+      const uint32_t* h = c.hashes.data();
+      for (size_t i = 0; i < c.system_hashes.size(); ++i) {
+        kept.clear();
+        const auto keep = [&](uint8_t n, auto salt) {
+          for (; n > 0; --n, ++h) {
+            if (counts_.MayHave(salt(*h), options_.exchanges_min)) kept.push_back(salt(*h));
           }
-          return absl::OkStatus();
-        });
-    if (!s.ok()) return s;
-  }
-  const auto name = [&](uint32_t row) {
-    const auto it = std::lower_bound(wanted.begin(), wanted.end(), std::pair(log.id[row], row));
-    return names[static_cast<size_t>(it - wanted.begin())];
+        };
+        keep(c.system_hashes[i], link::SaltSystem);
+        keep(c.turn_hashes[i], link::SaltTurn);
+        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) log->text[row] = log->texts.Add(kept);
+      }
+      c.system_hashes = {};
+      c.turn_hashes = {};
+      c.hashes = {};
+    }
+  });
+  return failed ? FileError(folder_) : absl::OkStatus();
+}
+
+bool LogBuilder::ReadBack(Chunk* chunk) const {
+  uint64_t from = chunk->at;
+  const auto read = [&](auto* column, size_t count) {
+    column->resize(count);
+    char* p = reinterpret_cast<char*>(column->data());
+    for (size_t n = count * sizeof(*column->data()); n > 0;) {
+      const ssize_t done = ::pread(file_, p, n, static_cast<off_t>(from));
+      if (done < 0 && errno == EINTR) continue;
+      if (done <= 0) return false;
+      p += done, from += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
+    }
+    return true;
   };
-  for (const std::string& n : names) {
-    if (n.empty())
-      return absl::InternalError("lake: an exchange that was judged is no longer in the lake");
-  }
-  for (model::Campaign& c : findings->campaigns) {
-    for (model::Evidence& e : c.evidence) {
-      for (const uint32_t row : e.rows) e.exchanges.push_back(name(row));
-      std::sort(e.exchanges.begin(), e.exchanges.end());
-    }
-    for (model::TemplateRef& t : c.templates) {
-      for (model::Specimen& specimen : t.specimens) specimen.exchange_id = name(specimen.row);
-    }
-  }
-  for (judge::WeighedCandidate& c : *weighed) {
-    for (const uint32_t row : c.rows)
-      c.sample.emplace_back(name(row), log.account_id[log.row_account[row]]);
-  }
-  for (const model::AttributedRow& r : findings->rows) {
-    findings->exchanges.push_back(
-        {name(r.row), log.account_id[log.row_account[r.row]], r.campaign});
-  }
-  std::sort(findings->exchanges.begin(), findings->exchanges.end(),
-            [](const auto& a, const auto& b) {
-              return std::tie(a.exchange_id, a.campaign) < std::tie(b.exchange_id, b.campaign);
-            });
-  return absl::OkStatus();
+  return read(&chunk->system_hashes, chunk->row_count) && read(&chunk->turn_hashes, chunk->row_count) &&
+         read(&chunk->hashes, chunk->hash_count);
 }
 
 }  // namespace stillwatch::engine

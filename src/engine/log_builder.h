@@ -1,6 +1,7 @@
 // Blocks of the lake's tables -> link::Log: interned, deduplicated, in the one canonical order.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -9,11 +10,11 @@
 
 #include "absl/status/status.h"
 #include "base/parallel.h"
-#include "judge/judge.h"
 #include "lake/block.h"
-#include "lake/lake.h"
 #include "link/log.h"
-#include "model/campaign.h"
+#include "link/templates.h"
+#include "link/text_sets.h"
+#include "model/account.h"
 
 namespace stillwatch::engine {
 
@@ -21,18 +22,23 @@ namespace stillwatch::engine {
 extern const char kLogColumns[];
 
 // AddExchanges and AddAccounts may be called from several threads and do not wait for each other;
-// Finish once, at the end. Memory: the log, and one column of it twice while it is sorted.
+// Finish once, at the end. Memory: about 74 bytes a row, and the sketches up to kSketchBytes; what
+// goes beyond waits in a file without a name (about 70 bytes a row), gone with this object.
 class LogBuilder {
  public:
+  static constexpr uint64_t kSketchBytes = uint64_t{1} << 30;
   // Rows outside [since_ms, until_ms) are left out, and with them the records of accounts that
   // nobody could know of by until_ms: no row, and created later or at an unknown time.
-  LogBuilder(int64_t since_ms, int64_t until_ms);
+  // `options` say which hashes are worth keeping; `folder` is where that file is made.
+  LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateOptions& options,
+             std::string folder, uint64_t sketch_bytes = kSketchBytes);
   ~LogBuilder();
   absl::Status AddExchanges(const lake::Block& block);
   absl::Status AddAccounts(const lake::Block& block);
   // Of rows with one exchange_id the one with the smallest content hash stays. The result does
   // not depend on the order in which blocks came. `conflicts`: how many losers had other content
-  // than their winner. ResourceExhausted beyond 2^32 - 2 rows or 65,535 models.
+  // than their winner. ResourceExhausted beyond 2^32 - 2 rows or 65,535 models, or when the folder
+  // has no room.
   absl::Status Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts);
 
  private:
@@ -41,16 +47,24 @@ class LogBuilder {
   std::unique_ptr<Part> Take();
   void Return(std::unique_ptr<Part> part);
 
-  int64_t since_, until_;
+  absl::Status Seal(Chunk* chunk);
+  absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
+                         const std::vector<uint32_t>& row_of, const base::Parallel& parallel,
+                         link::Log* log);
+  bool ReadBack(Chunk* chunk) const;
+
+  const int64_t since_, until_;
+  const link::TemplateOptions options_;
+  const std::string folder_;
+  const uint64_t sketch_bytes_;
+  link::HashCounts counts_;
+  std::atomic<uint64_t> sketches_ = 0;  // bytes of them in memory
   std::mutex mutex_;  // of what follows
+  int file_ = -1;
+  uint64_t file_end_ = 0;
   std::vector<std::unique_ptr<Part>> parts_;
   uint32_t part_count_ = 0;
   std::vector<std::pair<model::Account, uint32_t>> records_;  // with content hash
 };
-
-// Names the exchanges that are spoken of (Evidence, Specimen, Findings::exchanges, samples) from
-// the lake, where alone the ids are kept.
-absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, model::Findings* findings,
-                           std::vector<judge::WeighedCandidate>* weighed);
 
 }  // namespace stillwatch::engine

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/str.h"
 #include "dossier/outputs.h"
+#include "engine/attribution.h"
 #include "engine/exchange_rows.h"
 #include "engine/log_builder.h"
 #include "engine/specimens.h"
@@ -155,7 +156,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   const uint32_t batch = static_cast<uint32_t>(*next + 1);
   // Into an empty lake rows go to the log as they are stored; otherwise it is read back whole.
   const bool direct = *before == 0;
-  LogBuilder builder(in.since_ms, in.until_ms);
+  LogBuilder builder(in.since_ms, in.until_ms, in.judge.templates, in.out);
 
   const auto reject = [&](model::Reject r) -> absl::Status {
     ++out.rejected;
@@ -265,7 +266,6 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   out.templates = judged.templates;
   out.findings = std::move(judged.findings);
   out.weighed = std::move(judged.weighed);
-  if (status = NameExchanges(lake, log, &out.findings, &out.weighed); !status.ok()) return status;
   if (judged.skipped > 0)
     in.note(StrCat(judged.skipped, " small candidates were not weighed (bound of the review)"));
   if (in.enrich) {
@@ -274,45 +274,23 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   out.seconds.push_back({"judge", clock.Lap()});
   if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
 
-  if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
-
   in.stage("writing");
   // The queries of the dossiers read this table.
   if (status = lake.Execute("TRUNCATE TABLE attributed"); !status.ok()) return status;
-  lake::Block block;
-  const auto fresh = [&] {
-    block.columns = {{"run", std::vector<uint32_t>()},
-                     {"exchange_id", lake::StringColumn()},
-                     {"account_id", lake::StringColumn()},
-                     {"campaign_id", lake::StringColumn()}};
-  };
-  fresh();
-  const auto store = [&]() -> absl::Status {
-    const absl::Status s = block.rows() == 0 ? absl::OkStatus() : lake.Insert("attributed", block);
-    fresh();
-    return s;
-  };
-  for (const model::AttributedExchange& e : out.findings.exchanges) {
-    block.columns[0].As<std::vector<uint32_t>>().push_back(batch);
-    block.columns[1].As<lake::StringColumn>().Append(e.exchange_id);
-    block.columns[2].As<lake::StringColumn>().Append(e.account_id);
-    block.columns[3].As<lake::StringColumn>().Append(out.findings.campaigns[e.campaign].id);
-    if (block.rows() == lake::kInsertRows) {
-      if (status = store(); !status.ok()) return status;
-    }
-  }
-  if (status = store(); !status.ok()) return status;
-  if (status = results.Write(out.findings, in.attribution == ScanInput::kCsv); !status.ok())
-    return status;
-  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok())
-    return status;
+  const bool csv = in.attribution == ScanInput::kCsv;
+  if (csv) status = results.BeginExchanges();
+  if (!status.ok()) return status;
+  status = NameExchanges(lake, log, batch, &out.findings, &out.weighed,
+                         csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr);
+  if (!status.ok()) return status;
+  if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
+  if (status = results.Write(out.findings); !status.ok()) return status;
+  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok()) return status;
   if (in.attribution == ScanInput::kParquet) {
     // One thread: the same rows make the same bytes.
-    status = lake.Execute(StrCat(
-        "SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY exchange_id, "
-        "campaign_id INTO OUTFILE ",
-        lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
-        " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
+    status = lake.Execute(StrCat("SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY campaign_id, account_id, exchange_id INTO OUTFILE ",
+                                 lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
+                                 " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
     if (!status.ok()) return status;
   }
   if (in.source != nullptr) {

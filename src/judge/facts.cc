@@ -111,13 +111,11 @@ Background::Background(const link::Log& log) : log_(log) {
   first_use_.assign(log.models.size(), INT64_MAX);
   for (uint32_t row = 0; row < log.rows(); ++row) {
     first_use_[log.model[row]] = std::min(first_use_[log.model[row]], log.ts_ms[row]);
-    for (const uint64_t s : log.issued[row]) issued_.push_back({s, log.row_account[row]});
     if (log.features[row] == 0) continue;
     ++rows_with_text_;
     const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
     for (int b = 0; b < 7; ++b) signs_[b] += purpose >> b & 1;
   }
-  std::sort(issued_.begin(), issued_.end());
   std::vector<std::pair<uint64_t, uint32_t>> order;
   for (uint32_t a = 0; a < log.accounts(); ++a) order.push_back({base::Hash64(log.account_id[a]), a});
   std::sort(order.begin(), order.end());
@@ -136,19 +134,12 @@ size_t Background::AtDomain(std::string_view domain) const {
   return it == domains_.end() ? 0 : it->second;
 }
 
-uint64_t Background::Item(uint32_t row) const {
-  const auto turn = log_.turn[row];
-  if (turn.empty()) return 0;
-  uint64_t key = 1;
-  for (const uint32_t h : turn) key = base::Combine64(key, h);
-  return key;
-}
-
 uint32_t Background::IssuedTo(uint64_t signature) const {
-  const auto it = std::lower_bound(issued_.begin(), issued_.end(),
+  const auto& issued = log_.issued;
+  const auto it = std::lower_bound(issued.begin(), issued.end(),
                                    std::pair<uint64_t, uint32_t>{signature, 0});
-  if (it == issued_.end() || it->first != signature) return kNone;
-  for (auto next = it; next != issued_.end() && next->first == signature; ++next) {
+  if (it == issued.end() || it->first != signature) return kNone;
+  for (auto next = it; next != issued.end() && next->first == signature; ++next) {
     if (next->second != it->second) return kNone;
   }
   return it->second;
@@ -265,8 +256,8 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
       address_of.push_back({log.address[row], a});
     }
     setting_values.push_back(log.settings[row]);
-    for (const uint64_t s : log.presented[row]) {
-      const uint32_t owner = background.IssuedTo(s);
+    for (const auto& p : log.PresentedBy(row)) {
+      const uint32_t owner = background.IssuedTo(p.signature);
       if (owner != kNone && log.entity[owner] != log.entity[a]) {
         ++replays;
         break;
@@ -278,14 +269,14 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
     ++f.capability[static_cast<int>(text.capability)];
     for (int b = 0; b < 7; ++b) f.sign[b] += text.purpose >> b & 1;
     followed += text.messages >= 3;
-    if (const uint64_t item = background.Item(row); item != 0) {
+    if (const uint64_t item = log.item[row]; item != 0) {
       asks.push_back({item, log.entity[a], a, static_cast<int32_t>(log.ts_ms[row] / base::kMsPerDay)});
     }
   }
   f.linked_volume = f.exchanges ? linked_rows / static_cast<double>(f.exchanges) : 0;
   f.replays = replays;
   size_t kinds = 0;
-  LargestCount(address_values, &kinds);
+  LargestCount(std::move(address_values), &kinds);
   f.addresses = static_cast<uint32_t>(kinds);
   std::sort(address_of.begin(), address_of.end());
   address_of.erase(std::unique(address_of.begin(), address_of.end()), address_of.end());
@@ -293,7 +284,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   for (const auto& [address, account] : address_of) holders.push_back(address);
   f.one_address = static_cast<double>(LargestCount(holders, &kinds)) / n;
   f.one_setting = f.exchanges
-                      ? static_cast<double>(LargestCount(setting_values, &kinds)) /
+                      ? static_cast<double>(LargestCount(std::move(setting_values), &kinds)) /
                             static_cast<double>(f.exchanges)
                       : 0;
   f.has_text = text_rows * 2 > static_cast<double>(f.exchanges);

@@ -79,8 +79,6 @@ class Background {
  public:
   explicit Background(const link::Log& log);
   const link::Log& log() const { return log_; }
-  // Key of the last turn; 0 when there is none.
-  uint64_t Item(uint32_t row) const;
   // Account that was issued a signature; kNone when unknown or issued to several.
   uint32_t IssuedTo(uint64_t signature) const;
   const std::array<double, 7>& signs() const { return signs_; }   // sums over rows with text
@@ -97,7 +95,6 @@ class Background {
 
  private:
   const link::Log& log_;
-  std::vector<std::pair<uint64_t, uint32_t>> issued_;  // sorted
   std::array<double, 7> signs_{};
   std::vector<uint32_t> shuffled_;
   std::vector<int64_t> first_use_;

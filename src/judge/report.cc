@@ -378,8 +378,8 @@ void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const
       if (e.family == Family::kRhythm && log_.ts_ms[row] / base::kMsPerHour != busiest) continue;
       if (e.family == Family::kReplay) {
         bool replayed = false;
-        for (const uint64_t s : log_.presented[row]) {
-          const uint32_t owner = background_.IssuedTo(s);
+        for (const auto& p : log_.PresentedBy(row)) {
+          const uint32_t owner = background_.IssuedTo(p.signature);
           replayed |= owner != kNone && log_.entity[owner] != log_.entity[log_.row_account[row]];
         }
         if (!replayed) continue;

@@ -1,5 +1,6 @@
 #include "link/log.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace stillwatch::link {
@@ -20,6 +21,13 @@ void Log::Finish() {
       entity[a] = entities++;
     }
   }
+}
+
+std::span<const Log::Presented> Log::PresentedBy(uint32_t row) const {
+  const auto begin = std::lower_bound(presented.begin(), presented.end(), Presented{row, 0});
+  auto end = begin;
+  while (end != presented.end() && end->row == row) ++end;
+  return {begin, end};
 }
 
 }  // namespace stillwatch::link

@@ -3,36 +3,21 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "link/text_sets.h"
 #include "model/account.h"
 #include "model/sketch.h"
 
 namespace stillwatch::link {
 
-inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
-
-// Rows of varying length, one after the other.
-template <typename T>
-struct Ragged {
-  std::vector<T> values;
-  std::vector<uint64_t> ends;
-  std::span<const T> operator[](size_t i) const {
-    const uint64_t begin = i == 0 ? 0 : ends[i - 1];
-    return {values.data() + begin, values.data() + ends[i]};
-  }
-  void Close() { ends.push_back(values.size()); }
-  size_t size() const { return ends.size(); }
-};
-
 // Names by number, ascending. Number 0 is always "" (not stated).
 using Names = std::vector<std::string>;
 
-// Thread-safe to read once built. About 110 bytes a row beside the sketches.
+// Thread-safe to read once built. 62 bytes a row, and the texts.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -51,14 +36,23 @@ struct Log {
   std::vector<uint32_t> row_account;
   std::vector<int64_t> ts_ms;
   std::vector<uint16_t> model;  // of `models`, as the next ones of theirs
-  std::vector<uint32_t> settings, address, client, ja4, session;
+  std::vector<uint32_t> settings, address, ja4;
   std::vector<uint32_t> input_tokens, output_tokens;  // kNoTokens: unknown
-  std::vector<uint16_t> status;
   std::vector<uint64_t> features;  // TextFeatures::Pack; 0: the record had no text
-  Ragged<uint32_t> system, turn;
-  Ragged<uint64_t> issued, presented;
+  std::vector<uint64_t> item;      // stands for the last turn (ItemOf); 0: there is none
+  std::vector<uint32_t> text;      // of `texts`
+  TextSets texts;
 
-  Names models, setting_names, addresses, clients, ja4s;
+  // Reasoning signatures, sorted. Of those issued only the ones that were presented by anyone.
+  struct Presented {
+    uint32_t row;
+    uint64_t signature;
+    auto operator<=>(const Presented&) const = default;
+  };
+  std::vector<Presented> presented;
+  std::vector<std::pair<uint64_t, uint32_t>> issued;  // signature, account
+
+  Names models, setting_names, addresses, ja4s;
 
   size_t rows() const { return ts_ms.size(); }
   size_t accounts() const { return account_id.size(); }
@@ -66,6 +60,8 @@ struct Log {
 
   // Fills first_row and entity once rows and accounts are in place.
   void Finish();
+  // Those of a row.
+  std::span<const Presented> PresentedBy(uint32_t row) const;
 };
 
 }  // namespace stillwatch::link

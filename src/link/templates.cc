@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -43,73 +45,96 @@ class FrequentSet {
   size_t mask_ = 0;
 };
 
-template <typename F>
-void ForEachHash(const Log& log, size_t row, F&& f) {
-  for (const uint32_t h : log.turn[row]) f(SaltTurn(h));
-  for (const uint32_t h : log.system[row]) f(SaltSystem(h));
+// How often an account's exchanges have one set of hashes.
+struct Use {
+  uint32_t set, entity, rows;
+};
+
+std::vector<std::vector<Use>> Uses(const Log& log, const base::Parallel& parallel) {
+  std::vector<std::vector<Use>> uses(parallel.threads());
+  parallel.For(log.accounts(), 1'024, [&](size_t begin, size_t end, int worker) {
+    std::vector<uint32_t> sets;
+    for (size_t a = begin; a < end; ++a) {
+      sets.assign(log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a]),
+                  log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a + 1]));
+      std::sort(sets.begin(), sets.end());
+      for (size_t i = 0, j = 0; i < sets.size(); i = j) {
+        while (j < sets.size() && sets[j] == sets[i]) ++j;
+        if (sets[i] != 0) uses[worker].push_back({sets[i], log.entity[a], static_cast<uint32_t>(j - i)});
+      }
+    }
+  });
+  return uses;
 }
 
-// Hashes carried by enough entities and exchanges, ascending. Most are of payloads and occur once:
-// hashes are dealt into parts that fit a core's cache, where a table of counters drops those before
-// anything is sorted. A collision lets one through, never out.
-std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& options,
+// Hashes carried by enough entities and exchanges, ascending. They are dealt into parts that fit a
+// core's cache, where a table of counters drops those of few accounts before anything is sorted. A
+// collision lets one through, never out.
+std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vector<Use>>& uses,
+                                     const TemplateOptions& options,
                                      const base::Parallel& parallel) {
-  constexpr size_t kHashesAtOnce = 1 << 26;  // bound on memory: 8 bytes each
+  constexpr size_t kHashesAtOnce = 1 << 25;  // bound on memory: 16 bytes each
   constexpr int kPartBits = 8;
   constexpr uint8_t kEnough = 200;
-  const uint8_t enough = static_cast<uint8_t>(std::min<uint32_t>(options.exchanges_min, kEnough));
-  const size_t total = log.turn.values.size() + log.system.values.size();
+  const uint8_t enough = static_cast<uint8_t>(std::min<uint32_t>(options.entities_min, kEnough));
+  size_t total = 0;
+  for (const auto& list : uses) {
+    for (const Use& u : list) total += log.texts[u.set].size();
+  }
+  struct Carried {
+    uint64_t hash_entity;  // a salted hash in the upper 33 bits, its entity in the lower 31
+    uint32_t rows;
+    bool operator<(const Carried& other) const { return hash_entity < other.hash_entity; }
+  };
   const int round_bits = static_cast<int>(std::bit_width(total / kHashesAtOnce));
   const size_t parts = size_t{1} << kPartBits;
   std::vector<std::vector<uint64_t>> found(parts << round_bits);
   for (size_t round = 0; round < size_t{1} << round_bits; ++round) {
-    // A salted hash in the upper 33 bits, its entity in the lower 31.
-    std::vector<std::vector<std::vector<uint64_t>>> dealt(
-        parallel.threads(), std::vector<std::vector<uint64_t>>(parts));
-    parallel.For(log.rows(), 65'536, [&](size_t begin, size_t end, int worker) {
-      auto& mine = dealt[worker];
-      for (size_t row = begin; row < end; ++row) {
-        const uint64_t entity = log.entity[log.row_account[row]];
-        ForEachHash(log, row, [&](uint64_t h) {
-          const uint64_t at = base::Mix64(h) >> (64 - kPartBits - round_bits);
-          if (at >> kPartBits == round) mine[at & (parts - 1)].push_back(h << 31 | entity);
-        });
+    std::vector<std::vector<std::vector<Carried>>> dealt(uses.size(), std::vector<std::vector<Carried>>(parts));
+    parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t list = begin; list < end; ++list) {
+        for (const Use& u : uses[list]) {
+          for (const uint64_t h : log.texts[u.set]) {
+            const uint64_t at = base::Mix64(h) >> (64 - kPartBits - round_bits);
+            if (at >> kPartBits == round) dealt[list][at & (parts - 1)].push_back({h << 31 | u.entity, u.rows});
+          }
+        }
       }
     });
     parallel.For(parts, 1, [&](size_t begin, size_t end, int) {
       std::vector<uint8_t> counters;
-      std::vector<uint64_t> kept;
+      std::vector<Carried> kept;
       for (size_t part = begin; part < end; ++part) {
         size_t n = 0;
         for (const auto& d : dealt) n += d[part].size();
         const int bits = std::max<int>(6, static_cast<int>(std::bit_width(n)));
         counters.assign(size_t{1} << bits, 0);
-        const auto slot = [&](uint64_t packed) {
-          return (packed >> 31) * 0x9e3779b97f4a7c15ULL >> (64 - bits);
+        const auto slot = [&](const Carried& c) {
+          return (c.hash_entity >> 31) * 0x9e3779b97f4a7c15ULL >> (64 - bits);
         };
         for (const auto& d : dealt) {
-          for (const uint64_t packed : d[part]) {
-            uint8_t& c = counters[slot(packed)];
-            c = static_cast<uint8_t>(c + (c < kEnough));
+          for (const Carried& c : d[part]) {
+            uint8_t& count = counters[slot(c)];
+            count = static_cast<uint8_t>(count + (count < kEnough));
           }
         }
         kept.clear();
         for (auto& d : dealt) {
-          for (const uint64_t packed : d[part]) {
-            if (counters[slot(packed)] >= enough) kept.push_back(packed);
+          for (const Carried& c : d[part]) {
+            if (counters[slot(c)] >= enough) kept.push_back(c);
           }
           d[part] = {};
         }
         std::sort(kept.begin(), kept.end());
-        for (size_t i = 0; i < kept.size();) {
-          size_t j = i;
-          uint32_t entities = 0;
-          for (; j < kept.size() && kept[j] >> 31 == kept[i] >> 31; ++j)
-            entities += j == i || kept[j] != kept[j - 1];
-          if (entities >= options.entities_min && j - i >= options.exchanges_min) {
-            found[round << kPartBits | part].push_back(kept[i] >> 31);
+        for (size_t i = 0, j = 0; i < kept.size(); i = j) {
+          uint64_t entities = 0, rows = 0;
+          for (; j < kept.size() && kept[j].hash_entity >> 31 == kept[i].hash_entity >> 31; ++j) {
+            entities += j == i || kept[j].hash_entity != kept[j - 1].hash_entity;
+            rows += kept[j].rows;
           }
-          i = j;
+          if (entities >= options.entities_min && rows >= options.exchanges_min) {
+            found[round << kPartBits | part].push_back(kept[i].hash_entity >> 31);
+          }
         }
       }
     });
@@ -120,61 +145,67 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& opti
   return all;
 }
 
-// Of each row the numbers of its frequent hashes.
-Ragged<uint32_t> Hits(const Log& log, const std::vector<uint64_t>& keys,
-                      const base::Parallel& parallel) {
+// The sets without their other hashes, as numbers of the frequent ones: what a set has beside them
+// depends on collisions and must not matter.
+struct Hits {
+  TextSets sets;
+  std::vector<uint32_t> of;    // of each of the log's sets
+  std::vector<uint64_t> rows;  // exchanges that have the set
+};
+
+Hits HitsOf(const Log& log, const std::vector<std::vector<Use>>& uses,
+            const std::vector<uint64_t>& keys, const base::Parallel& parallel) {
   const FrequentSet frequent(keys);
-  constexpr size_t kGrain = 65'536;
-  std::vector<Ragged<uint32_t>> pieces((log.rows() + kGrain - 1) / kGrain);
-  parallel.For(pieces.size(), 1, [&](size_t begin, size_t end, int) {
-    for (size_t piece = begin; piece < end; ++piece) {
-      Ragged<uint32_t>& mine = pieces[piece];
-      for (size_t row = piece * kGrain; row < std::min(log.rows(), (piece + 1) * kGrain); ++row) {
-        ForEachHash(log, row, [&](uint64_t h) {
-          if (const uint32_t id = frequent.Find(h); id != kNone) mine.values.push_back(id);
-        });
-        mine.Close();
+  Hits out;
+  out.of.resize(log.texts.bound(), 0);
+  parallel.For(out.of.size(), 16'384, [&](size_t begin, size_t end, int) {
+    std::vector<uint64_t> hits;
+    for (size_t set = begin; set < end; ++set) {
+      hits.clear();
+      for (const uint64_t h : log.texts[static_cast<uint32_t>(set)]) {
+        if (const uint32_t id = frequent.Find(h); id != kNone) hits.push_back(id);
       }
+      out.of[set] = out.sets.Add(hits);
     }
   });
-  Ragged<uint32_t> all;
-  all.ends.reserve(log.rows());
-  for (Ragged<uint32_t>& piece : pieces) {
-    const uint64_t before = all.values.size();
-    all.values.insert(all.values.end(), piece.values.begin(), piece.values.end());
-    for (const uint64_t end : piece.ends) all.ends.push_back(before + end);
-    piece = {};
+  out.rows.resize(out.sets.bound(), 0);
+  for (const auto& list : uses) {
+    for (const Use& u : list) out.rows[out.of[u.set]] += u.rows;
   }
-  return all;
+  return out;
 }
 
 struct Occurrence {
-  std::array<uint32_t, kMinHashes> min;
-  uint32_t rows = 0;
+  std::array<float, kMinHashes> min;
+  uint64_t rows = 0;
 };
 
-// Where each frequent hash occurs, as min-hashes over exchange numbers.
-std::vector<Occurrence> Occurrences(const Ragged<uint32_t>& hits, size_t count,
+// Where each frequent hash occurs. A set of n exchanges draws n numbers at once: the least of n
+// exponentials is one of n times the rate.
+std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t>& keys,
                                     const base::Parallel& parallel) {
+  const size_t count = keys.size();
   std::vector<std::vector<Occurrence>> partial(parallel.threads());
   Occurrence empty;
-  empty.min.fill(kNone);
-  parallel.For(hits.size(), 16'384, [&](size_t begin, size_t end, int worker) {
+  empty.min.fill(std::numeric_limits<float>::infinity());
+  parallel.For(hits.rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     auto& mine = partial[worker];
     if (mine.empty()) mine.assign(count, empty);
-    std::array<uint32_t, kMinHashes> row_hash;
-    for (size_t row = begin; row < end; ++row) {
-      if (hits[row].empty()) continue;
-      uint64_t state = base::Mix64(row + 1);
-      for (int k = 0; k < kMinHashes; k += 2) {
+    std::array<float, kMinHashes> drawn;
+    for (size_t set = begin; set < end; ++set) {
+      if (hits.rows[set] == 0) continue;
+      const auto ids = hits.sets[static_cast<uint32_t>(set)];
+      uint64_t state = 0;
+      for (const uint64_t id : ids) state = base::Combine64(state, keys[id]);
+      for (int k = 0; k < kMinHashes; ++k) {
         state = base::Mix64(state + 0x9e3779b97f4a7c15ULL);
-        row_hash[k] = static_cast<uint32_t>(state);
-        row_hash[k + 1] = static_cast<uint32_t>(state >> 32);
+        const double uniform = (static_cast<double>(state >> 11) + .5) * 0x1p-53;
+        drawn[k] = static_cast<float>(-std::log(uniform) / static_cast<double>(hits.rows[set]));
       }
-      for (const uint32_t id : hits[row]) {
+      for (const uint64_t id : ids) {
         Occurrence& o = mine[id];
-        ++o.rows;
-        for (int k = 0; k < kMinHashes; ++k) o.min[k] = std::min(o.min[k], row_hash[k]);
+        o.rows += hits.rows[set];
+        for (int k = 0; k < kMinHashes; ++k) o.min[k] = std::min(o.min[k], drawn[k]);
       }
     }
   });
@@ -192,10 +223,15 @@ std::vector<Occurrence> Occurrences(const Ragged<uint32_t>& hits, size_t count,
 
 std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
                                     const base::Parallel& parallel) {
-  const std::vector<uint64_t> keys = FrequentHashes(log, options, parallel);
-  if (keys.empty()) return {};
-  const Ragged<uint32_t> hits = Hits(log, keys, parallel);
-  const std::vector<Occurrence> where = Occurrences(hits, keys.size(), parallel);
+  std::vector<uint64_t> keys;
+  Hits hits;
+  {
+    const std::vector<std::vector<Use>> uses = Uses(log, parallel);
+    keys = FrequentHashes(log, uses, options, parallel);
+    if (keys.empty()) return {};
+    hits = HitsOf(log, uses, keys, parallel);
+  }
+  const std::vector<Occurrence> where = Occurrences(hits, keys, parallel);
 
   // Group by head, the most frequent first. One bucket per (min-hash position, value) finds the
   // heads worth comparing.
@@ -212,7 +248,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   for (const uint32_t i : order) {
     std::unordered_map<uint32_t, int> agreement;
     for (int k = 0; k < kMinHashes; ++k) {
-      const auto it = buckets.find(uint64_t(k) << 32 | where[i].min[k]);
+      const auto it = buckets.find(uint64_t(k) << 32 | std::bit_cast<uint32_t>(where[i].min[k]));
       if (it == buckets.end()) continue;
       for (const uint32_t g : it->second) ++agreement[g];
     }
@@ -229,7 +265,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
       heads.push_back(i);
       groups.emplace_back();
       for (int k = 0; k < kMinHashes; ++k) {
-        buckets[uint64_t(k) << 32 | where[i].min[k]].push_back(best);
+        buckets[uint64_t(k) << 32 | std::bit_cast<uint32_t>(where[i].min[k])].push_back(best);
       }
     }
     group_of[i] = best;
@@ -238,14 +274,14 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
 
   // A scaffold is at least two shingles that keep together; a lone one is a turn of phrase.
   // An exchange belongs to the group of which it carries the most, and at least two in five.
-  std::vector<uint32_t> assigned(log.rows(), kNone);
-  std::vector<std::unordered_map<uint64_t, uint32_t>> beside(
+  std::vector<uint32_t> assigned(hits.rows.size(), kNone);  // of sets
+  std::vector<std::unordered_map<uint64_t, uint64_t>> beside(
       parallel.threads());  // (group, other) -> rows
-  parallel.For(log.rows(), 16'384, [&](size_t begin, size_t end, int worker) {
+  parallel.For(hits.rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, how many of it)
-    for (size_t row = begin; row < end; ++row) {
+    for (size_t set = begin; set < end; ++set) {
       counts.clear();
-      for (const uint32_t id : hits[row]) {
+      for (const uint64_t id : hits.sets[static_cast<uint32_t>(set)]) {
         const uint32_t g = group_of[id];
         if (groups[g].size() < 2) continue;
         const auto it =
@@ -264,11 +300,11 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
           best_carried = carried;
         }
       }
-      assigned[row] = best;
+      assigned[set] = best;
       for (const auto& [g, carried] : counts) {
         if (g != best && carried * 5 >= groups[g].size() * 2 &&
             groups[g].size() * 3 >= groups[best].size()) {
-          ++beside[worker][uint64_t{best} << 32 | g];
+          beside[worker][uint64_t{best} << 32 | g] += hits.rows[set];
         }
       }
     }
@@ -276,7 +312,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
 
   std::vector<Template> out(groups.size());
   for (uint32_t row = 0; row < log.rows(); ++row) {
-    if (assigned[row] != kNone) out[assigned[row]].rows.push_back(row);
+    if (const uint32_t g = assigned[hits.of[log.text[row]]]; g != kNone) out[g].rows.push_back(row);
   }
   std::vector<uint32_t> family(groups.size());
   for (uint32_t g = 0; g < groups.size(); ++g) family[g] = g;

@@ -2,9 +2,9 @@
 //
 // Shingle hashes that many exchanges of several entities carry are grouped by where they occur:
 // a hash joins a group when its set of exchanges and that of the group's most frequent hash have
-// a Jaccard similarity above `together`, estimated by 16 min-hashes (Broder 1997). Every member
-// is compared with the group's head and never with another member, so that groups cannot chain.
-// System prompt and turn are one name space with two salts: a scaffold is found in either.
+// a Jaccard similarity above `together`, estimated by 16 min-hashes (Broder 1997), weighted by how
+// many exchanges have one set of hashes (an exponential each, as in Cohen 1997). Every member is
+// compared with the group's head and never with another member, so that groups cannot chain.
 #pragma once
 
 #include <cstdint>
@@ -35,9 +35,5 @@ struct Template {
 // Deterministic for the same rows at any thread count. Sorted by (rows descending, id).
 std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
                                     const base::Parallel& parallel);
-
-// Salted hashes as stored in Template.
-inline uint64_t SaltTurn(uint32_t hash) { return hash; }
-inline uint64_t SaltSystem(uint32_t hash) { return uint64_t{1} << 32 | hash; }
 
 }  // namespace stillwatch::link

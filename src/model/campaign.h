@@ -131,21 +131,15 @@ struct Campaign {
   std::vector<CampaignMember> members;         // by account_id
 };
 
-// One attributed exchange: a row of exchanges.csv.
-struct AttributedExchange {
-  std::string exchange_id, account_id;
-  uint32_t campaign = 0;  // index into Findings::campaigns
-};
-
+// One attributed exchange.
 struct AttributedRow {
   uint32_t row = 0;       // of the log
   uint32_t campaign = 0;  // index into Findings::campaigns
 };
 
 struct Findings {
-  std::vector<Campaign> campaigns;            // distillation first, then by exchanges, then id
-  std::vector<AttributedRow> rows;            // as judged
-  std::vector<AttributedExchange> exchanges;  // the same with their names, by exchange_id
+  std::vector<Campaign> campaigns;  // distillation first, then by exchanges, then id
+  std::vector<AttributedRow> rows;
 };
 
 }  // namespace stillwatch::model

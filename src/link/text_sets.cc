@@ -1,0 +1,88 @@
+#include "link/text_sets.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace stillwatch::link {
+namespace {
+
+uint64_t HashOf(std::span<const uint64_t> hashes) {
+  uint64_t h = hashes.size();
+  for (const uint64_t v : hashes) h = base::Combine64(h, v);
+  return h;
+}
+
+}  // namespace
+
+uint64_t ItemOf(std::span<const uint32_t> turn) {
+  if (turn.empty()) return 0;
+  uint64_t key = 1;
+  for (const uint32_t h : turn) key = base::Combine64(key, h);
+  return key;
+}
+
+HashCounts::HashCounts() : counts_(new std::atomic<uint8_t>[size_t{1} << kBits]()) {}
+
+void HashCounts::Add(uint64_t salted) {
+  std::atomic<uint8_t>& count = counts_[Slot(salted)];
+  if (count.load(std::memory_order_relaxed) < kCountMax) count.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool HashCounts::MayHave(uint64_t salted, uint32_t n) const {
+  return counts_[Slot(salted)].load(std::memory_order_relaxed) >= std::min<uint32_t>(n, kCountMax);
+}
+
+TextSets::TextSets() : shards_(new Shard[size_t{1} << kShardBits]) {}
+
+std::span<const uint64_t> TextSets::Shard::Set(size_t i) const {
+  const uint64_t begin = i == 0 ? 0 : ends[i - 1];
+  return {values.data() + begin, values.data() + ends[i]};
+}
+
+void TextSets::Shard::Grow() {
+  slots.assign(std::max<size_t>(64, slots.size() * 2), 0);
+  const size_t mask = slots.size() - 1;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    size_t at = HashOf(Set(i)) & mask;
+    while (slots[at] != 0) at = (at + 1) & mask;
+    slots[at] = static_cast<uint32_t>(i + 1);
+  }
+}
+
+uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
+  if (hashes.empty()) return 0;
+  const uint64_t hash = HashOf(hashes);
+  const uint32_t number = static_cast<uint32_t>(hash >> (64 - kShardBits));
+  Shard& shard = shards_[number];
+  const std::lock_guard<std::mutex> lock(shard.mutex);
+  if (shard.ends.size() * 2 >= shard.slots.size()) shard.Grow();
+  const size_t mask = shard.slots.size() - 1;
+  size_t at = hash & mask;
+  for (; shard.slots[at] != 0; at = (at + 1) & mask) {
+    const auto there = shard.Set(shard.slots[at] - 1);
+    if (std::equal(there.begin(), there.end(), hashes.begin(), hashes.end())) {
+      return 1 + ((shard.slots[at] - 1) << kShardBits | number);
+    }
+  }
+  shard.values.insert(shard.values.end(), hashes.begin(), hashes.end());
+  shard.ends.push_back(shard.values.size());
+  shard.slots[at] = static_cast<uint32_t>(shard.ends.size());
+  return 1 + ((shard.slots[at] - 1) << kShardBits | number);
+}
+
+std::span<const uint64_t> TextSets::operator[](uint32_t number) const {
+  if (number == 0) return {};
+  const Shard& shard = shards_[(number - 1) & ((1 << kShardBits) - 1)];
+  const size_t i = (number - 1) >> kShardBits;
+  if (i >= shard.ends.size()) return {};
+  return shard.Set(i);
+}
+
+uint32_t TextSets::bound() const {
+  size_t most = 0;
+  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) most = std::max(most, shards_[s].ends.size());
+  return static_cast<uint32_t>(1 + (most << kShardBits));
+}
+
+}  // namespace stillwatch::link

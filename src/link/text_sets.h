@@ -1,0 +1,71 @@
+// What is kept of the texts of a log that may be far larger than memory.
+//
+// Most shingle hashes are of payloads and occur once; what linking needs are those that many
+// exchanges carry. HashCounts counts while the log is read, in one table of fixed size (a count-min
+// sketch of one row, Cormode and Muthukrishnan 2005): a collision lets a rare hash through, never a
+// frequent one out. What passes is kept as sets, and a set that many exchanges carry is kept once:
+// exchanges made from one scaffold have the same.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace stillwatch::link {
+
+inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+// System prompt and turn are one name space with two salts: a scaffold is found in either.
+inline uint64_t SaltTurn(uint32_t hash) { return hash; }
+inline uint64_t SaltSystem(uint32_t hash) { return uint64_t{1} << 32 | hash; }
+
+// Equal turns have equal items; 0 for a turn without hashes.
+uint64_t ItemOf(std::span<const uint32_t> turn);
+
+// Thread-safe. 128 MiB: of 1.4 10^9 hashes, as 86 million exchanges have, one in a million passes
+// a threshold of 30 by collision.
+class HashCounts {
+ public:
+  static constexpr uint8_t kCountMax = 100;  // counted no further; one counter serves 155 threads
+  HashCounts();
+  void Add(uint64_t salted);
+  // Whether the hash may have been added `n` times; n beyond kCountMax counts as kCountMax.
+  bool MayHave(uint64_t salted, uint32_t n) const;
+
+ private:
+  static constexpr int kBits = 27;
+  static size_t Slot(uint64_t salted) { return salted * 0x9e3779b97f4a7c15ULL >> (64 - kBits); }
+  std::unique_ptr<std::atomic<uint8_t>[]> counts_;
+};
+
+// Distinct sets of salted hashes, numbered; number 0 is the empty one. Numbers depend on the order
+// of adding: nothing that is written may depend on them.
+class TextSets {
+ public:
+  TextSets();
+  // Equal sets get equal numbers. `hashes` is in one order for equal sets. Thread-safe.
+  uint32_t Add(std::span<const uint64_t> hashes);
+  // Empty for a number that is not taken. Not while another thread adds; valid until the next Add.
+  std::span<const uint64_t> operator[](uint32_t number) const;
+  // All numbers are below it; few below it are not taken.
+  uint32_t bound() const;
+
+ private:
+  // Sets are dealt by their hash, so that threads seldom meet. Set i of shard s has the number
+  // 1 + (i << kShardBits | s).
+  static constexpr int kShardBits = 6;
+  struct Shard {
+    std::mutex mutex;
+    std::vector<uint64_t> values, ends;
+    std::vector<uint32_t> slots;  // open addressing: number in this shard + 1, 0: free
+    std::span<const uint64_t> Set(size_t i) const;
+    void Grow();
+  };
+  std::unique_ptr<Shard[]> shards_;
+};
+
+}  // namespace stillwatch::link
