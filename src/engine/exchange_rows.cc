@@ -47,7 +47,6 @@ void ExchangeRows::Append(const model::ExchangeView& e, uint32_t content,
   features_.push_back(features);
   system_.Append(sketch.system.begin(), sketch.system.end());
   turn_.Append(sketch.turn.begin(), sketch.turn.end());
-  response_.Append(sketch.response.begin(), sketch.response.end());
 }
 
 lake::Block ExchangeRows::Take() {
@@ -87,7 +86,6 @@ lake::Block ExchangeRows::Take() {
   add("features", features_);
   add("system_sketch", system_);
   add("turn_sketch", turn_);
-  add("response_sketch", response_);
   return b;
 }
 

@@ -28,7 +28,7 @@ class ExchangeRows {
   std::vector<float> temperature_, top_p_;
   std::vector<uint64_t> features_;
   lake::ArrayColumn<uint64_t> issued_, presented_;
-  lake::ArrayColumn<uint32_t> system_, turn_, response_;
+  lake::ArrayColumn<uint32_t> system_, turn_;
 };
 
 }  // namespace stillwatch::engine

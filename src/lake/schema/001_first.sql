@@ -31,8 +31,7 @@ CREATE TABLE IF NOT EXISTS exchanges
     signatures_presented Array(UInt64),
     features UInt64,           -- model/sketch.h TextFeatures::Pack; 0: no text
     system_sketch Array(UInt32),
-    turn_sketch Array(UInt32),
-    response_sketch Array(UInt32)
+    turn_sketch Array(UInt32)
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (account_id, ts, exchange_id, content)
