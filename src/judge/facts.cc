@@ -15,7 +15,6 @@ using link::kNone;
 
 constexpr size_t kNullGroups = 24;
 constexpr size_t kNullAccountsMax = 400;
-constexpr size_t kRhythmRowsMax = 2'000'000;
 constexpr double kCoverageBitsMax = 8;
 
 // log2 of Binomial(n, p) odds between two rates for k successes.

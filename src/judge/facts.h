@@ -15,6 +15,9 @@
 
 namespace stillwatch::judge {
 
+// Exchanges by which a group's rhythm is measured, about.
+inline constexpr size_t kRhythmRowsMax = 2'000'000;
+
 // How a candidate was formed: its own kind of evidence is then not counted for it.
 enum class Formed : uint8_t { kText, kPurse, kManner };
 

@@ -87,6 +87,18 @@ std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& grap
   return linked;
 }
 
+// What is heard of a group's rhythm. Of a larger one whole accounts are left out, because those that
+// stay keep their habits: a bound on time, not on truth.
+std::vector<link::Event> EventsOf(const Log& log, const std::vector<uint32_t>& rows) {
+  const size_t step = rows.size() / kRhythmRowsMax + 1;
+  std::vector<link::Event> events;
+  events.reserve(rows.size() / step);
+  for (const uint32_t row : rows) {
+    if (log.row_account[row] % step == 0) events.push_back({log.row_account[row], log.ts_ms[row]});
+  }
+  return events;
+}
+
 // One job may be done by several hands: pools that share nothing with each other, and people
 // who share nothing at all. They are one operator's only if they follow one queue. A workload is
 // cut into its pools and the rest, and two parts are joined where their accounts coincide in time
@@ -103,40 +115,48 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     std::vector<uint32_t> rows;
     std::vector<link::Event> events;
     std::vector<uint32_t> hands;  // of each row: the part it came from
+    uint32_t number = 0;          // no other part ever has it
   };
   // Those without a pool of some size are two hands: accounts that do little else, and people for
   // whom this is one thing among others.
   constexpr uint32_t kDedicated = kNone, kOccasional = kNone - 1;
-  std::map<uint32_t, uint64_t> here;
-  for (const uint32_t row : whole.rows) ++here[log.row_account[row]];
   std::map<uint32_t, Part> by_pool;
-  for (const uint32_t row : whole.rows) {
-    const uint32_t a = log.row_account[row];
-    const uint32_t loose = here[a] * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
+  for (size_t i = 0, j = 0; i < whole.rows.size(); i = j) {
+    const uint32_t a = log.row_account[whole.rows[i]];
+    while (j < whole.rows.size() && log.row_account[whole.rows[j]] == a) ++j;
+    const uint32_t loose = (j - i) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
     Part& part = by_pool[pool[a] != kNone && sizes[pool[a]] >= 5 ? pool[a] : loose];
-    part.rows.push_back(row);
-    part.events.push_back({a, log.ts_ms[row]});
+    part.rows.insert(part.rows.end(), whole.rows.begin() + static_cast<ptrdiff_t>(i),
+                     whole.rows.begin() + static_cast<ptrdiff_t>(j));
   }
   std::vector<Part> parts;
-  uint32_t hand = 0;
+  uint32_t numbers = 0;
   for (auto& [id, part] : by_pool) {
-    part.hands.assign(part.rows.size(), hand++);
-
+    part.number = numbers++;
+    part.hands.assign(part.rows.size(), part.number);
+    part.events = EventsOf(log, part.rows);
     parts.push_back(std::move(part));
   }
+  std::vector<link::Beat> beats;  // by number
+  for (const Part& part : parts) beats.emplace_back(part.events);
   std::stable_sort(parts.begin(), parts.end(),
                    [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
   constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
+  std::unordered_set<uint64_t> apart;  // pairs of numbers that were tested
   for (bool joined = true; joined;) {
     joined = false;
     for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
       for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
-        const link::Rhythm cross = link::MeasureCrossRhythm(parts[i].events, parts[j].events);
+        if (!apart.insert(uint64_t{parts[i].number} << 32 | parts[j].number).second) continue;
+        const link::Rhythm cross =
+            link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
         parts[i].rows.insert(parts[i].rows.end(), parts[j].rows.begin(), parts[j].rows.end());
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
         parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
                                parts[j].events.end());
+        parts[i].number = numbers++;
+        beats.emplace_back(parts[i].events);
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
         joined = true;
       }

@@ -1,7 +1,9 @@
 #include "link/rhythm.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <tuple>
 
 #include "base/time.h"
@@ -108,10 +110,11 @@ Scale Between(const Grid& a, const Grid& b) {
 }
 
 // Queues pause for minutes to hours: the three scales see different ones and are averaged.
+constexpr int64_t kSlots[] = {base::kMsPerHour / 2, base::kMsPerHour, 2 * base::kMsPerHour};
+
 template <typename F>
 Rhythm OverScales(F&& at_scale) {
   Rhythm r;
-  constexpr int64_t kSlots[] = {base::kMsPerHour / 2, base::kMsPerHour, 2 * base::kMsPerHour};
   for (const int64_t slot : kSlots) {
     const Scale s = at_scale(slot);
     if (s.expected <= 0) return r;
@@ -151,8 +154,21 @@ Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts) {
   });
 }
 
-Rhythm MeasureCrossRhythm(std::span<const Event> a, std::span<const Event> b) {
-  return OverScales([&](int64_t slot) { return Between(Presences(a, slot), Presences(b, slot)); });
+struct Beat::Scales {
+  std::array<Grid, std::size(kSlots)> grids;
+};
+
+Beat::Beat(std::span<const Event> events) {
+  auto scales = std::make_shared<Scales>();
+  for (size_t i = 0; i < std::size(kSlots); ++i) scales->grids[i] = Presences(events, kSlots[i]);
+  scales_ = std::move(scales);
+}
+
+Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b) {
+  return OverScales([&](int64_t slot) {
+    const size_t i = static_cast<size_t>(std::find(std::begin(kSlots), std::end(kSlots), slot) - kSlots);
+    return Between(a.scales_->grids[i], b.scales_->grids[i]);
+  });
 }
 
 }  // namespace stillwatch::link

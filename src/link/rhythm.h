@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -40,8 +41,19 @@ Rhythm MeasureRhythm(std::span<const Event> events);
 // does not look like a rhythm. O(parts^2 * days * slots) more.
 Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts);
 
+// A group's presences, made once for any number of comparisons. Immutable; copies share.
+class Beat {
+ public:
+  explicit Beat(std::span<const Event> events);
+
+ private:
+  friend Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b);
+  struct Scales;
+  std::shared_ptr<const Scales> scales_;
+};
+
 // Coincidences of accounts of one group with accounts of another, each group by its own habits:
-// do two groups follow one queue? Accounts must not be in both.
-Rhythm MeasureCrossRhythm(std::span<const Event> a, std::span<const Event> b);
+// do two groups follow one queue? Accounts must not be in both. O(days * slots).
+Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b);
 
 }  // namespace stillwatch::link
