@@ -26,7 +26,7 @@ extern const char kLogColumns[];
 // goes beyond waits in a file without a name (about 70 bytes a row), gone with this object.
 class LogBuilder {
  public:
-  static constexpr uint64_t kSketchBytes = uint64_t{1} << 30;
+  static constexpr uint64_t kSketchBytes = uint64_t{1} << 29;
   // Rows outside [since_ms, until_ms) are left out, and with them the records of accounts that
   // nobody could know of by until_ms: no row, and created later or at an unknown time.
   // `options` say which hashes are worth keeping; `folder` is where that file is made.
