@@ -3,15 +3,15 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate simulate --help --version" -- "$cur")
     return
   fi
   case "$prev" in
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
-    --lake | --truth | --found) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits)
+    --lake | --truth | --found | --side) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --since | --until | --specimens | --threads) return ;;
+    --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
   esac
   local flags
   case "$cmd" in
@@ -24,6 +24,7 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
       fi ;;
     link) flags="--traits --out --help" ;;
+    simulate) flags="--list --show --scale --seed --prompts --out --side --set --threads --quiet --help" ;;
     evaluate) flags="--truth --found --json --html --out --replay --threads --help" ;;
     *) return ;;
   esac

@@ -17,7 +17,8 @@ extern std::atomic<bool> g_stop;  // set by SIGINT and SIGTERM
 
 // Prints the one clear line and gives the exit code for it.
 int Report(const absl::Status& status);
-absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads, bool must_exist);
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
+                                                     bool must_exist);
 
 // Each adds its subcommand; `code` receives the exit code when it ran.
 void AddScan(CLI::App& app, int* code);
@@ -27,5 +28,6 @@ void AddQuery(CLI::App& app, int* code);
 void AddSketch(CLI::App& app, int* code);
 void AddLake(CLI::App& app, int* code);
 void AddEvaluate(CLI::App& app, int* code);
+void AddSimulate(CLI::App& app, int* code);
 
 }  // namespace stillwatch::app

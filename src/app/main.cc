@@ -20,13 +20,17 @@ int Report(const absl::Status& status) {
   return absl::IsInternal(status) ? kOurFault : kUsage;
 }
 
-absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads, bool must_exist) {
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
+                                                     bool must_exist) {
   if (where.find("://") != std::string::npos) {
-    return absl::UnimplementedError(base::StrCat("lake: ", where, ": only a folder (the embedded engine) is supported in this version"));
+    return absl::UnimplementedError(base::StrCat(
+        "lake: ", where, ": only a folder (the embedded engine) is supported in this version"));
   }
   std::error_code ignored;
   if (must_exist && !std::filesystem::is_directory(where, ignored)) {
-    return absl::NotFoundError(base::StrCat("lake: ", where, " does not exist; a scan makes it, or `stillwatch lake init --lake ", where, "`"));
+    return absl::NotFoundError(base::StrCat(
+        "lake: ", where, " does not exist; a scan makes it, or `stillwatch lake init --lake ",
+        where, "`"));
   }
   auto lake = lake::OpenEmbedded({.path = where, .threads = threads});
   if (!lake.ok()) return lake.status();
@@ -50,7 +54,10 @@ int main(int argc, char** argv) {
   });
   std::signal(SIGTERM, [](int) { g_stop = true; });
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app{"Finds coordinated distillation campaigns in the traffic of a language-model API and says how it knows.", "stillwatch"};
+  CLI::App app{
+      "Finds coordinated distillation campaigns in the traffic of a language-model API and says "
+      "how it knows.",
+      "stillwatch"};
   app.set_version_flag("--version", "stillwatch 0.1.0");
   app.require_subcommand(1);
   app.footer("Example: stillwatch scan --accounts accounts.jsonl exchanges.jsonl.zst");
@@ -62,6 +69,7 @@ int main(int argc, char** argv) {
   AddSketch(app, &code);
   AddLake(app, &code);
   AddEvaluate(app, &code);
+  AddSimulate(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
