@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test sanitize bench fuzz format lint rig clean
+.PHONY: setup build demo test sanitize bench evaluation fuzz format lint rig clean
 
 setup:
 	@tools/setup
@@ -30,6 +30,8 @@ format:
 lint:
 	@tools/setup lint
 	@tools/lint
+evaluation: build
+	@tools/evaluation
 rig: build
 	@tools/rig "$(RIG)"
 clean:

@@ -62,6 +62,19 @@ function(stillwatch_module name)
   endif()
 endfunction()
 
+# stillwatch_embed(TARGET SYMBOL NAMESPACE GLOB ...): compiles files into TARGET as
+# `const base::EmbeddedFile SYMBOL[]` (base/embedded_file.h).
+function(stillwatch_embed target symbol namespace)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/)
+  file(GLOB files CONFIGURE_DEPENDS ${ARGN})
+  set(out ${CMAKE_BINARY_DIR}/${symbol}.cc)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} "-DFILES=${files}" -DSYMBOL=${symbol} -DNAMESPACE=${namespace}
+            -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()
+
 function(stillwatch_app name dir)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)

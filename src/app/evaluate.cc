@@ -126,6 +126,8 @@ absl::Status Run(const Options& o) {
   if (s.ok() && !o.out.empty()) s = Save(o.out + "/evaluation.json", json);
   if (s.ok() && !o.out.empty())
     s = Save(o.out + "/evaluation.html", evaluate::SummaryPage(summary));
+  if (s.ok() && !o.out.empty())
+    s = Save(o.out + "/candidates.csv", evaluate::CandidatesCsv(summary));
   if (s.ok()) std::fputs((o.json ? json : evaluate::SummaryText(summary)).c_str(), stdout);
   return s;
 }
@@ -144,8 +146,10 @@ void AddEvaluate(CLI::App& app, int* code) {
       ->allow_extra_args(false);
   sub->add_flag("--json", o->json, "print JSON");
   sub->add_option("--html", o->html, "write one page with plots to this file");
-  sub->add_option("--out", o->out,
-                  "write evaluation.json, evaluation.html and what --replay finds to this folder");
+  sub->add_option(
+      "--out", o->out,
+      "write evaluation.json, evaluation.html, candidates.csv and what --replay finds to this "
+      "folder");
   sub->add_flag(
       "--replay", o->replay,
       "judge again what had been seen when .1 to 100 % of each campaign had been harvested");

@@ -1,4 +1,5 @@
-#include <glob.h>
+#include "engine/scan.h"
+
 #include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,11 +17,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "dossier/outputs.h"
-#include "engine/scan.h"
 #include "engine/specimens.h"
 #include "enrich/mmdb.h"
-#include "ingest/formats/format_source.h"
-#include "ingest/jsonl/jsonl_source.h"
+#include "ingest/formats/log.h"
 #include "ingest/jsonl/side_files.h"
 
 namespace stillwatch::app {
@@ -55,7 +54,8 @@ class ProgressLine {
     const auto begin = std::chrono::steady_clock::now();
     std::unique_lock<std::mutex> lock(mutex_);
     while (!wake_.wait_for(lock, std::chrono::milliseconds(250), [this] { return done_; })) {
-      const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      const double s =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       const double rate = static_cast<double>(progress_.records) / s;
       const uint64_t total = progress_.bytes_total, done = progress_.bytes_done;
       std::fprintf(stderr, "\r\033[K%-8s ", stage_.c_str());
@@ -66,7 +66,8 @@ class ProgressLine {
         std::fprintf(stderr, "[%s] %3.0f %%  %.0f records/s  %.0f s left", bar, share * 100, rate,
                      share > 0 ? s * (1 - share) / share : 0);
       } else {
-        std::fprintf(stderr, "%llu records  %.0f s", static_cast<unsigned long long>(progress_.records.load()), s);
+        std::fprintf(stderr, "%llu records  %.0f s",
+                     static_cast<unsigned long long>(progress_.records.load()), s);
       }
       std::fflush(stderr);
     }
@@ -80,7 +81,8 @@ class ProgressLine {
 };
 
 struct Options {
-  std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits, known, since, until;
+  std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits,
+              known, since, until;
   std::vector<std::string> logs, mmdb;
   int threads = static_cast<int>(std::thread::hardware_concurrency());
   uint32_t specimens = 0;
@@ -95,16 +97,20 @@ absl::Status Time(const std::string& text, const char* flag, int64_t* out) {
   return absl::OkStatus();
 }
 
-void RunJson(const Options& o, const engine::ScanResult& r, std::string* out) {
+void RunJson(const Options& o, const std::vector<std::string>& inputs, const engine::ScanResult& r,
+             std::string* out) {
   base::JsonWriter w(out, true);
   w.BeginObject();
   w.Key("version");
   w.String("0.1.0");
   w.Key("inputs");
   w.BeginArray();
-  for (const auto& log : o.logs) w.String(log);
+  for (const auto& log : inputs) w.String(log);
   w.EndArray();
-  const auto number = [&](const char* key, uint64_t v) { w.Key(key); w.Uint(v); };
+  const auto number = [&](const char* key, uint64_t v) {
+    w.Key(key);
+    w.Uint(v);
+  };
   number("threads", static_cast<uint64_t>(o.threads));
   number("read", r.read);
   number("rejected", r.rejected);
@@ -135,18 +141,17 @@ absl::Status Run(const Options& o) {
   engine::ScanInput in;
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
   if (absl::Status s = Time(o.until, "--until", &in.until_ms); !s.ok()) return s;
-  if (o.threads < 1 || o.threads > 1024) return absl::InvalidArgumentError("--threads: expected 1 to 1024");
-  if (o.attribution == "parquet") in.attribution = engine::ScanInput::kParquet;
-  else if (o.attribution == "none") in.attribution = engine::ScanInput::kNone;
-  else if (o.attribution != "csv") return absl::InvalidArgumentError(StrCat("--attribution: csv, parquet or none, not ", o.attribution));
+  if (o.threads < 1 || o.threads > 1024)
+    return absl::InvalidArgumentError("--threads: expected 1 to 1024");
+  if (o.attribution == "parquet")
+    in.attribution = engine::ScanInput::kParquet;
+  else if (o.attribution == "none")
+    in.attribution = engine::ScanInput::kNone;
+  else if (o.attribution != "csv")
+    return absl::InvalidArgumentError(
+        StrCat("--attribution: csv, parquet or none, not ", o.attribution));
   if (o.specimens > engine::kSpecimensMax) {
     return absl::InvalidArgumentError(StrCat("--specimens: expected 0 to ", engine::kSpecimensMax));
-  }
-  ingest::Format format;
-  if (o.format != "auto" && o.format != "canonical") {
-    auto found = ingest::FindFormat(o.format);
-    if (!found.ok()) return found.status();
-    format = *std::move(found);
   }
   if (!o.permits.empty()) {
     auto permits = ingest::ReadPermits(o.permits);
@@ -161,43 +166,17 @@ absl::Status Run(const Options& o) {
   absl::StatusOr<enrich::AddressBook> book = enrich::AddressBook::Open(o.mmdb);
   if (!book.ok()) return book.status();
   if (!o.mmdb.empty()) {
-    in.enrich = [&](model::Campaign* c) { c->infrastructure = enrich::Summarise(*book, c->addresses); };
-  }
-  std::vector<std::string> paths;
-  for (const std::string& log : o.logs) {
-    glob_t found{};
-    if (log != "-" && log.find_first_of("*?[") != std::string::npos && glob(log.c_str(), 0, nullptr, &found) == 0) {
-      for (size_t i = 0; i < found.gl_pathc; ++i) paths.push_back(found.gl_pathv[i]);
-    } else {
-      paths.push_back(log);
-    }
-    globfree(&found);
+    in.enrich = [&](model::Campaign* c) {
+      c->infrastructure = enrich::Summarise(*book, c->addresses);
+    };
   }
   // Everything that can be known to be wrong is said before anything is written.
-  for (const std::string& path : paths) {
-    std::error_code ignored;
-    if (o.specimens > 0 && (path == "-" || std::filesystem::is_fifo(path, ignored))) {
-      return absl::InvalidArgumentError(StrCat(path, ": --specimens reads the log a second time, which a pipe does not allow; name files"));
-    }
-    if (path == "-") continue;
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status)) return absl::InvalidArgumentError(StrCat(path, ": does not exist"));
-    if (std::filesystem::is_directory(status)) {
-      return absl::InvalidArgumentError(StrCat(path, ": is a folder; name its files, for instance ", path, "/*.jsonl"));
-    }
-    if (access(path.c_str(), R_OK) != 0) return absl::InvalidArgumentError(StrCat(path, ": may not be read"));
-  }
-  std::string recognised;
-  if (o.format == "auto" && !paths.empty()) {
-    auto detected = ingest::DetectFormat(paths);
-    if (!detected.ok()) return detected.status();
-    if (detected->name != "canonical") {
-      auto found = ingest::FindFormat(detected->name);
-      if (!found.ok()) return found.status();
-      format = *std::move(found);
-      recognised = detected->reason;
-    }
+  auto log = ingest::Log::Plan(o.logs, o.format);
+  if (!log.ok()) return log.status();
+  if (o.specimens > 0 && !log->once().empty()) {
+    return absl::InvalidArgumentError(StrCat(
+        log->once(),
+        ": --specimens reads the log a second time, which a pipe does not allow; name files"));
   }
   if (!o.accounts.empty() && access(o.accounts.c_str(), R_OK) != 0) {
     return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
@@ -205,38 +184,56 @@ absl::Status Run(const Options& o) {
   std::error_code error;
   std::filesystem::create_directories(o.out, error);
   if (error || access(o.out.c_str(), W_OK) != 0) {
-    return absl::InvalidArgumentError(StrCat(o.out, ": results cannot be written there; name another folder with --out"));
+    return absl::InvalidArgumentError(
+        StrCat(o.out, ": results cannot be written there; name another folder with --out"));
   }
 
   auto lake = OpenLake(o.lake.empty() ? o.out + "/lake" : o.lake, o.threads, false);
   if (!lake.ok()) return lake.status();
   const bool terminal = isatty(2) && !o.quiet && !o.json;
   const auto note = [&](const std::string& text) {
-    if (!o.quiet) std::fprintf(stderr, "%sstillwatch: note: %s\n", terminal ? "\r\033[K" : "", text.c_str());
+    if (!o.quiet)
+      std::fprintf(stderr, "%sstillwatch: note: %s\n", terminal ? "\r\033[K" : "", text.c_str());
   };
   ingest::Progress progress;
-  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                          std::chrono::system_clock::now().time_since_epoch())
+                          .count();
   std::unique_ptr<ingest::Source> source;
-  if (!paths.empty()) {
-    if (!recognised.empty()) note(recognised);
-    source = format.sql.empty() ? ingest::MakeJsonlSource(paths, {.now_ms = now, .note = note})
-                                : ingest::MakeFormatSource(lake->get(), format, paths, now);
-    for (const std::string& p : paths) in.source_name += (in.source_name.empty() ? "" : " ") + p;
+  if (!o.logs.empty()) {
+    for (const std::string& why : log->recognised()) note(why);
+    auto opened = log->Open(lake->get(), {.now_ms = now, .since_ms = in.since_ms, .note = note});
+    if (!opened.ok()) return opened.status();
+    source = *std::move(opened);
+    for (const std::string& why : log->recognised()) note(why);
+    for (const std::string& name : log->names())
+      in.source_name += (in.source_name.empty() ? "" : " ") + name;
   }
   in.source = source.get();
   if (!o.accounts.empty()) {
     in.accounts = [&](const auto& on_block, const auto& reject) -> absl::Status {
-      lake::StringColumn id, org, plan, channel, domain, payment, kyc, country, citizenship, referrer, ip;
+      lake::StringColumn id, org, plan, channel, domain, payment, kyc, country, citizenship,
+          referrer, ip;
       std::vector<uint32_t> content;
       std::vector<int64_t> created;
       std::vector<uint8_t> verified;
       const auto flush = [&]() -> absl::Status {
-        const lake::Block block{{{"account_id", std::move(id)}, {"content", std::move(content)}, {"created_at", std::move(created)},
-                                 {"org_id", std::move(org)}, {"org_verified", std::move(verified)}, {"plan", std::move(plan)},
-                                 {"channel", std::move(channel)}, {"email_domain", std::move(domain)}, {"payment_id", std::move(payment)},
-                                 {"kyc", std::move(kyc)}, {"country", std::move(country)}, {"citizenship", std::move(citizenship)},
-                                 {"referrer", std::move(referrer)}, {"signup_ip", std::move(ip)}}};
-        id = org = plan = channel = domain = payment = kyc = country = citizenship = referrer = ip = {};
+        const lake::Block block{{{"account_id", std::move(id)},
+                                 {"content", std::move(content)},
+                                 {"created_at", std::move(created)},
+                                 {"org_id", std::move(org)},
+                                 {"org_verified", std::move(verified)},
+                                 {"plan", std::move(plan)},
+                                 {"channel", std::move(channel)},
+                                 {"email_domain", std::move(domain)},
+                                 {"payment_id", std::move(payment)},
+                                 {"kyc", std::move(kyc)},
+                                 {"country", std::move(country)},
+                                 {"citizenship", std::move(citizenship)},
+                                 {"referrer", std::move(referrer)},
+                                 {"signup_ip", std::move(ip)}}};
+        id = org = plan = channel = domain = payment = kyc = country = citizenship = referrer =
+            ip = {};
         content = {};
         created = {};
         verified = {};
@@ -282,25 +279,29 @@ absl::Status Run(const Options& o) {
   }
   if (!result.ok()) {
     if (absl::IsCancelled(result.status())) {
-      return absl::CancelledError("interrupted; what was read stays in the lake and counts once, results are as before");
+      return absl::CancelledError(
+          "interrupted; what was read stays in the lake and counts once, results are as before");
     }
     return result.status();
   }
   std::string run;
-  RunJson(o, *result, &run);
+  RunJson(o, log->names(), *result, &run);
   std::ofstream(o.out + "/run.json") << run;
   if (o.json) {
     std::fputs(dossier::CampaignsJson(result->findings).c_str(), stdout);
   } else if (!o.quiet) {
     std::printf("%llu exchanges of %llu accounts judged",
-                static_cast<unsigned long long>(result->exchanges), static_cast<unsigned long long>(result->accounts));
+                static_cast<unsigned long long>(result->exchanges),
+                static_cast<unsigned long long>(result->accounts));
     if (result->rejected > 0) {
-      std::printf("; %llu records rejected (%s/rejected.jsonl)", static_cast<unsigned long long>(result->rejected), o.out.c_str());
+      std::printf("; %llu records rejected (%s/rejected.jsonl)",
+                  static_cast<unsigned long long>(result->rejected), o.out.c_str());
     }
     std::printf("\n\n%s", dossier::CampaignTable(result->findings, o.out).c_str());
   }
   if (in.source != nullptr && result->read == 0 && result->rejected > 0) {
-    return absl::InvalidArgumentError(StrCat("none of the ", result->rejected, " records could be used; see ", o.out,
+    return absl::InvalidArgumentError(StrCat("none of the ", result->rejected,
+                                             " records could be used; see ", o.out,
                                              "/rejected.jsonl for each reason"));
   }
   return absl::OkStatus();
@@ -311,23 +312,31 @@ absl::Status Run(const Options& o) {
 void AddScan(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("scan", "Read a log, find the campaigns in it, write dossiers");
   auto o = std::make_shared<Options>();
-  sub->add_option("LOG", o->logs, "files, globs or - for stdin; .gz and .zst as they are");
-  sub->add_option("--format", o->format, "auto, canonical, litellm, bedrock, otlp_traces, otlp_logs, openai_batch, wildchat, lmsys, langfuse, helicone or FILE.sql")->capture_default_str();
+  sub->add_option("LOG", o->logs, "files, globs, - for stdin, URLs; .gz and .zst as they are");
+  sub->add_option("--format", o->format, ingest::FormatNames() + " or FILE.sql")
+      ->capture_default_str();
   sub->add_option("--accounts", o->accounts, "account records (JSON lines)");
   sub->add_option("--lake", o->lake, "folder of the lake (default: OUT/lake)");
   sub->add_option("--out", o->out, "folder of the results")->capture_default_str();
   sub->add_option("--attribution", o->attribution, "csv, parquet or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
   sub->add_option("--known", o->known, "known actors (YAML)");
-  sub->add_option("--mmdb", o->mmdb, "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")->allow_extra_args(false);
+  sub->add_option(
+         "--mmdb", o->mmdb,
+         "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")
+      ->allow_extra_args(false);
   sub->add_option("--since", o->since, "judge from this time on (RFC 3339)");
   sub->add_option("--until", o->until, "judge up to this time");
-  sub->add_option("--specimens", o->specimens, "keep up to N texts per template for 30 days")->type_name("N")->capture_default_str();
+  sub->add_option("--specimens", o->specimens, "keep up to N texts per template for 30 days")
+      ->type_name("N")
+      ->capture_default_str();
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();
   sub->add_flag("--strict", o->strict, "stop at the first bad record and write nothing");
   sub->add_flag("--json", o->json, "print campaigns.json instead of the table");
   sub->add_flag("--quiet", o->quiet, "print nothing but errors");
-  sub->footer("Example: stillwatch scan --accounts accounts.jsonl --permits permits.yaml exchanges.jsonl.zst");
+  sub->footer(
+      "Example: stillwatch scan --accounts accounts.jsonl --permits permits.yaml "
+      "exchanges.jsonl.zst");
   sub->callback([o, code] { *code = Report(Run(*o)); });
 }
 

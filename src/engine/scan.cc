@@ -104,6 +104,12 @@ std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) 
     w.Key("distillation");
     w.Double(std::round(c.probability[static_cast<int>(model::Verdict::kDistillation)] * 1e6) /
              1e6);
+    w.Key("odds_bits");
+    w.Double(std::round(c.odds_bits * 1e3) / 1e3);
+    w.Key("purpose_bits");
+    w.Double(std::round(c.purpose_bits * 1e3) / 1e3);
+    w.Key("open");
+    w.Bool(c.open);
     w.Key("reported");
     w.Bool(c.reported);
     w.Key("accounts");
@@ -280,17 +286,21 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   const bool csv = in.attribution == ScanInput::kCsv;
   if (csv) status = results.BeginExchanges();
   if (!status.ok()) return status;
-  status = NameExchanges(lake, log, batch, &out.findings, &out.weighed,
-                         csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr);
+  status = NameExchanges(
+      lake, log, batch, &out.findings, &out.weighed,
+      csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr);
   if (!status.ok()) return status;
   if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
   if (status = results.Write(out.findings); !status.ok()) return status;
-  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok()) return status;
+  if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok())
+    return status;
   if (in.attribution == ScanInput::kParquet) {
     // One thread: the same rows make the same bytes.
-    status = lake.Execute(StrCat("SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY campaign_id, account_id, exchange_id INTO OUTFILE ",
-                                 lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
-                                 " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
+    status = lake.Execute(StrCat(
+        "SELECT exchange_id, account_id, campaign_id FROM attributed ORDER BY campaign_id, "
+        "account_id, exchange_id INTO OUTFILE ",
+        lake::SqlString(fs::absolute(results.Partial("exchanges.parquet")).string()),
+        " FORMAT Parquet SETTINGS max_threads = 1, output_format_parquet_parallel_encoding = 0"));
     if (!status.ok()) return status;
   }
   if (in.source != nullptr) {

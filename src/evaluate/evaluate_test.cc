@@ -83,13 +83,16 @@ class EvaluateTest : public ::testing::Test {
           "{\"account_id\":\"n3\",\"campaign_id\":\"cmp_1\",\"verdict\":\"distillation\",\"why\":"
           "\"Sent 1 of 1.\"}\n");
     Write("found/candidates.jsonl",
-          "{\"formed\":\"text\",\"verdict\":\"distillation\",\"distillation\":0.97,\"reported\":"
+          "{\"formed\":\"text\",\"verdict\":\"distillation\",\"distillation\":0.97,\"odds_bits\":5,"
+          "\"purpose_bits\":8.5,\"open\":false,\"reported\":"
           "true,\"accounts\":3,\"exchanges\":10,\"sample\":[[\"x0\",\"a0\"],[\"x1\",\"a0\"],["
           "\"y1\",\"n3\"]]}\n"
-          "{\"formed\":\"purse\",\"verdict\":\"unresolved\",\"distillation\":0.6,\"reported\":true,"
+          "{\"formed\":\"purse\",\"verdict\":\"unresolved\",\"distillation\":0.6,\"odds_bits\":0.6,"
+          "\"purpose_bits\":3,\"open\":false,\"reported\":true,"
           "\"accounts\":3,\"exchanges\":7,\"sample\":[[\"x8\",\"a1\"],[\"x14\",\"b0\"],[\"y9\","
           "\"n5\"]]}\n"
-          "{\"formed\":\"text\",\"verdict\":\"shared-tool\",\"distillation\":0.01,\"reported\":"
+          "{\"formed\":\"text\",\"verdict\":\"shared-tool\",\"distillation\":0.01,\"odds_bits\":-6."
+          "6,\"purpose_bits\":-1,\"open\":true,\"reported\":"
           "false,\"accounts\":3,\"exchanges\":30,\"sample\":[[\"y3\",\"n5\"],[\"y4\",\"n3\"],["
           "\"y5\",\"n0\"]]}\n");
     Write("found/run.json", "{\"accounts\": 10}");
@@ -169,6 +172,11 @@ TEST_F(EvaluateTest, CandidatesAreLabelledByTheirOperator) {
   EXPECT_FALSE(score->judged[1].harvest);
   EXPECT_FALSE(score->judged[2].harvest);
   EXPECT_EQ(score->judged[2].kind, "class");
+  const std::string csv = CandidatesCsv(Summarise({*score}, {}));
+  EXPECT_NE(csv.find(",text,distillation,0.970000,5.000,8.500,0,10,1,alpha\n"), std::string::npos)
+      << csv;
+  EXPECT_NE(csv.find(",text,shared-tool,0.010000,-6.600,-1.000,1,30,0,class\n"), std::string::npos)
+      << csv;
 }
 
 TEST_F(EvaluateTest, OrderOfRowsAndWorldsChangesNothing) {

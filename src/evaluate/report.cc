@@ -33,7 +33,7 @@ std::vector<Prediction> Predictions(const std::vector<Score>& worlds,
   std::vector<Prediction> out;
   for (const Score& w : worlds) {
     for (const JudgedCandidate& c : w.judged) {
-      if (take(c)) out.push_back({c.stated, c.harvest});
+      if (take(c)) out.push_back({c.found.distillation, c.harvest});
     }
   }
   return out;
@@ -165,20 +165,23 @@ Summary Summarise(std::vector<Score> worlds, std::vector<Replay> replays) {
   s.innocents_interval = Wilson(s.innocents.part, s.innocents.all);
   s.campaigns = Campaigns(worlds);
   s.calibration = Calibrate(Predictions(worlds, [](const auto&) { return true; }));
-  s.reported = Calibrate(Predictions(worlds, [](const auto& c) { return c.reported; }));
+  s.reported = Calibrate(Predictions(worlds, [](const auto& c) { return c.found.reported; }));
   s.calibration_interval = Bootstrap(worlds.size(), [&](std::span<const uint32_t> drawn) {
     std::vector<Prediction> all;
     for (const uint32_t i : drawn) {
-      for (const JudgedCandidate& c : worlds[i].judged) all.push_back({c.stated, c.harvest});
+      for (const JudgedCandidate& c : worlds[i].judged)
+        all.push_back({c.found.distillation, c.harvest});
     }
     return Calibrate(all).error;
   });
   std::set<std::string> verdicts, kinds;
   for (const Score& w : worlds) {
-    for (const JudgedCandidate& c : w.judged) verdicts.insert(c.verdict), kinds.insert(c.kind);
+    for (const JudgedCandidate& c : w.judged)
+      verdicts.insert(c.found.verdict), kinds.insert(c.kind);
   }
   for (const std::string& v : verdicts)
-    s.by_verdict[v] = Calibrate(Predictions(worlds, [&](const auto& c) { return c.verdict == v; }));
+    s.by_verdict[v] =
+        Calibrate(Predictions(worlds, [&](const auto& c) { return c.found.verdict == v; }));
   for (const std::string& k : kinds)
     s.by_kind[k] = Calibrate(Predictions(worlds, [&](const auto& c) { return c.kind == k; }));
   s.knobs = Knobs(worlds);
@@ -442,6 +445,27 @@ std::string SummaryJson(const Summary& s) {
   w.EndObject();
   text.push_back('\n');
   return text;
+}
+
+std::string CandidatesCsv(const Summary& s) {
+  const auto cell = [](const std::string& text) {
+    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+    std::string out = "\"";
+    for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+    return out + "\"";
+  };
+  std::string out =
+      "truth,formed,verdict,stated,odds_bits,purpose_bits,open,exchanges,harvest,kind\n";
+  char numbers[96];
+  for (const Score& w : s.worlds) {
+    for (const JudgedCandidate& c : w.judged) {
+      std::snprintf(numbers, sizeof numbers, "%.6f,%.3f,%.3f,%d", c.found.distillation,
+                    c.found.odds_bits, c.found.purpose_bits, c.found.open);
+      out += StrCat(cell(w.truth), ",", c.found.formed, ",", c.found.verdict, ",", numbers, ",",
+                    c.found.exchanges, ",", c.harvest ? 1 : 0, ",", cell(c.kind), "\n");
+    }
+  }
+  return out;
 }
 
 std::string SummaryText(const Summary& s) {

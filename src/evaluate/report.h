@@ -59,5 +59,7 @@ Summary Summarise(std::vector<Score> worlds, std::vector<Replay> replays);
 std::string SummaryJson(const Summary& summary);
 std::string SummaryText(const Summary& summary);
 std::string SummaryPage(const Summary& summary);
+// Every judged candidate with the truth, one a row.
+std::string CandidatesCsv(const Summary& summary);
 
 }  // namespace stillwatch::evaluate

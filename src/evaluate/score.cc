@@ -18,7 +18,9 @@ absl::Status OtherLog(const World& world, const Findings& findings, const std::s
 }
 
 JudgedCandidate Label(const World& world, const FoundCandidate& c) {
-  JudgedCandidate out{c.distillation, false, c.reported, c.verdict, c.formed, "", c.exchanges};
+  JudgedCandidate out;
+  out.found = c;
+  out.found.sample.clear();
   std::map<std::string, size_t> operators, campaigns, roles;
   for (const auto& [exchange, account] : c.sample) {
     if (const uint32_t of = world.CampaignOf(exchange); of != kNone) {

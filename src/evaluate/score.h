@@ -36,12 +36,9 @@ struct Accused {
 // A candidate that was weighed, with the truth: whether most of what was sampled of it is one
 // operator's harvest.
 struct JudgedCandidate {
-  double stated = 0;  // probability of distillation
+  FoundCandidate found;  // without its sample
   bool harvest = false;
-  bool reported = false;
-  std::string verdict, formed;
   std::string kind;  // the campaign, or the role of most of its accounts
-  uint64_t exchanges = 0;
 };
 
 struct Share {

@@ -246,6 +246,9 @@ absl::StatusOr<Findings> ReadFindings(const std::string& dir) {
         one.formed = std::string_view(c["formed"]);
         one.verdict = std::string_view(c["verdict"]);
         one.distillation = double(c["distillation"]);
+        one.odds_bits = double(c["odds_bits"]);
+        one.purpose_bits = double(c["purpose_bits"]);
+        one.open = bool(c["open"]);
         one.reported = bool(c["reported"]);
         one.exchanges = uint64_t(c["exchanges"]);
         for (simdjson::dom::element x : c["sample"]) {

@@ -64,6 +64,9 @@ struct FoundAccount {
 struct FoundCandidate {
   std::string formed, verdict;
   double distillation = 0;  // stated probability
+  double odds_bits = 0,
+         purpose_bits = 0;  // what it was made of; `open`: one customer's, or a crowd
+  bool open = false;
   bool reported = false;
   uint64_t exchanges = 0;
   std::vector<std::pair<std::string, std::string>> sample;  // exchange, account

@@ -87,8 +87,8 @@ std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& grap
   return linked;
 }
 
-// What is heard of a group's rhythm. Of a larger one whole accounts are left out, because those that
-// stay keep their habits: a bound on time, not on truth.
+// What is heard of a group's rhythm. Of a larger one whole accounts are left out, because those
+// that stay keep their habits: a bound on time, not on truth.
 std::vector<link::Event> EventsOf(const Log& log, const std::vector<uint32_t>& rows) {
   const size_t step = rows.size() / kRhythmRowsMax + 1;
   std::vector<link::Event> events;
@@ -141,7 +141,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   for (const Part& part : parts) beats.emplace_back(part.events);
   std::stable_sort(parts.begin(), parts.end(),
                    [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
-  constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
+  constexpr size_t kPartsMax = 256;    // cross tests are quadratic; the smallest stay alone
   std::unordered_set<uint64_t> apart;  // pairs of numbers that were tested
   for (bool joined = true; joined;) {
     joined = false;
@@ -378,8 +378,17 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     }
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
     if (report) reported.push_back(&f);
-    out.weighed.push_back({f.candidate.formed, f.weighed.verdict, f.weighed.probability, report,
-                           f.candidate.rows.size(), f.candidate.accounts.size(), Sample(log, f.candidate.rows), {}});
+    out.weighed.push_back({f.candidate.formed,
+                           f.weighed.verdict,
+                           f.weighed.probability,
+                           f.weighed.odds_bits,
+                           f.weighed.purpose_bits,
+                           f.weighed.overt || f.weighed.crowd,
+                           report,
+                           f.candidate.rows.size(),
+                           f.candidate.accounts.size(),
+                           Sample(log, f.candidate.rows),
+                           {}});
   }
   Reporter reporter(background, graph, templates, options);
   std::vector<model::Campaign> campaigns(reported.size());

@@ -36,6 +36,10 @@ struct WeighedCandidate {
   Formed formed = Formed::kText;
   model::Verdict verdict = model::Verdict::kUnresolved;
   std::array<double, model::kVerdicts> probability{};
+  // What the probability of distillation was made of: Weighed's members of these names, and
+  // whether it is openly one customer or a crowd.
+  double odds_bits = 0, purpose_bits = 0;
+  bool open = false;
   bool reported = false;
   uint64_t exchanges = 0, accounts = 0;
   std::vector<uint32_t> rows;  // kCandidateSample of them, by smallest hash of the exchange id

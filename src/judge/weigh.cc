@@ -70,24 +70,32 @@ Weighed Weigh(const Facts& f, Formed formed) {
   if (f.rhythm_z < 2) {
     // Silence speaks against a queue as far as it could have been heard; one in ten hides its
     // rhythm whatever the volume.
-    const double heard = (f.rhythm_z - f.rhythm.power) * (f.rhythm_z - f.rhythm.power) - f.rhythm_z * f.rhythm_z;
+    const double heard =
+        (f.rhythm_z - f.rhythm.power) * (f.rhythm_z - f.rhythm.power) - f.rhythm_z * f.rhythm_z;
     rhythm = std::clamp(-heard / 2 / std::log(2.0) / 2, -3.3, 0.0);
   }
   add(Family::kRhythm, rhythm,
       "Different accounts were active in the same hour " + Number(f.rhythm.pairs, 0) +
           " times where their own habits explain " + Number(f.rhythm.expected, 0) + " (" +
           (f.rhythm.excess >= 0 ? "+" : "") + Percent(f.rhythm.excess) + ", " +
-          Number(f.rhythm_z, 1) + " standard deviations of random groups of this log; an ordinary queue "
-          "would show " + Number(f.rhythm.power, 1) + ").",
-      "Each account acts by its own daily habit on the days on which it was active, independently of "
-      "the others; calibrated on " + std::to_string(f.rhythm_groups) +
-          " random groups of other accounts of the same log.");
+          Number(f.rhythm_z, 1) +
+          " standard deviations of random groups of this log; an ordinary queue "
+          "would show " +
+          Number(f.rhythm.power, 1) + ").",
+      "Each account acts by its own daily habit on the days on which it was active, independently "
+      "of "
+      "the others; calibrated on " +
+          std::to_string(f.rhythm_groups) + " random groups of other accounts of the same log.");
   double independent = rhythm;
 
   // Shared values.
-  static constexpr struct { Family family; const char* what; } kCover[link::kLinkFamilies] = {
-      {Family::kNetwork, "an address"}, {Family::kClient, "a rare client"},
-      {Family::kEnrolment, "a rare mail domain or referrer"}, {Family::kPayment, "a payment instrument"}};
+  static constexpr struct {
+    Family family;
+    const char* what;
+  } kCover[link::kLinkFamilies] = {{Family::kNetwork, "an address"},
+                                   {Family::kClient, "a rare client"},
+                                   {Family::kEnrolment, "a rare mail domain or referrer"},
+                                   {Family::kPayment, "a payment instrument"}};
   double purse = 0;
   for (int i = 0; i < link::kLinkFamilies; ++i) {
     const Coverage& c = f.coverage[i];
@@ -121,8 +129,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
   if (f.replays >= 3) {
     replay = std::min(14.0, 6 + std::log2(f.replays));
     add(Family::kReplay, replay,
-        Number(f.replays, 0) + " exchanges present a reasoning signature that was issued to another "
-        "customer.",
+        Number(f.replays, 0) +
+            " exchanges present a reasoning signature that was issued to another "
+            "customer.",
         "A signature is presented by the account to which it was issued.");
     independent += replay;
   }
@@ -130,20 +139,24 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Text and manner: what brought the accounts together, weak against a shared tool.
   if (formed == Formed::kText && !f.phrase) {
     add(Family::kText, 2,
-        std::to_string(f.entities) + " customers send one scaffold around changing payloads; it is on "
-        "no list of public ones and nobody else in this log sends it.",
-        "People who have nothing to do with each other write what people write; a published scaffold "
+        std::to_string(f.entities) +
+            " customers send one scaffold around changing payloads; it is on "
+            "no list of public ones and nobody else in this log sends it.",
+        "People who have nothing to do with each other write what people write; a published "
+        "scaffold "
         "explains it as well, so this counts little.");
   }
   if (f.one_setting >= .9 && f.accounts >= 8) {
     add(Family::kManner, 1,
         Percent(f.one_setting) + " of the exchanges use the same decoding settings.",
-        "Settings are chosen by each customer; a shared tool explains it as well, so this counts little.");
+        "Settings are chosen by each customer; a shared tool explains it as well, so this counts "
+        "little.");
   }
 
   // Openly one customer?
   if (f.verified >= .5) {
-    w.overt_why = "a verified organisation stands behind " + Percent(f.verified) + " of the accounts";
+    w.overt_why =
+        "a verified organisation stands behind " + Percent(f.verified) + " of the accounts";
   } else if (f.one_own_domain >= .6 && (f.one_payment >= .6 || f.business >= .5)) {
     w.overt_why = Percent(f.one_own_domain) + " of the accounts use one mail domain of their own";
   } else if (f.one_payment >= .8) {
@@ -174,8 +187,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
     for (int c = 1; c < model::kCapabilities; ++c) {
       if (f.capability[c] > f.capability[top]) top = c;
     }
-    const double concentration =
-        top == static_cast<int>(model::Capability::kOther) ? 0 : f.capability[top] >= .7 ? 2 : f.capability[top] >= .5 ? 1 : 0;
+    const double concentration = top == static_cast<int>(model::Capability::kOther) ? 0
+                                 : f.capability[top] >= .7                          ? 2
+                                 : f.capability[top] >= .5                          ? 1
+                                                                                    : 0;
     if (concentration > 0) {
       add(Family::kPurpose, concentration,
           Percent(f.capability[top]) + " of the exchanges aim at one capability, " +
@@ -184,16 +199,21 @@ Weighed Weigh(const Facts& f, Formed formed) {
       purpose += concentration;
     }
     double items = 0;
-    if (f.popular_items >= .6 || (f.effective_items < 30 && f.entities >= 10)) items = -5;
-    else if (f.recurring_items >= .3) items = -4;
-    else if (f.distinct_items >= .25 && f.effective_items >= 60 && f.popular_items < .4) items = 2;
+    if (f.popular_items >= .6 || (f.effective_items < 30 && f.entities >= 10))
+      items = -5;
+    else if (f.recurring_items >= .3)
+      items = -4;
+    else if (f.distinct_items >= .25 && f.effective_items >= 60 && f.popular_items < .4)
+      items = 2;
     w.crowd = items <= -4;
     add(Family::kPurpose, items,
         "The exchanges cover " + Number(f.distinct_items * static_cast<double>(f.exchanges), 0) +
-            " distinct items (as many as " + Number(f.effective_items, 0) + " equally frequent ones); " +
-            Percent(f.popular_items) + " ask one of the few that many customers ask, " +
-            Percent(f.recurring_items) + " repeat an item of their own from another day.",
-        items < 0 ? "A harvest covers a long list item by item; a class, a crowd or an evaluation asks few items often."
+            " distinct items (as many as " + Number(f.effective_items, 0) +
+            " equally frequent ones); " + Percent(f.popular_items) +
+            " ask one of the few that many customers ask, " + Percent(f.recurring_items) +
+            " repeat an item of their own from another day.",
+        items < 0 ? "A harvest covers a long list item by item; a class, a crowd or an evaluation "
+                    "asks few items often."
                   : "People ask what they need, popular things more often.");
     purpose += items;
     const double follow = f.follow_ups < .05 ? 1 : f.follow_ups > .3 ? -3 : 0;
@@ -211,30 +231,37 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
   // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold
   // paid for with shared cards (a campus shares addresses and a mail domain, never a card).
-  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
-                       (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.coverage[3].bits >= 4);
+  const bool one_job =
+      rhythm >= kFamilyBitsMin || replay > 0 ||
+      (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
   // Accounts that only ask in one manner may follow a calendar that nobody here knows: five bits
   // at most.
-  const double coordination = std::min(rhythm + purse + replay, formed == Formed::kManner ? 5.0 : 24.0);
+  const double coordination =
+      std::min(rhythm + purse + replay, formed == Formed::kManner ? 5.0 : 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
-  bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) - (w.overt ? 12 : 0) - (w.crowd ? 6 : 0) - (one_job ? 0 : 4);
-  bits[int(Verdict::kCoordinatedOther)] = -6 + coordination - (w.overt ? 0 : std::clamp(purpose - 2, -4.0, 6.0));
+  bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) -
+                                      (w.overt ? 12 : 0) - (w.crowd ? 6 : 0) - (one_job ? 0 : 4);
+  bits[int(Verdict::kCoordinatedOther)] =
+      -6 + coordination - (w.overt ? 0 : std::clamp(purpose - 2, -4.0, 6.0));
   bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : -2;
   bits[int(Verdict::kEvaluation)] = -6 + (f.recurring_items >= .3 ? 10 : 0) + (w.crowd ? 3 : 0);
-  if (!f.has_text && replay == 0) bits[0] = std::min(bits[0], bits[int(Verdict::kCoordinatedOther)] - 2);
+  if (!f.has_text && replay == 0)
+    bits[0] = std::min(bits[0], bits[int(Verdict::kCoordinatedOther)] - 2);
   const double top = *std::max_element(bits.begin(), bits.end());
-  double sum = 0;
-  for (const double b : bits) sum += std::exp2(b - top);
+  double rivals = 0;
+  for (int v = 1; v < model::kVerdicts; ++v) rivals += std::exp2(bits[v] - top);
+  w.odds_bits = bits[0] - top - std::log2(rivals);
+  const double sum = rivals + std::exp2(bits[0] - top);
   for (int v = 0; v < model::kVerdicts; ++v) {
     w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
   }
 
-  const bool gates = one_job && w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
-                     !w.overt && !w.crowd && formed == Formed::kText;
+  const bool gates = one_job && w.families >= kCoordinationFamiliesMin &&
+                     purpose >= kPurposeBitsMin && !w.overt && !w.crowd && formed == Formed::kText;
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
   if (best == Verdict::kDistillation) {
@@ -245,26 +272,34 @@ Weighed Weigh(const Facts& f, Formed formed) {
   }
 
   if (w.verdict == Verdict::kDistillation) {
-    w.would_change = "A permit or contract that covers these accounts, or proof that they belong to one "
-                     "verified customer, would change the verdict.";
+    w.would_change =
+        "A permit or contract that covers these accounts, or proof that they belong to one "
+        "verified customer, would change the verdict.";
     if (purse < 3) {
-      w.would_change += " Little is shared but text and rhythm: a common scheduler of a published tool "
-                        "would explain both.";
+      w.would_change +=
+          " Little is shared but text and rhythm: a common scheduler of a published tool "
+          "would explain both.";
     }
   } else if (!f.has_text) {
-    w.would_change = "The log carries no text: sketches of the prompts would show whether the accounts do "
-                     "one job and what it is for.";
+    w.would_change =
+        "The log carries no text: sketches of the prompts would show whether the accounts do "
+        "one job and what it is for.";
   } else if (formed == Formed::kManner) {
-    w.would_change = "A link between the accounts (payment, address, enrolment) or a common scaffold would "
-                     "raise the probability; unrelated schedules over the next weeks would lower it.";
+    w.would_change =
+        "A link between the accounts (payment, address, enrolment) or a common scaffold would "
+        "raise the probability; unrelated schedules over the next weeks would lower it.";
   } else if (w.overt) {
-    w.would_change = "It would be judged again if the accounts did not belong to the one customer they "
-                     "appear to belong to (" + w.overt_why + ").";
+    w.would_change =
+        "It would be judged again if the accounts did not belong to the one customer they "
+        "appear to belong to (" +
+        w.overt_why + ").";
   } else if (f.rhythm.power < 3) {
-    w.would_change = "There is too little traffic to see a common rhythm (an ordinary queue would show " +
-                     Number(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
+    w.would_change =
+        "There is too little traffic to see a common rhythm (an ordinary queue would show " +
+        Number(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
   } else {
-    w.would_change = "A common rhythm, payment or address over most of the work would raise the probability.";
+    w.would_change =
+        "A common rhythm, payment or address over most of the work would raise the probability.";
   }
   std::stable_sort(w.evidence.begin(), w.evidence.end(),
                    [](const Evidence& a, const Evidence& b) { return a.bits > b.bits; });
@@ -280,7 +315,8 @@ std::vector<bool> SelectByEBH(const std::vector<double>& log2_e, double rate) {
   });
   size_t chosen = 0;
   for (size_t k = 1; k <= m; ++k) {
-    if (log2_e[order[k - 1]] >= std::log2(static_cast<double>(m) / (static_cast<double>(k) * rate))) {
+    if (log2_e[order[k - 1]] >=
+        std::log2(static_cast<double>(m) / (static_cast<double>(k) * rate))) {
       chosen = k;
     }
   }

@@ -15,19 +15,20 @@ namespace stillwatch::judge {
 // Gates of the verdict `distillation`.
 inline constexpr double kAccuseProbability = .95;
 inline constexpr int kCoordinationFamiliesMin = 2;
-inline constexpr double kFamilyBitsMin = 1.5;   // a family counts from here on
+inline constexpr double kFamilyBitsMin = 1.5;  // a family counts from here on
 inline constexpr double kPurposeBitsMin = 4;
-inline constexpr double kErrorRate = .01;       // expected share of false ones among the accused
+inline constexpr double kErrorRate = .01;  // expected share of false ones among the accused
 
 struct Weighed {
   std::vector<model::Evidence> evidence;  // statement, null, bits; queries and ids come later
   std::array<double, model::kVerdicts> probability{};
-  int families = 0;            // of coordination, each of at least kFamilyBitsMin
-  double independent_bits = 0; // of families that did not form the candidate
+  double odds_bits = 0;         // of distillation against all rivals together
+  int families = 0;             // of coordination, each of at least kFamilyBitsMin
+  double independent_bits = 0;  // of families that did not form the candidate
   double purpose_bits = 0;
-  bool overt = false;          // openly one customer
+  bool overt = false;  // openly one customer
   std::string overt_why;
-  bool crowd = false;          // few items, many people
+  bool crowd = false;  // few items, many people
   model::Verdict verdict = model::Verdict::kUnresolved;
   std::string would_change;
 };

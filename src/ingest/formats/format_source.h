@@ -1,43 +1,40 @@
-// Foreign log formats: one SQL SELECT each (NAME.sql), run by the engine over the log's files.
-// README.md in this folder says what a SELECT may use and which columns it gives.
+// Sources that run a format's SELECT: over JSON records that this program reads and splits, or over
+// tables that the engine reads.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "ingest/formats/format.h"
 #include "ingest/source.h"
 #include "lake/lake.h"
 
 namespace stillwatch::ingest {
 
-struct Format {
-  std::string name, describes;
-  bool lines = true;                   // {source} is rows of JSON text; else the file's own columns
-  std::vector<std::string> recognise;  // dotted keys of the first record, or column names
-  std::string sql;
+// Workers beyond this wait: each holds a connection of the lake while its rows are stored over
+// another (lake/embedded: 16).
+inline constexpr int kFormatWorkersMax = 7;
+
+// What of a format's rows can be known only here.
+struct FormatOptions {
+  int64_t now_ms = 0;            // records more than a day later are refused
+  int64_t since_ms = INT64_MIN;  // what {since} in a SELECT stands for; unset: such a SELECT fails
+  std::function<void(std::string)> note = [](std::string) {};
 };
 
-// The formats built into the program, by name.
-const std::vector<Format>& BuiltInFormats();
+// `format.lines`: files, "-" and pipes, plain, gzip or zstd, read once; the text stays in memory,
+// a chunk per worker. `lake` must outlive the source.
+std::unique_ptr<Source> MakeRecordsSource(lake::Lake* lake, Format format,
+                                          std::vector<std::string> paths, FormatOptions options);
 
-// By name, or of a person's own file by a path that ends in .sql. NotFound lists the names.
-absl::StatusOr<Format> FindFormat(const std::string& name_or_path);
-
-struct Detected {
-  std::string name;    // of a format, or "canonical"
-  std::string reason;  // "recognised as litellm: the first record carries startTime, call_type"
+// What the engine reads: an expression for FROM and a name for messages. One worker each.
+struct Table {
+  std::string name, from;
+  std::string path;  // of a local file, for the progress; may be empty
 };
-
-// Looks at the first record of the first path. InvalidArgument when nothing or more than one
-// format fits; the message says what was seen.
-absl::StatusOr<Detected> DetectFormat(const std::vector<std::string>& paths);
-
-// `lake` must outlive the source. Files are read by up to `threads` workers, one file each.
-std::unique_ptr<Source> MakeFormatSource(lake::Lake* lake, Format format,
-                                         std::vector<std::string> paths, int64_t now_ms);
+std::unique_ptr<Source> MakeTableSource(lake::Lake* lake, Format format, std::vector<Table> tables,
+                                        FormatOptions options);
 
 }  // namespace stillwatch::ingest

@@ -1,5 +1,3 @@
-#include "ingest/formats/format_source.h"
-
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -7,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "ingest/formats/log.h"
 #include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "lake/embedded/embedded_lake.h"
@@ -73,19 +72,34 @@ Outcome ReadAll(Source& source) {
   return o;
 }
 
+Outcome ReadLogs(const std::string& format, const std::vector<std::string>& logs,
+                 int64_t since_ms = INT64_MIN) {
+  auto log = Log::Plan(logs, format);
+  if (!log.ok()) return {log.status(), "", 0, 0};
+  auto source = log->Open(&TheLake(), {.now_ms = kNow, .since_ms = since_ms});
+  if (!source.ok()) return {source.status(), "", 0, 0};
+  return ReadAll(**source);
+}
 Outcome ReadAll(const std::string& format, const std::string& path) {
-  auto found = FindFormat(format);
-  if (!found.ok()) return {found.status(), "", 0, 0};
-  return ReadAll(*MakeFormatSource(&TheLake(), *found, {path}, kNow));
+  return ReadLogs(format, {path});
+}
+
+// What `--format auto` takes a file for; empty: canonical.
+std::string Recognised(const std::string& path) {
+  auto log = Log::Plan({path}, "auto");
+  if (!log.ok()) return std::string(log.status().message());
+  if (log->recognised().empty()) return "";
+  const std::string& why = log->recognised()[0];
+  const std::string begin = path + ": recognised as ";
+  EXPECT_EQ(why.rfind(begin, 0), 0u) << why;
+  return why.substr(begin.size(), why.find(':', begin.size()) - begin.size());
 }
 
 class Golden : public testing::TestWithParam<std::string> {};
 
 TEST_P(Golden, SpecimenBecomesCanonicalLines) {
   const std::string specimen = Data(GetParam() + ".jsonl");
-  const auto detected = DetectFormat({specimen});
-  ASSERT_TRUE(detected.ok()) << detected.status();
-  EXPECT_EQ(detected->name, GetParam());
+  EXPECT_EQ(Recognised(specimen), GetParam());
   const Outcome o = ReadAll(GetParam(), specimen);
   ASSERT_TRUE(o.status.ok()) << o.status;
   const std::string golden = STILLWATCH_SOURCE_DIR "/tests/golden/formats/" + GetParam() + ".jsonl";
@@ -117,9 +131,7 @@ TEST(Parquet, WildChatGivesAnExchangePerAnswer) {
                   "'assistant'), 'Tuple(content String, role String)')] AS conversation, "
                   "'ab' AS hashed_ip, CAST(('en', 'UA'), 'Tuple(`accept-language` String, "
                   "`user-agent` String)') AS header");
-  const auto detected = DetectFormat({path});
-  ASSERT_TRUE(detected.ok()) << detected.status();
-  EXPECT_EQ(detected->name, "wildchat");
+  EXPECT_EQ(Recognised(path), "wildchat");
   const Outcome o = ReadAll("wildchat", path);
   ASSERT_TRUE(o.status.ok()) << o.status;
   EXPECT_EQ(o.exchanges, 2);
@@ -132,9 +144,7 @@ TEST(Parquet, WildChatGivesAnExchangePerAnswer) {
 void ExpectOne(const std::string& format, const std::string& select,
                const std::vector<std::string>& parts) {
   const std::string path = MakeParquet(format, select);
-  const auto detected = DetectFormat({path});
-  ASSERT_TRUE(detected.ok()) << detected.status();
-  EXPECT_EQ(detected->name, format);
+  EXPECT_EQ(Recognised(path), format);
   const Outcome o = ReadAll(format, path);
   ASSERT_TRUE(o.status.ok()) << o.status;
   EXPECT_EQ(o.exchanges, 1) << o.text;
@@ -142,13 +152,24 @@ void ExpectOne(const std::string& format, const std::string& select,
     EXPECT_NE(o.text.find(part), std::string::npos) << part << " in " << o.text;
 }
 
-TEST(Parquet, Lmsys) {
-  ExpectOne("lmsys",
-            "SELECT 'l1' AS conversation_id, 'm' AS model, [CAST(('q', 'user'), 'Tuple(content "
-            "String, role String)'), "
-            "CAST(('a', 'assistant'), 'Tuple(content String, role String)')] AS conversation, [1] "
-            "AS openai_moderation",
-            {"\"l1:2\"", "\"response\":\"a\"", "\"content\":\"q\""});
+TEST(Parquet, LmsysHasNoTimeAndTakesTheOneThatIsGiven) {
+  const std::string path = MakeParquet("lmsys",
+                                       "SELECT 'l1' AS conversation_id, 'm' AS model, [CAST(('q', "
+                                       "'user'), 'Tuple(content String, role String)'), "
+                                       "CAST(('a', 'assistant'), 'Tuple(content String, role "
+                                       "String)')] AS conversation, [1] AS openai_moderation");
+  EXPECT_EQ(Recognised(path), "lmsys");
+  const Outcome refused = ReadLogs("auto", {path});
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status)) << refused.status;
+  EXPECT_NE(refused.status.message().find("--since"), absl::string_view::npos) << refused.status;
+  EXPECT_EQ(refused.exchanges, 0);
+  const Outcome o = ReadLogs("auto", {path}, 1'767'225'600'000);
+  ASSERT_TRUE(o.status.ok()) << o.status;
+  EXPECT_EQ(o.text,
+            "{\"exchange_id\":\"l1:2\",\"ts\":\"2026-01-01T00:00:00.000Z\",\"account_id\":\"l1\","
+            "\"session_id\":\"l1\",\"channel\":\"web\","
+            "\"model\":\"m\",\"operation\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":"
+            "\"q\"}],\"response\":\"a\"}\n");
 }
 
 TEST(Parquet, LangfuseV4AndV3) {
@@ -182,6 +203,73 @@ TEST(Parquet, Helicone) {
       "toInt64(5) AS prompt_tokens, toInt64(2) AS completion_tokens, toInt64(70) AS latency, "
       "toInt16(200) AS status",
       {"\"account_id\":\"k1\"", "\"content\":\"S\"", "\"response\":\"a\"", "\"latency_ms\":70"});
+}
+
+// The canonical reader is the oracle. Tables written by another program: tests/e2e/formats_test.py.
+TEST(Canonical, ParquetGivesWhatLinesGive) {
+  const std::string lines = testing::TempDir() + "/same.jsonl";
+  std::ofstream(lines)
+      << R"({"exchange_id":"e1","ts":"2026-01-01T00:00:00.123Z","account_id":"a","org_id":"o","messages":[{"role":"system","content":"s, \"t\""},)"
+         R"({"role":"user","content":"x\ny"}],"response":"r\n1","status":429,"input_tokens":5,"cached_tokens":0,"temperature":0.7,"tools":["t1","t,2"],)"
+         R"("stream":true,"latency_ms":70,"reasoning_signatures_issued":["i"],"reasoning_signatures_presented":["p","q"]})"
+         "\n";
+  const Outcome want = ReadAll(*MakeJsonlSource({lines}, {.now_ms = kNow}));
+  ASSERT_EQ(want.exchanges, 1) << want.text;
+  const std::string rest =
+      ", 'a' AS account_id, CAST('o', 'LowCardinality(Nullable(String))') AS org_id, CAST(NULL, "
+      "'Nullable(String)') AS session_id, 'r\\n1' AS response, "
+      "toInt64(429) AS status, toInt64(5) AS input_tokens, 0 AS cached_tokens, 0.7 AS temperature, "
+      "true AS stream, 70.0 AS latency_ms, "
+      "['i'] AS reasoning_signatures_issued, '[\"p\",\"q\"]' AS reasoning_signatures_presented";
+  const std::string nested =
+      "SELECT 'e1' AS exchange_id, toDateTime64('2026-01-01 00:00:00.123', 6, 'UTC') AS ts, "
+      "[CAST(('system', 's, \"t\"'), "
+      "'Tuple(role String, content String)'), CAST(('user', 'x\\ny'), 'Tuple(role String, content "
+      "String)')] AS messages, ['t1', 't,2'] AS tools" +
+      rest;
+  const std::string flat =
+      "SELECT 'e1' AS exchange_id, '2026-01-01T01:00:00.123+01:00' AS ts, "
+      "'[{\"role\":\"system\",\"content\":\"s, \\\\\"t\\\\\"\"},"
+      "{\"role\":\"user\",\"content\":\"x\\\\ny\"}]' AS messages, '[\"t1\",\"t,2\"]' AS tools" +
+      rest;
+  for (const std::string& select : {nested, flat}) {
+    const std::string path = MakeParquet("canonical", select);
+    EXPECT_EQ(Recognised(path), "canonical");
+    for (const char* format : {"auto", "canonical"}) {
+      const Outcome o = ReadLogs(format, {path});
+      ASSERT_TRUE(o.status.ok()) << o.status;
+      EXPECT_EQ(o.text, want.text) << format;
+    }
+  }
+}
+
+TEST(Canonical, TablesRefuseWhatLinesRefuse) {
+  const std::string path = testing::TempDir() + "/bad.csv";
+  std::ofstream(path) << "exchange_id,ts,account_id,input_tokens,stream,response,temperature\n"
+                         "e1,2026-01-01T00:00:00Z,a,5,true,ok,\n"
+                         "e2,2026-01-01 00:00:00,a,5,true,no zone,\n"
+                         "e3,2026-01-01T00:00:00Z,a,five,true,no number,\n"
+                         "e4,2026-01-01T00:00:00Z,a,5,perhaps,no boolean,\n"
+                         "e5,2026-01-01T00:00:00Z,,5,true,no account,\n"
+                         "e6,2026-01-01T00:00:00Z\n"
+                         "e7,2026-01-01T00:00:00Z,a,5,true,\xff,\n"
+                         "e8,2026-01-01T00:00:00Z,a,-1,true,negative,\n"
+                         "e9,1969-01-01T00:00:00Z,a,1,true,old,0.5\n";
+  const Outcome o = ReadLogs("auto", {path});
+  ASSERT_TRUE(o.status.ok()) << o.status;
+  EXPECT_EQ(o.exchanges, 1) << o.text;
+  for (const char* part :
+       {"rejected 2: ts: neither", "rejected 3: input_tokens: expected an integer",
+        "rejected 4: stream: expected true", "rejected 5: account_id: missing",
+        "rejected 6: account_id: missing", "rejected 7: response: not valid UTF-8",
+        "rejected 8: input_tokens", "rejected 9: ts: before 1970"}) {
+    EXPECT_NE(o.text.find(part), std::string::npos) << part << " in " << o.text;
+  }
+  const std::string numbers =
+      MakeParquet("numbers", "SELECT 'e1' AS exchange_id, 1767225600 AS ts, 'a' AS account_id");
+  const absl::Status refused = ReadLogs("auto", {numbers}).status;
+  EXPECT_NE(refused.message().find("ts: a number; expected a timestamp"), absl::string_view::npos)
+      << refused;
 }
 
 TEST(Format, OfAPersonGivesWhatSimdjsonGives) {
@@ -225,23 +313,10 @@ TEST(Format, ThatDoesNotFitEndsInAClearError) {
   EXPECT_FALSE(FindFormat("nonsense").ok());
 }
 
-TEST(Format, APipeIsLeftToItsReader) {
-  const std::string pipe = testing::TempDir() + "/pipe.jsonl";
-  std::filesystem::remove(pipe);
-  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  const auto detected = DetectFormat({pipe});  // would wait for a writer if it looked inside
-  ASSERT_TRUE(detected.ok()) << detected.status();
-  EXPECT_EQ(detected->name, "canonical");
-  EXPECT_TRUE(absl::IsInvalidArgument(ReadAll("litellm", pipe).status));
-}
-
 TEST(Format, NothingRecognisedSaysWhatWasSeen) {
   const std::string log = testing::TempDir() + "/strange.jsonl";
-  std::ofstream(log) << "{\"foo\":1,\"bar\":2}\n";
-  const auto detected = DetectFormat({log});
-  ASSERT_FALSE(detected.ok());
-  EXPECT_NE(detected.status().message().find("foo, bar"), absl::string_view::npos)
-      << detected.status();
+  std::ofstream(log) << "{\"foo\":1,\"bar\":{\"baz\":2}}\n";
+  EXPECT_NE(Recognised(log).find("foo, bar;"), std::string::npos) << Recognised(log);
 }
 
 }  // namespace

@@ -3,9 +3,10 @@
 -- reads: Parquet
 -- recognise: conversation_id openai_moderation conversation
 -- account: conversation_id; linking accounts is out of reach
+-- time: none; all records count under the one that --since names
 SELECT
   concat(toString(conversation_id), ':', toString(n)) AS exchange_id,
-  toInt64(1) AS ts,
+  toInt64({since}) AS ts,
   toString(conversation_id) AS account_id,
   toString(conversation_id) AS session_id,
   'web' AS channel,

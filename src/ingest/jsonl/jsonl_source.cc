@@ -309,6 +309,23 @@ struct RecordParser::State {
     e->has_sketch = true;
   }
 
+  // Hands one value, copied, to `read`.
+  template <typename F>
+  absl::Status Value(std::string_view name, std::string_view json, F read) {
+    copy.assign(json);
+    copy.append(simdjson::SIMDJSON_PADDING, '\0');
+    try {
+      sj::document document = parser.iterate(copy.data(), json.size(), copy.size());
+      sj::value v = document.get_value();
+      read(v);
+    } catch (const Failure& failure) {
+      return absl::InvalidArgumentError(failure.reason);
+    } catch (const simdjson::simdjson_error& error) {
+      return absl::InvalidArgumentError(StrCat(name, ": not valid JSON: ", error.what()));
+    }
+    return absl::OkStatus();
+  }
+
   void Record(std::string_view line, model::ExchangeView* e) {
     if (CountByte(line, '{') + CountByte(line, '[') > kNestingMax &&
         Depth(line, kNestingMax) > kNestingMax) {
@@ -481,20 +498,15 @@ absl::Status RecordParser::Parse(std::string_view line, model::ExchangeView* e) 
 
 absl::Status RecordParser::ParseMessages(std::string_view json, model::ExchangeView* e) {
   State& s = *state_;
-  s.copy.assign(json);
-  s.copy.append(simdjson::SIMDJSON_PADDING, '\0');
   s.system.clear();
-  try {
-    sj::document document = s.parser.iterate(s.copy.data(), json.size(), s.copy.size());
-    sj::value v = document.get_value();
-    s.Messages(v, e);
-  } catch (const Failure& failure) {
-    return absl::InvalidArgumentError(failure.reason);
-  } catch (const simdjson::simdjson_error& error) {
-    return absl::InvalidArgumentError(StrCat("messages: not valid JSON: ", error.what()));
-  }
-  e->system = s.system;
-  return absl::OkStatus();
+  const absl::Status parsed = s.Value("messages", json, [&](sj::value& v) { s.Messages(v, e); });
+  if (parsed.ok()) e->system = s.system;
+  return parsed;
+}
+
+absl::Status RecordParser::ParseSketch(std::string_view json, model::ExchangeView* e) {
+  State& s = *state_;
+  return s.Value("sketch", json, [&](sj::value& v) { s.ReadSketch(v, e); });
 }
 
 namespace {

@@ -11,7 +11,7 @@
 
 namespace stillwatch::ingest {
 
-inline constexpr size_t kIdBytesMax = 512;     // of exchange_id and account_id
+inline constexpr size_t kIdBytesMax = 512;      // of exchange_id and account_id
 inline constexpr size_t kShortBytesMax = 4096;  // of every other name, address and agent
 inline constexpr size_t kToolsMax = 256;
 
@@ -23,8 +23,8 @@ struct JsonlOptions {
 // Paths: files (plain, gzip, zstd by their first bytes) or "-".
 std::unique_ptr<Source> MakeJsonlSource(std::vector<std::string> paths, JsonlOptions options);
 
-// Reads one record, or the `messages` array of one. Thread-compatible; views that it fills live
-// until the next call.
+// Reads one record, or the `messages` or `sketch` of one. Thread-compatible; views that it fills
+// live until the next call.
 class RecordParser {
  public:
   explicit RecordParser(int64_t now_ms);
@@ -33,6 +33,7 @@ class RecordParser {
   absl::Status Parse(std::string_view line, model::ExchangeView* e);
   // Of a foreign format: [{role, content}] -> system, turn, messages. Copies its input.
   absl::Status ParseMessages(std::string_view json, model::ExchangeView* e);
+  absl::Status ParseSketch(std::string_view json, model::ExchangeView* e);
 
  private:
   struct State;

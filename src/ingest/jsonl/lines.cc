@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 #include "base/str.h"
 
@@ -16,18 +17,34 @@ namespace stillwatch::ingest {
 
 using base::StrCat;
 
+namespace {
+
+// What PeekHead took from a pipe, with the open pipe.
+struct Ahead {
+  int fd;
+  std::string bytes;
+};
+std::map<std::string, Ahead>& Taken() {
+  static auto* taken = new std::map<std::string, Ahead>;
+  return *taken;
+}
+
+}  // namespace
+
 struct LineReader::File {
   std::string path;
   int fd = -1;
   bool regular = false;
   uint64_t size = 0, read = 0;  // of the file as stored, when regular
   enum { kPlain, kGzip, kZstd } kind = kPlain;
-  std::string input = std::string(1 << 20, 0);
+  std::string input = std::string(kReadBytes, 0);
   size_t begin = 0, end = 0;  // unread bytes of input
   bool eof = false;
-  bool started = false;       // inside a compressed member or frame
-  bool pending = false;       // the decompressor filled its room and may hold more
-  bool first = true;          // nothing was handed out yet
+  bool started = false;  // inside a compressed member or frame
+  bool pending = false;  // the decompressor filled its room and may hold more
+  bool head = true;      // nothing was read yet
+  bool first = true;     // nothing was handed out yet
+  bool cut = false;      // chunks need not end with a line
   ZSTD_DStream* zstd = nullptr;
   std::unique_ptr<inflate_state> gzip;
   ~File() {
@@ -42,7 +59,8 @@ struct LineReader::File {
     while (want > 0) {
       const ssize_t n = ::read(fd, input.data() + end, want);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return absl::InvalidArgumentError(StrCat(path, ": cannot be read: ", std::strerror(errno)));
+      if (n < 0)
+        return absl::InvalidArgumentError(StrCat(path, ": cannot be read: ", std::strerror(errno)));
       if (n == 0) {
         if (regular) {
           return absl::InvalidArgumentError(
@@ -61,8 +79,21 @@ struct LineReader::File {
   }
 };
 
+std::string AdoptPipe(int fd) {
+  std::string name = StrCat("pipe:", fd);
+  Taken()[name] = {fd, ""};
+  return name;
+}
+
+void DropPipe(const std::string& name) {
+  const auto taken = Taken().find(name);
+  if (taken == Taken().end()) return;
+  close(taken->second.fd);
+  Taken().erase(taken);
+}
+
 absl::Status CheckReadable(const std::string& path) {
-  if (path == "-") return absl::OkStatus();
+  if (path == "-" || Taken().contains(path)) return absl::OkStatus();
   struct stat info;
   if (stat(path.c_str(), &info) != 0) {
     return absl::InvalidArgumentError(StrCat(path, ": cannot be opened: ", std::strerror(errno)));
@@ -76,8 +107,12 @@ absl::Status CheckReadable(const std::string& path) {
 
 LineReader::LineReader(std::vector<std::string> paths, Progress* progress,
                        std::function<void(std::string)> note,
-                       std::function<absl::Status(model::Reject)> reject)
-    : paths_(std::move(paths)), progress_(progress), note_(std::move(note)), reject_(std::move(reject)) {
+                       std::function<absl::Status(model::Reject)> reject, bool arrays)
+    : paths_(std::move(paths)),
+      arrays_(arrays),
+      progress_(progress),
+      note_(std::move(note)),
+      reject_(std::move(reject)) {
   // Before an hour of reading, not after it.
   for (const std::string& path : paths_) {
     if (error_ = CheckReadable(path); !error_.ok()) return;
@@ -92,7 +127,8 @@ LineReader::LineReader(std::vector<std::string> paths, Progress* progress,
     }
     total += static_cast<uint64_t>(info.st_size);
   }
-  progress_->bytes_total = total;
+  // Another source may have read before.
+  progress_->bytes_total = total == 0 ? 0 : progress_->bytes_done + total;
 }
 
 LineReader::~LineReader() = default;
@@ -103,7 +139,14 @@ absl::Status LineReader::Open(const std::string& path) {
   f.path = path;
   line_ = 1;
   offset_ = 0;
-  if (path == "-") {
+  if (const auto taken = Taken().find(path); taken != Taken().end()) {
+    f.fd = taken->second.fd;
+    f.end = f.read = taken->second.bytes.size();
+    if (progress_ != nullptr) progress_->bytes_done += f.end;
+    taken->second.bytes.resize(std::max(f.end, f.input.size()));
+    f.input = std::move(taken->second.bytes);
+    Taken().erase(taken);
+  } else if (path == "-") {
     f.fd = 0;
   } else {
     f.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -111,7 +154,8 @@ absl::Status LineReader::Open(const std::string& path) {
       return absl::InvalidArgumentError(StrCat(path, ": cannot be opened: ", std::strerror(errno)));
     }
     struct stat info;
-    if (fstat(f.fd, &info) != 0) return absl::InvalidArgumentError(StrCat(path, ": ", std::strerror(errno)));
+    if (fstat(f.fd, &info) != 0)
+      return absl::InvalidArgumentError(StrCat(path, ": ", std::strerror(errno)));
     f.regular = S_ISREG(info.st_mode);
     f.size = static_cast<uint64_t>(info.st_size);
     if (f.regular && f.size == 0) note_(StrCat(path, ": is empty"));
@@ -119,6 +163,13 @@ absl::Status LineReader::Open(const std::string& path) {
   while (f.end < 4 && !f.eof) {  // a pipe may give single bytes
     if (absl::Status s = f.More(progress_); !s.ok()) return s;
   }
+  Begin(&f);
+  return absl::OkStatus();
+}
+
+// The first bytes tell the compression.
+void LineReader::Begin(File* file) {
+  File& f = *file;
   const auto byte = [&](size_t i) { return i < f.end ? static_cast<uint8_t>(f.input[i]) : 0; };
   if (byte(0) == 0x1F && byte(1) == 0x8B) {
     f.kind = File::kGzip;
@@ -128,9 +179,49 @@ absl::Status LineReader::Open(const std::string& path) {
   } else if (byte(0) == 0x28 && byte(1) == 0xB5 && byte(2) == 0x2F && byte(3) == 0xFD) {
     f.kind = File::kZstd;
     f.zstd = ZSTD_createDStream();
-    ZSTD_DCtx_setParameter(f.zstd, ZSTD_d_windowLogMax, 27);  // 128 MiB: what zstd --long writes by default
+    ZSTD_DCtx_setParameter(f.zstd, ZSTD_d_windowLogMax,
+                           27);  // 128 MiB: what zstd --long writes by default
   }
-  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PeekHead(const std::string& path) {
+  if (absl::Status s = CheckReadable(path); !s.ok()) return s;
+  const int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) {
+    return absl::InvalidArgumentError(StrCat(path, ": cannot be opened: ", std::strerror(errno)));
+  }
+  LineReader reader(
+      {}, nullptr, [](std::string) {}, [](model::Reject) { return absl::OkStatus(); });
+  reader.file_ = std::make_unique<LineReader::File>();
+  LineReader::File& f = *reader.file_;
+  f.path = path;
+  f.input.resize(kPeekBytes);
+  while (f.end < kPeekBytes) {
+    const ssize_t n = ::read(fd, f.input.data() + f.end, kPeekBytes - f.end);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      const std::string why = std::strerror(errno);
+      if (fd > 0) close(fd);
+      return absl::InvalidArgumentError(StrCat(path, ": cannot be read: ", why));
+    }
+    if (n == 0) break;
+    f.end += static_cast<size_t>(n);
+  }
+  f.eof = true;
+  if (!S_ISREG(info.st_mode)) {
+    Taken()[path] = {fd, f.input.substr(0, f.end)};
+  } else if (fd == 0) {
+    lseek(fd, -static_cast<off_t>(f.end), SEEK_CUR);  // `< file`
+  } else {
+    close(fd);
+  }
+  LineReader::Begin(&f);
+  std::string head;
+  bool end = false;
+  (void)reader.Fill(&head, &end);
+  if (head.starts_with("\xEF\xBB\xBF")) head.erase(0, 3);
+  return head;
 }
 
 absl::Status LineReader::Fill(std::string* out, bool* end) {
@@ -139,14 +230,14 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
   *end = false;
   size_t at_least = 0;  // what of *out is known to be data
   const auto cut_short = [&](const char* kind) {
-    return absl::InvalidArgumentError(StrCat(f.path, ": ends in the middle of its ", kind,
-                                             " data after line ", line_ - 1 + std::count(out->begin(), out->end(), '\n'),
-                                             "; get the whole file"));
+    return absl::InvalidArgumentError(
+        StrCat(f.path, ": ends in the middle of its ", kind, " data after line ",
+               line_ - 1 + std::count(out->begin(), out->end(), '\n'), "; get the whole file"));
   };
   const auto corrupt = [&](const char* kind, std::string_view why) {
     out->resize(at_least);
-    return absl::InvalidArgumentError(StrCat(f.path, ": broken ", kind, " data near byte ", f.read, " (", why,
-                                             "); get an intact copy"));
+    return absl::InvalidArgumentError(StrCat(f.path, ": broken ", kind, " data near byte ", f.read,
+                                             " (", why, "); get an intact copy"));
   };
   while (out->size() < goal) {
     if (f.begin == f.end && !f.eof && !f.pending) {
@@ -163,7 +254,7 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
       f.begin = f.end;
       continue;
     }
-    const size_t at = out->size(), room = 1 << 20;
+    const size_t at = out->size(), room = kReadBytes;
     at_least = at;
     out->resize(at + room);
     size_t made = 0;
@@ -183,7 +274,8 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
       f.gzip->next_out = reinterpret_cast<uint8_t*>(out->data()) + at;
       f.gzip->avail_out = room;
       const int code = isal_inflate(f.gzip.get());
-      if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT) return corrupt("gzip", StrCat("code ", code));
+      if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
+        return corrupt("gzip", StrCat("code ", code));
       f.begin = f.end - f.gzip->avail_in;
       made = room - f.gzip->avail_out;
       f.pending = f.gzip->avail_out == 0;
@@ -211,24 +303,30 @@ absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
     bytes.swap(carry_);
     bool end = false;
     error_ = Fill(&bytes, &end);
-    if (file_->first && bytes.starts_with("\xEF\xBB\xBF")) {
+    if (file_->head && bytes.starts_with("\xEF\xBB\xBF")) {
       bytes.erase(0, 3);
       offset_ = 3;
     }
-    file_->first = false;
+    if (file_->head && arrays_ && !end) {
+      file_->cut = bytes.starts_with('[') && bytes.find('\n') == std::string::npos;
+    }
+    file_->head = false;
     chunk->source = file_->path;
+    chunk->first = file_->first;
     chunk->first_line = line_;
     chunk->offset = offset_;
     size_t whole = bytes.size();
-    if (!end) {
+    if (!end && !file_->cut) {
       const size_t newline = bytes.rfind('\n');
       whole = newline == std::string::npos ? 0 : newline + 1;
       carry_.assign(bytes, whole, std::string::npos);
-    } else {
+    } else if (end) {
       struct stat info;
       if (file_->regular && whole > 0 && bytes[whole - 1] != '\n' && fstat(file_->fd, &info) == 0 &&
           static_cast<uint64_t>(info.st_size) > file_->size) {
-        note_(StrCat(file_->path, ": is still being written; its unfinished last line is left for the next scan"));
+        note_(
+            StrCat(file_->path,
+                   ": is still being written; its unfinished last line is left for the next scan"));
         const size_t newline = bytes.rfind('\n');
         whole = newline == std::string::npos ? 0 : newline + 1;
       }
@@ -252,9 +350,11 @@ absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
     if (carry_.size() > kRecordBytesMax) {
       model::Reject r;
       r.source = chunk->source;
-      r.line = line_ + static_cast<uint64_t>(std::count(bytes.begin(), bytes.begin() + whole, '\n'));
+      r.line =
+          line_ + static_cast<uint64_t>(std::count(bytes.begin(), bytes.begin() + whole, '\n'));
       r.offset = offset_ + whole;
-      r.reason = StrCat("line: longer than ", kRecordBytesMax >> 20, " MiB; split the record or drop its attachments");
+      r.reason = StrCat("line: longer than ", kRecordBytesMax >> 20,
+                        " MiB; split the record or drop its attachments");
       r.record = carry_.substr(0, 1024);
       if (absl::Status s = reject_(std::move(r)); !s.ok()) return error_ = s;
       offset_ += carry_.size();
@@ -265,6 +365,7 @@ absl::StatusOr<bool> LineReader::Next(Chunk* chunk) {
     line_ += CountByte(bytes, '\n');
     offset_ += whole;
     if (whole == 0) continue;
+    if (file_ != nullptr) file_->first = false;
     chunk->size = whole;
     bytes.append(64, '\0');
     return true;

@@ -1,0 +1,407 @@
+#include "ingest/formats/rows.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <variant>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "ingest/jsonl/jsonl_source.h"
+#include "ingest/source.h"
+
+namespace stillwatch::ingest {
+namespace {
+
+using base::StrAppend;
+using base::StrCat;
+using model::ExchangeView;
+namespace dom = simdjson::dom;
+
+// OTLP's AnyValue (lowerCamelCase JSON) as plain JSON; anything else as it is.
+void Plain(dom::element e, int depth, std::string* out) {
+  dom::object object;
+  dom::array array;
+  if (depth > kNestingMax) {
+    *out += "null";
+    return;
+  }
+  const auto list = [&](dom::array values) {
+    *out += '[';
+    bool first = true;
+    for (dom::element v : values) {
+      if (!first) *out += ',';
+      first = false;
+      Plain(v, depth + 1, out);
+    }
+    *out += ']';
+  };
+  bool first = true;
+  const auto member = [&](std::string_view key, dom::element value) {
+    if (!first) *out += ',';
+    first = false;
+    base::AppendJsonString(key, out);
+    *out += ':';
+    Plain(value, depth + 1, out);
+  };
+  if (e.get_object().get(object) == simdjson::SUCCESS) {
+    dom::element inner;
+    dom::array values;
+    const bool lone = object.size() == 1;
+    for (const char* key : {"stringValue", "intValue", "doubleValue", "boolValue"}) {
+      if (lone && object.at_key(key).get(inner) == simdjson::SUCCESS) {
+        StrAppend(out, std::string(simdjson::minify(inner)));
+        return;
+      }
+    }
+    if (lone && object.at_key("arrayValue").get(inner) == simdjson::SUCCESS) {
+      if (inner["values"].get_array().get(values) == simdjson::SUCCESS)
+        list(values);
+      else
+        *out += "[]";
+      return;
+    }
+    *out += '{';
+    if (lone && object.at_key("kvlistValue").get(inner) == simdjson::SUCCESS) {
+      if (inner["values"].get_array().get(values) == simdjson::SUCCESS) {
+        for (dom::element v : values) {
+          std::string_view key;
+          dom::element value;
+          if (v["key"].get_string().get(key) == simdjson::SUCCESS &&
+              v["value"].get(value) == simdjson::SUCCESS)
+            member(key, value);
+        }
+      }
+    } else {
+      for (const auto field : object) member(field.key, field.value);
+    }
+    *out += '}';
+  } else if (e.get_array().get(array) == simdjson::SUCCESS) {
+    list(array);
+  } else {
+    StrAppend(out, std::string(simdjson::minify(e)));
+  }
+}
+
+// The text of a message, of parts, or of lists of them.
+void Text(dom::element e, int depth, std::string* out) {
+  std::string_view text;
+  dom::object object;
+  dom::array array;
+  if (depth > kNestingMax) return;
+  if (e.get_string().get(text) == simdjson::SUCCESS) {
+    if (text.empty()) return;
+    if (!out->empty()) out->push_back('\n');
+    *out += text;
+  } else if (e.get_array().get(array) == simdjson::SUCCESS) {
+    for (dom::element v : array) Text(v, depth + 1, out);
+  } else if (e.get_object().get(object) == simdjson::SUCCESS) {
+    std::string_view type;
+    // What the model thought is no part of its answer.
+    if (object["type"].get_string().get(type) == simdjson::SUCCESS &&
+        (type == "reasoning" || type == "thinking"))
+      return;
+    for (const auto field : object) {
+      for (const char* key : {"text", "content", "parts", "message", "output_text"}) {
+        if (field.key == key) Text(field.value, depth + 1, out);
+      }
+    }
+  }
+}
+
+// Signatures of reasoning in messages: of Anthropic's thinking blocks (as LiteLLM passes them on,
+// too), of Bedrock's reasoningText, `data` of redacted ones, `encrypted_content` of OpenAI's
+// reasoning items, thoughtSignature of Gemini's parts. Each once, however often it is repeated.
+void Signatures(dom::element e, std::string_view under, int depth, std::vector<std::string>* out) {
+  dom::object object;
+  dom::array array;
+  if (depth > kNestingMax) return;
+  if (e.get_array().get(array) == simdjson::SUCCESS) {
+    for (dom::element v : array) Signatures(v, under, depth + 1, out);
+  } else if (e.get_object().get(object) == simdjson::SUCCESS) {
+    std::string_view type, text;
+    if (object["type"].get_string().get(type) != simdjson::SUCCESS) type = {};
+    const bool reasons = type == "thinking" || type.starts_with("reasoning");
+    for (const auto field : object) {
+      const std::string_view key = field.key;
+      // What a tool is called with or gives back is anybody's.
+      if (key == "input" || key == "arguments" || key == "response" || key == "result") continue;
+      const bool one =
+          key == "signature"           ? reasons || under == "reasoningText"
+          : key == "encrypted_content" ? reasons
+          : key == "data"
+              ? type == "redacted_thinking" || type == "reasoning.encrypted"
+              : key == "redactedContent" || key == "thoughtSignature" || key == "thought_signature";
+      if (one && field.value.get_string().get(text) == simdjson::SUCCESS) {
+        if (!text.empty() && std::find(out->begin(), out->end(), text) == out->end() &&
+            out->size() <= kSignaturesMax)
+          out->emplace_back(text);
+      } else {
+        Signatures(field.value, key, depth + 1, out);
+      }
+    }
+  }
+}
+
+bool MayCarrySignatures(std::string_view json) {
+  return json.find("ignature\"") != json.npos || json.find("\"encrypted_content\"") != json.npos ||
+         json.find("\"redacted") != json.npos || json.find("\"reasoning.encrypted\"") != json.npos;
+}
+
+using Member = std::variant<std::monostate, std::string_view ExchangeView::*,
+                            uint32_t ExchangeView::*, float ExchangeView::*>;
+
+struct Spec {
+  const char* name;
+  const char* type = "String";
+  const char* fallback = "''";  // of an absent or unusable value
+  Member member = {};           // where it goes as it is
+};
+constexpr const char* kUnknown = "4294967295";
+
+enum At : int {
+  kExchangeId,
+  kTs,
+  kAccountId,
+  kMessages,
+  kResponse,
+  kResponseJson,
+  kTools,
+  kStream,
+  kStatus,
+  kIssued,
+  kPresented,
+  kSketch,
+  kSourceRow,
+  kSourceRecord,
+  kReject,
+  kPlainColumns,
+};
+const Spec kColumns[] = {
+    {"exchange_id"},
+    {"ts"},
+    {"account_id"},
+    {"messages"},
+    {"response"},
+    {"response_json"},
+    {"tools"},
+    {"stream", "UInt8", "2"},
+    {"status", "UInt16", "0"},
+    {"signatures_issued"},
+    {"signatures_presented"},
+    {"sketch"},
+    {"source_row", "UInt64", "0"},
+    {"source_record"},
+    {"reject"},
+    {"org_id", "String", "''", &ExchangeView::org_id},
+    {"api_key_id", "String", "''", &ExchangeView::api_key_id},
+    {"session_id", "String", "''", &ExchangeView::session_id},
+    {"channel", "String", "''", &ExchangeView::channel},
+    {"model", "String", "''", &ExchangeView::model},
+    {"operation", "String", "''", &ExchangeView::operation},
+    {"client_ip", "String", "''", &ExchangeView::client_ip},
+    {"user_agent", "String", "''", &ExchangeView::user_agent},
+    {"ja4", "String", "''", &ExchangeView::ja4},
+    {"input_tokens", "UInt32", kUnknown, &ExchangeView::input_tokens},
+    {"output_tokens", "UInt32", kUnknown, &ExchangeView::output_tokens},
+    {"reasoning_tokens", "UInt32", kUnknown, &ExchangeView::reasoning_tokens},
+    {"cached_tokens", "UInt32", kUnknown, &ExchangeView::cached_tokens},
+    {"max_tokens", "UInt32", kUnknown, &ExchangeView::max_tokens},
+    {"latency_ms", "UInt32", kUnknown, &ExchangeView::latency_ms},
+    {"temperature", "Float32", "nan", &ExchangeView::temperature},
+    {"top_p", "Float32", "nan", &ExchangeView::top_p},
+};
+
+}  // namespace
+
+std::string WrapSelect(std::string_view format_sql, bool strict) {
+  std::string sql = "SELECT ", unfit;
+  for (const Spec& c : kColumns) {
+    // COLUMNS('^x$') is empty where there is no column x, and the tuple's first member is then
+    // NULL.
+    const std::string value = StrCat("toString((tuple(COLUMNS('^", c.name, "$'), NULL)).1)");
+    if (c.type == std::string_view("String")) {
+      StrAppend(&sql, "ifNull(", value, ", '') AS c_", c.name, ", ");
+      continue;
+    }
+    const std::string typed = c.name == std::string_view("stream")
+                                  ? StrCat("multiIf(", value, " IN ('true', '1'), 1, ", value,
+                                           " IN ('false', '0'), 0, NULL)")
+                                  : StrCat("accurateCastOrNull(", value, ", '", c.type, "')");
+    StrAppend(&sql, "ifNull(", typed, ", to", c.type, "(", c.fallback, ")) AS c_", c.name, ", ");
+    StrAppend(&unfit, unfit.empty() ? "" : ", ", "if(ifNull(", value, ", '') != '' AND isNull(",
+              typed, "), '", c.name, "', '')");
+  }
+  StrAppend(&sql, strict ? StrCat("arrayFirst(x -> x != '', [", unfit, "])") : "''", " AS c_unfit");
+  // Cells of CSV are text until they are read as what they must be; a short line lacks its last
+  // ones.
+  return StrCat(
+      sql, " FROM (\n", format_sql,
+      "\n) SETTINGS max_block_size = 8192, max_threads = 1, input_format_parallel_parsing = 0"
+      ", input_format_csv_use_best_effort_in_schema_inference = 0, "
+      "input_format_tsv_use_best_effort_in_schema_inference = 0"
+      ", input_format_csv_allow_variable_number_of_columns = 1, "
+      "input_format_tsv_allow_variable_number_of_columns = 1");
+}
+
+struct RowReader::State {
+  explicit State(int64_t now) : now_ms(now), messages_parser(now) {}
+  const int64_t now_ms;
+  RecordParser messages_parser;
+  dom::parser parser;
+  std::string plain, response;
+  std::array<std::vector<std::string>, 3> lists;
+
+  bool List(std::string_view json, std::vector<std::string>* owned) {
+    owned->clear();
+    dom::element e;
+    dom::array array;
+    if (!json.empty() && json[0] == '[' &&
+        parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS &&
+        e.get_array().get(array) == simdjson::SUCCESS) {
+      for (dom::element v : array) {
+        std::string_view text;
+        if (v.get_string().get(text) == simdjson::SUCCESS && !text.empty())
+          owned->emplace_back(text);
+      }
+      return true;
+    }
+    for (size_t at = 0; at < json.size();) {
+      const size_t comma = std::min(json.find(',', at), json.size());
+      if (comma > at) owned->emplace_back(json.substr(at, comma - at));
+      at = comma + 1;
+    }
+    return !owned->empty();
+  }
+
+  // JSON, AnyValue resolved; empty when it does not parse.
+  std::string_view Resolved(std::string_view json) {
+    if (json.find("Value\"") == json.npos) return json;
+    dom::element e;
+    plain.clear();
+    if (parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS) Plain(e, 0, &plain);
+    return plain;
+  }
+
+  void Find(std::string_view json, std::vector<std::string>* out) {
+    dom::element e;
+    if (MayCarrySignatures(json) &&
+        parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS)
+      Signatures(e, {}, 0, out);
+  }
+};
+
+RowReader::RowReader(int64_t now_ms) : state_(std::make_unique<State>(now_ms)) {}
+RowReader::~RowReader() = default;
+
+RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeView* e) {
+  State& s = *state_;
+  Outcome out;
+  // The wrapped SELECT gives exactly kColumns, in order, and the name of what does not fit.
+  const auto text = [&](int at) { return b.columns[at].As<lake::StringColumn>()[row]; };
+  const auto fail = [&](std::string reason, bool missing = false) {
+    out.reason = std::move(reason);
+    out.missing = missing;
+    return out;
+  };
+  *e = {};
+  out.source_row = b.columns[kSourceRow].As<std::vector<uint64_t>>()[row];
+  out.record = text(kSourceRecord);
+  if (const std::string_view reason = text(kReject); !reason.empty())
+    return fail(std::string(reason), true);
+  if (const std::string_view name = b.columns.back().As<lake::StringColumn>()[row]; !name.empty())
+    return fail(StrCat(name, ": expected ",
+                       name == "temperature" || name == "top_p" ? "a number"
+                       : name == "stream"                       ? "true or false"
+                                                                : "an integer",
+                       " in range"));
+  e->exchange_id = text(kExchangeId);
+  e->account_id = text(kAccountId);
+  for (const auto& [name, id] :
+       {std::pair("exchange_id", e->exchange_id), std::pair("account_id", e->account_id)}) {
+    if (id.empty()) return fail(StrCat(name, ": missing"), true);
+    if (id.size() > kIdBytesMax) return fail(StrCat(name, ": longer than ", kIdBytesMax, " bytes"));
+    if (!simdjson::validate_utf8(id)) return fail(StrCat(name, ": not valid UTF-8"));
+    if (std::any_of(id.begin(), id.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; })) {
+      return fail(StrCat(name, ": contains a control character"));
+    }
+  }
+  const std::string_view ts = text(kTs);
+  if (const auto [end, error] = std::from_chars(ts.data(), ts.data() + ts.size(), e->ts_ms);
+      error != std::errc() || end != ts.data() + ts.size()) {
+    const auto ms = base::ParseRfc3339(ts);
+    if (!ms && !ts.empty())
+      return fail(StrCat("ts: neither milliseconds since 1970 nor RFC 3339 with a zone: \"",
+                         ts.substr(0, 64), "\""),
+                  true);
+    e->ts_ms = ms.value_or(0);
+  }
+  if (e->ts_ms == 0) return fail("ts: missing", true);
+  if (e->ts_ms < 0) return fail("ts: before 1970");
+  if (e->ts_ms > s.now_ms + base::kMsPerDay) return fail("ts: in the future");
+  for (int at = kPlainColumns; at < static_cast<int>(std::size(kColumns)); ++at) {
+    const Spec& c = kColumns[at];
+    if (const auto* m = std::get_if<std::string_view ExchangeView::*>(&c.member)) {
+      e->** m = text(at);
+      if ((e->**m).size() > kShortBytesMax)
+        return fail(StrCat(c.name, ": longer than ", kShortBytesMax, " bytes"));
+      if (!simdjson::validate_utf8(e->**m)) return fail(StrCat(c.name, ": not valid UTF-8"));
+    } else if (const auto* n = std::get_if<uint32_t ExchangeView::*>(&c.member)) {
+      const uint32_t v = b.columns[at].As<std::vector<uint32_t>>()[row];
+      e->** n = v > INT32_MAX ? model::kNoTokens : v;
+    } else {
+      e->**std::get_if<float ExchangeView::*>(&c.member) =
+          b.columns[at].As<std::vector<float>>()[row];
+    }
+  }
+  const uint8_t stream = b.columns[kStream].As<std::vector<uint8_t>>()[row];
+  e->stream = stream < 2 ? stream : -1;
+  const uint16_t status = b.columns[kStatus].As<std::vector<uint16_t>>()[row];
+  e->status = status == 0 ? -1 : status;
+
+  const bool issued = s.List(text(kIssued), &s.lists[1]),
+             presented = s.List(text(kPresented), &s.lists[2]);
+  s.response.clear();
+  if (const std::string_view json = text(kResponseJson); !json.empty()) {
+    dom::element element;
+    const std::string_view resolved = s.Resolved(json);
+    if (!issued) s.Find(resolved, &s.lists[1]);
+    if (s.parser.parse(resolved.data(), resolved.size()).get(element) == simdjson::SUCCESS)
+      Text(element, 0, &s.response);
+    e->response = s.response;
+  }
+  if (e->response.empty()) e->response = text(kResponse);
+  if (!simdjson::validate_utf8(e->response)) return fail("response: not valid UTF-8");
+  e->has_text = !e->response.empty();
+  if (const std::string_view json = text(kMessages); !json.empty()) {
+    const std::string_view resolved = s.Resolved(json);
+    if (resolved.empty()) return fail("messages: not valid JSON");
+    if (!presented) s.Find(resolved, &s.lists[2]);
+    if (absl::Status parsed = s.messages_parser.ParseMessages(resolved, e); !parsed.ok()) {
+      return fail(std::string(parsed.message().data(), parsed.message().size()));
+    }
+    if (e->messages > 0) e->has_text = true;
+  }
+  if (const std::string_view json = text(kSketch); !json.empty()) {
+    if (e->has_text)
+      return fail("sketch: stands beside messages or response; a record carries one or the other");
+    if (absl::Status parsed = s.messages_parser.ParseSketch(json, e); !parsed.ok()) {
+      return fail(std::string(parsed.message().data(), parsed.message().size()));
+    }
+  }
+  s.List(text(kTools), &s.lists[0]);
+  e->tools.assign(s.lists[0].begin(), s.lists[0].end());
+  e->signatures_issued.assign(s.lists[1].begin(), s.lists[1].end());
+  e->signatures_presented.assign(s.lists[2].begin(), s.lists[2].end());
+  if (e->tools.size() > kToolsMax) return fail(StrCat("tools: more than ", kToolsMax, " entries"));
+  if (e->signatures_issued.size() > kSignaturesMax ||
+      e->signatures_presented.size() > kSignaturesMax) {
+    return fail(StrCat("signatures: more than ", kSignaturesMax, " entries"));
+  }
+  return out;
+}
+
+}  // namespace stillwatch::ingest
