@@ -59,6 +59,71 @@ BlockKinds Lower(const uint8_t* in, uint8_t* out) {
   return kinds;
 }
 
+__m256i IsContinuation(__m256i v) { return _mm256_cmpgt_epi8(_mm256_set1_epi8(-64), v); }
+// Bytes of the `count` values from `from` on.
+__m256i IsOneOf(__m256i v, int from, int count) {
+  const __m256i within = _mm256_sub_epi8(v, _mm256_set1_epi8(static_cast<char>(from)));
+  return _mm256_cmpeq_epi8(_mm256_min_epu8(within, _mm256_set1_epi8(static_cast<char>(count - 1))),
+                           within);
+}
+
+// First bytes in 64 of the letters that texts beyond ASCII are mostly made of, by script; `others`
+// are the remaining first bytes.
+struct FirstBytes {
+  uint64_t cyrillic, arabic, hangul, han, kana, others;
+};
+
+FirstBytes FindFirstBytes(const uint8_t* block) {
+  FirstBytes f{};
+  for (int half = 0; half < 64; half += 32) {
+    const __m256i v = Load(block + half), next = Load(block + half + 1);
+    const __m256i two = IsContinuation(next);
+    const __m256i three = _mm256_and_si256(two, IsContinuation(Load(block + half + 2)));
+    const auto put = [&](uint64_t* bits, __m256i lead, __m256i rest) {
+      *bits |= uint64_t{Bytes(_mm256_and_si256(lead, rest))} << half;
+    };
+    put(&f.cyrillic, IsOneOf(v, 0xD0, 2), two);  // U+0400 to U+047F
+    put(&f.arabic, IsOneOf(v, 0xD8, 2), two);    // U+0600 to U+067F
+    put(&f.hangul, IsOneOf(v, 0xEA, 3), three);  // U+A000 to U+CFFF
+    put(&f.han, IsOneOf(v, 0xE4, 6), three);     // U+4000 to U+9FFF
+    put(&f.kana, _mm256_and_si256(IsOneOf(v, 0xE3, 1), IsOneOf(next, 0x81, 3)), three);
+    put(&f.others, v, _mm256_andnot_si256(IsContinuation(v), All(~0u)));
+  }
+  f.cyrillic &= ~(uint64_t{1} << 63);  // both bytes are lowered at once
+  f.others &= ~(f.cyrillic | f.arabic | f.hangul | f.han | f.kana);
+  return f;
+}
+
+// Capital letters of U+0400 to U+047F in 32 bytes. The first byte changes where the second is 80 to
+// 8F or A0 to AF.
+__m256i LowerCyrillic(__m256i v, __m256i before, __m256i behind) {
+  const auto is = [](__m256i x, int mask, int value) {
+    return _mm256_cmpeq_epi8(_mm256_and_si256(x, _mm256_set1_epi8(static_cast<char>(mask))),
+                             _mm256_set1_epi8(static_cast<char>(value)));
+  };
+  const __m256i shifts = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x20, -0x20, 0, 0, 0, 0, 0));
+  const __m256i half = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
+  const __m256i first = _mm256_and_si256(is(v, 0xFF, 0xD0), is(behind, 0xD0, 0x80));
+  const __m256i shift =
+      _mm256_and_si256(_mm256_shuffle_epi8(shifts, half),
+                       _mm256_and_si256(is(before, 0xFF, 0xD0), is(v, 0xC0, 0x80)));
+  const __m256i odd = _mm256_and_si256(is(before, 0xFF, 0xD1), is(v, 0xE0, 0xA0));
+  return _mm256_or_si256(_mm256_add_epi8(_mm256_sub_epi8(v, first), shift),
+                         _mm256_and_si256(odd, _mm256_set1_epi8(1)));
+}
+
+// Of 64 bytes; not of a letter that ends behind them or began before.
+void LowerCyrillic(uint8_t* block) {
+  const __m256i a = Load(block), b = Load(block + 32);
+  const __m256i before_a = _mm256_alignr_epi8(a, _mm256_permute2x128_si256(a, a, 0x08), 15);
+  const __m256i behind_b = _mm256_alignr_epi8(_mm256_permute2x128_si256(b, b, 0x81), b, 1);
+  const __m256i lower_a = LowerCyrillic(a, before_a, Load(block + 1));
+  const __m256i lower_b = LowerCyrillic(b, Load(block + 31), behind_b);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block), lower_a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block + 32), lower_b);
+}
+
 // Letter() of U+0080 to U+07FF.
 constexpr auto kTwoBytes = [] {
   std::array<uint16_t, 0x800> t{};
@@ -71,50 +136,56 @@ void SetBits(uint64_t* bits, size_t at, uint64_t mark) {
   if (at % 64 > 60) bits[at / 64 + 1] |= mark >> (64 - at % 64);
 }
 
-// The letters beyond ASCII of `text`, a copy of n bytes with zeros behind: lowers them in place and
-// marks them. Returns whether any is a word by itself.
-bool LowerBeyond(uint8_t* text, size_t n, size_t first, const Kinds& kinds, Words* words) {
-  bool characters = false;
+// The letters beyond ASCII of `text`, a copy of n bytes with zeros behind, from block `first` on:
+// lowers them in place and marks them. Bytes that continue no letter separate, as spaces do, so
+// every first byte can be looked at by itself.
+void LowerBeyond(uint8_t* text, size_t n, size_t first, const Kinds& kinds, Words* words) {
   auto& letters = words->letters;
-  for (size_t i = first; i < n;) {
-    const uint8_t c = text[i];
-    if (c < 0x80) {
-      // On to the next byte beyond ASCII.
-      uint32_t beyond = 0;
-      while (i < n && (beyond = Bytes(Load(text + i))) == 0) i += 32;
-      if (i >= n) break;
-      i += static_cast<size_t>(std::countr_zero(beyond));
-      continue;
+  const auto count = [](uint64_t bits) { return static_cast<uint32_t>(std::popcount(bits)); };
+  for (size_t b = first; b * 64 < n; ++b) {
+    uint8_t* block = text + b * 64;
+    if (Bytes(_mm256_or_si256(Load(block), Load(block + 32))) == 0) continue;
+    const FirstBytes f = FindFirstBytes(block);
+    const uint64_t two = f.cyrillic | f.arabic, three = f.hangul;
+    kinds.letter[b] |= two | two << 1 | three | three << 1 | three << 2;
+    kinds.letter[b + 1] |= two >> 63 | three >> 63 | three >> 62;
+    kinds.character[b] |= f.han | f.kana;
+    if (two != 0) {
+      letters[kCyrillic] += 2 * count(f.cyrillic);
+      letters[kArabic] += 2 * count(f.arabic);
     }
-    if (c >= 0xE4 && c <= 0xE9 && (text[i + 1] & 0xC0) == 0x80 && (text[i + 2] & 0xC0) == 0x80) {
-      SetBits(kinds.character, i, 1);  // Han, without a closer look
-      letters[kHan] += 4;
-      characters = true;
-      i += 3;
-      continue;
-    }
-    uint32_t code;
-    const int length = DecodeUtf8(text + i, n - i, &code);
-    if (length == 0) {
-      ++i;
-      continue;
-    }
-    const bool character = WithoutSpaces(code);
-    const uint32_t letter = character ? code : length == 2 ? kTwoBytes[code] : Letter(code);
-    if (letter != 0) {
-      const ScriptWeight script = ScriptOf(c);
+    letters[kHangul] += 4 * count(f.hangul);
+    letters[kHan] += 4 * count(f.han);
+    letters[kKana] += 6 * count(f.kana);
+    words->characters |= (f.han | f.kana) != 0;
+    for (uint64_t others = f.others; others != 0; others &= others - 1) {
+      const size_t i = b * 64 + static_cast<size_t>(std::countr_zero(others));
+      uint32_t code;
+      const int length = DecodeUtf8(text + i, n - i, &code);
+      if (length == 0) continue;
+      const bool character = WithoutSpaces(code);
+      const uint32_t letter = character ? code : length == 2 ? kTwoBytes[code] : Letter(code);
+      if (letter == 0) continue;
+      const ScriptWeight script = ScriptOf(text[i]);
       letters[script.script] += script.weight;
       if (character) {
         SetBits(kinds.character, i, 1);
-        characters = true;
+        words->characters = true;
       } else {
         SetBits(kinds.letter, i, (1u << length) - 1);
         if (letter != code) EncodeUtf8(letter, length, text + i);
       }
     }
-    i += static_cast<size_t>(length);
+    if (f.cyrillic != 0) LowerCyrillic(block);
   }
-  return characters;
+}
+
+// A word of up to 16 bytes, or the last piece of a longer one.
+uint32_t HashLast(const uint8_t* bytes, uint64_t length, uint64_t seed) {
+  const auto bits = static_cast<uint32_t>(length * 8);
+  const uint64_t low = _bzhi_u64(Load64(bytes), bits);
+  const uint64_t high = _bzhi_u64(Load64(bytes + 8), std::max(bits, 64u) - 64);
+  return HashPiece(low, high, seed) & ~1u;
 }
 
 // A word of more bytes than one piece.
@@ -128,7 +199,10 @@ bool LowerBeyond(uint8_t* text, size_t n, size_t first, const Kinds& kinds, Word
     end += run;
     if (run < seen) break;
   }
-  return HashWord(text + begin, end - begin, false);
+  uint64_t seed = 0;
+  for (; end - begin > 16; begin += 16)
+    seed = ChainPiece(Load64(text + begin), Load64(text + begin + 8), seed);
+  return HashLast(text + begin, end - begin, seed);
 }
 
 template <bool kCharacters>
@@ -157,10 +231,7 @@ size_t HashWords(const uint8_t* text, size_t blocks, const Kinds& kinds, uint32_
         *to++ = HashLong(text, letter_bytes, at);
         continue;
       }
-      const auto bits = static_cast<uint32_t>(length * 8);
-      const uint64_t low = _bzhi_u64(Load64(text + at), bits);
-      const uint64_t high = _bzhi_u64(Load64(text + at + 8), std::max(bits, 64u) - 64);
-      *to++ = (HashPiece(low, high, 0) & ~1u) | character;
+      *to++ = HashLast(text + at, length, 0) | character;
     }
   }
   return count;
@@ -175,13 +246,12 @@ void Split(std::string_view view, Words* words) {
   const size_t blocks = (n + 63) / 64;
   const Kinds kinds = {words->bits.data(), words->bits.data() + blocks + 1,
                        words->bits.data() + 2 * (blocks + 1)};
-  size_t first_beyond = n, latin = 0;
+  size_t first_beyond = blocks, latin = 0;
   const auto note = [&](size_t b, const BlockKinds& k) {
     kinds.letter[b] = k.letter | k.line;
     kinds.digit[b] = k.digit;
     latin += static_cast<size_t>(std::popcount(k.letter));
-    if (k.beyond != 0 && first_beyond == n)
-      first_beyond = b * 64 + static_cast<size_t>(std::countr_zero(k.beyond));
+    if (k.beyond != 0) first_beyond = std::min(first_beyond, b);
   };
   const size_t whole = n / 64, rest = n % 64;
   for (size_t b = 0; b < whole; ++b) note(b, Lower(s + b * 64, text + b * 64));
@@ -198,14 +268,13 @@ void Split(std::string_view view, Words* words) {
   kinds.letter[blocks] = kinds.digit[blocks] = 0;
   std::memset(text + n, 0, 96);  // what is read behind the end must not continue a word
   words->letters[kLatin] = static_cast<uint32_t>(latin);
-  bool characters = false;
-  if (first_beyond < n) {
+  words->characters = false;
+  if (first_beyond < blocks) {
     std::memset(kinds.character, 0, (blocks + 1) * 8);
-    characters = LowerBeyond(text, n, first_beyond, kinds, words);
+    LowerBeyond(text, n, first_beyond, kinds, words);
   }
-  words->characters = characters;
-  words->size = characters ? HashWords<true>(text, blocks, kinds, words->hash.data())
-                           : HashWords<false>(text, blocks, kinds, words->hash.data());
+  words->size = words->characters ? HashWords<true>(text, blocks, kinds, words->hash.data())
+                                  : HashWords<false>(text, blocks, kinds, words->hash.data());
 }
 
 // ---- Shingles
@@ -276,7 +345,7 @@ size_t Keep(const uint32_t* w, size_t begin, size_t end, uint32_t* out) {
 // Sorts n <= 32 values by counting how many are smaller; returns how many are distinct. Room for
 // 8 more behind them.
 size_t SortDistinct(uint32_t* values, size_t n) {
-  alignas(32) uint32_t rank[32], sorted[32] = {};
+  alignas(32) uint32_t rank[32], sorted[32];
   const __m256i sign = All(1u << 31);
   __m256i key[4], below[4] = {};
   for (size_t r = 0; r * 8 < n; ++r) key[r] = _mm256_xor_si256(Load(values + r * 8), sign);
@@ -287,16 +356,18 @@ size_t SortDistinct(uint32_t* values, size_t n) {
   }
   for (size_t r = 0; r * 8 < n; ++r)
     _mm256_store_si256(reinterpret_cast<__m256i*>(rank + r * 8), below[r]);
-  for (size_t i = 0; i < n; ++i) sorted[rank[i]] = values[i];
-  // Equal values have one rank and leave the next places zero.
-  uint32_t last = sorted[0];
-  size_t distinct = std::min<size_t>(n, 1);
-  values[0] = last;
-  for (size_t i = 1; i < n; ++i) {
-    values[distinct] = sorted[i];
-    const bool more = sorted[i] > last;
-    distinct += more;
-    last = more ? sorted[i] : last;
+  // Equal values have one rank and leave the next ranks to nobody.
+  uint32_t taken = 0;
+  for (size_t i = 0; i < n; ++i) {
+    sorted[rank[i]] = values[i];
+    taken |= 1u << rank[i];
+  }
+  const auto distinct = static_cast<size_t>(std::popcount(taken));
+  if (distinct == n) {
+    for (size_t r = 0; r * 8 < n; ++r)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + r * 8), Load(sorted + r * 8));
+  } else {
+    for (; taken != 0; taken &= taken - 1) *values++ = sorted[std::countr_zero(taken)];
   }
   return distinct;
 }
