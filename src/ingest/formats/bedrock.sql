@@ -11,7 +11,6 @@ WITH
   if(JSONType(o, 'outputBodyJson') = 'String', JSONExtractString(o, 'outputBodyJson'), JSONExtractRaw(o, 'outputBodyJson')) AS answer,
   if(startsWith(answer, '['), JSONExtractArrayRaw(answer), []) AS chunks,
   JSONExtractRaw(body, 'inferenceConfig') AS c,
-  multiIf(JSONType(body, 'system') IN ('String', 'Array'), [concat('{"role":"system","content":', JSONExtractRaw(body, 'system'), '}')], []) AS system,
   multiIf(JSONHas(body, 'messages'), JSONExtractArrayRaw(body, 'messages'),
           JSONHas(body, 'prompt'), [concat('{"role":"user","content":', JSONExtractRaw(body, 'prompt'), '}')],
           JSONHas(body, 'inputText'), [concat('{"role":"user","content":', JSONExtractRaw(body, 'inputText'), '}')],
@@ -30,7 +29,8 @@ SELECT
   'cloud:aws.bedrock' AS channel,
   JSONExtractString(json, 'modelId') AS model,
   JSONExtractString(json, 'operation') AS operation,
-  if(empty(system) AND empty(turns), '', concat('[', arrayStringConcat(arrayConcat(system, turns), ','), ']')) AS messages,
+  JSONExtractRaw(body, 'system') AS system,
+  if(empty(turns), '', concat('[', arrayStringConcat(turns, ','), ']')) AS messages,
   multiIf(
     notEmpty(chunks), arrayStringConcat(arrayMap(x -> concat(
       JSONExtractString(x, 'delta', 'text'), JSONExtractString(x, 'contentBlockDelta', 'delta', 'text'),
@@ -43,6 +43,11 @@ SELECT
           JSONHas(answer, 'output', 'message'), JSONExtractRaw(answer, 'output', 'message'),
           JSONHas(answer, 'content'), JSONExtractRaw(answer, 'content'),
           JSONHas(answer, 'choices'), JSONExtractRaw(answer, 'choices'), '') AS response_json,
+  -- Of a stream's chunks; elsewhere they are found in the answer.
+  if(empty(chunks), '', toJSONString(arrayFilter(x -> x != '', arrayMap(x -> concat(
+    JSONExtractString(x, 'delta', 'signature'), JSONExtractString(x, 'content_block', 'data'),
+    JSONExtractString(x, 'contentBlockDelta', 'delta', 'reasoningContent', 'signature'),
+    JSONExtractString(x, 'contentBlockDelta', 'delta', 'reasoningContent', 'redactedContent')), chunks)))) AS signatures_issued,
   -- The counter leaves out what came from the cache or went into it.
   fresh + cache_read + cache_write AS input_tokens,
   JSONExtract(o, 'outputTokenCount', 'Nullable(UInt32)') AS output_tokens,
@@ -50,9 +55,7 @@ SELECT
   coalesce(JSONExtract(body, 'max_tokens', 'Nullable(UInt32)'), JSONExtract(c, 'maxTokens', 'Nullable(UInt32)')) AS max_tokens,
   coalesce(JSONExtract(body, 'temperature', 'Nullable(Float64)'), JSONExtract(c, 'temperature', 'Nullable(Float64)')) AS temperature,
   coalesce(JSONExtract(body, 'top_p', 'Nullable(Float64)'), JSONExtract(c, 'topP', 'Nullable(Float64)')) AS top_p,
-  toJSONString(arrayConcat(
-    arrayMap(x -> JSONExtractString(x, 'name'), JSONExtractArrayRaw(body, 'tools')),
-    arrayMap(x -> JSONExtractString(x, 'toolSpec', 'name'), JSONExtractArrayRaw(body, 'toolConfig', 'tools')))) AS tools,
+  if(JSONHas(body, 'tools'), JSONExtractRaw(body, 'tools'), JSONExtractRaw(body, 'toolConfig', 'tools')) AS tools,
   toUInt8(operation IN ('InvokeModelWithResponseStream', 'ConverseStream')) AS stream,
   multiIf(JSONExtractString(json, 'errorCode') = '', 200, JSONExtractString(json, 'errorCode') = 'ThrottlingException', 429,
           JSONExtractString(json, 'errorCode') = 'AccessDeniedException', 403,

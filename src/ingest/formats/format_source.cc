@@ -48,8 +48,11 @@ class FormatSource : public Source {
                  "with --since T, or take it from elsewhere in a FILE.sql of your own"));
     }
     sql_ = Replace(format_.sql, "{since}", std::to_string(options_.since_ms));
-    absl::Status status =
-        ReadAll(std::min(threads, kFormatWorkersMax), {sink.exchange, reject}, progress, stop);
+    joiner_ = {};
+    const Sink counted{sink.exchange, reject};
+    absl::Status status = ReadAll(std::min(threads, kFormatWorkersMax), counted, progress, stop);
+    RowReader rows(options_.now_ms);
+    if (status.ok()) status = Joined(true, 0, &rows, counted, progress);
     if (!status.ok()) return status;
     if (good_ == 0 && missing_ > 0) {
       return absl::InvalidArgumentError(StrCat("format ", format_.name,
@@ -71,39 +74,36 @@ class FormatSource : public Source {
   virtual bool Empty() const = 0;         // nothing was there to read
   virtual std::string First() const = 0;  // name of the log, for messages
 
-  // Runs the SELECT over `from`; `place` completes the position of a refused row.
+  // Runs the SELECT over `from`; `place` tells where a row of it stands in the log.
   absl::Status Select(
       const std::string& from, const std::string& name, int worker, RowReader* rows,
       const Sink& sink, Progress* progress, const std::atomic<bool>* stop,
       const std::function<void(uint64_t source_row, uint64_t row, model::Reject*)>& place) {
     uint64_t row = 0;
-    const absl::Status s = lake_->Query(WrapSelect(Replace(sql_, "{source}", from), format_.strict),
-                                        [&](const lake::Block& b) -> absl::Status {
-                                          model::ExchangeView e;
-                                          for (size_t i = 0; i < b.rows(); ++i) {
-                                            if (stop != nullptr && *stop)
-                                              return absl::CancelledError("interrupted");
-                                            RowReader::Outcome o = rows->Read(b, i, &e);
-                                            ++row;
-                                            absl::Status done;
-                                            if (o.reason.empty()) {
-                                              ++good_;
-                                              if (progress != nullptr) ++progress->records;
-                                              done = sink.exchange(worker, e);
-                                            } else {
-                                              if (o.missing && ++missing_ == 1)
-                                                first_missing_ = o.reason;
-                                              model::Reject r;
-                                              r.source = name;
-                                              r.record = o.record.substr(0, 1024);
-                                              r.reason = std::move(o.reason);
-                                              place(o.source_row, row, &r);
-                                              done = sink.reject(std::move(r));
-                                            }
-                                            if (!done.ok()) return done;
-                                          }
-                                          return absl::OkStatus();
-                                        });
+    const auto placed = [&](uint64_t source_row, uint64_t number) {
+      model::Reject r;
+      r.source = name;
+      place(source_row, number, &r);
+      return r;
+    };
+    const absl::Status s = lake_->Query(
+        WrapSelect(Replace(sql_, "{source}", from), format_.strict),
+        [&](const lake::Block& b) -> absl::Status {
+          for (size_t i = 0; i < b.rows(); ++i) {
+            if (stop != nullptr && *stop) return absl::CancelledError("interrupted");
+            ++row;
+            if (IsPart(b, i)) {
+              const std::lock_guard<std::mutex> hold(joining_);
+              joiner_.Take(b, i, placed(SourceRow(b, i), row));
+              continue;
+            }
+            const auto where = [&](uint64_t source_row) { return placed(source_row, row); };
+            if (absl::Status done = Hand(b, i, worker, rows, sink, progress, where); !done.ok()) {
+              return done;
+            }
+          }
+          return Joined(false, worker, rows, sink, progress);
+        });
     if (!absl::IsInvalidArgument(s) || s.message().substr(0, 5) != "lake:") return s;
     return absl::InvalidArgumentError(StrCat(name, ": format ", format_.name, ": ",
                                              std::string(s.message().data(), s.message().size())));
@@ -114,7 +114,41 @@ class FormatSource : public Source {
   const FormatOptions options_;
 
  private:
+  // One row to the sink, as an exchange or refused.
+  absl::Status Hand(const lake::Block& b, size_t row, int worker, RowReader* rows, const Sink& sink,
+                    Progress* progress,
+                    const std::function<model::Reject(uint64_t source_row)>& where) {
+    model::ExchangeView e;
+    RowReader::Outcome o = rows->Read(b, row, &e);
+    if (o.reason.empty()) {
+      ++good_;
+      if (progress != nullptr) ++progress->records;
+      return sink.exchange(worker, e);
+    }
+    model::Reject r = where(o.source_row);
+    if (!o.record.empty()) r.record = o.record.substr(0, 1024);
+    if (o.missing && ++missing_ == 1) first_missing_ = o.reason;
+    r.reason = std::move(o.reason);
+    return sink.reject(std::move(r));
+  }
+
+  // Exchanges of several rows that are complete, as far as can be known.
+  absl::Status Joined(bool all, int worker, RowReader* rows, const Sink& sink, Progress* progress) {
+    for (;;) {
+      lake::Block b;
+      model::Reject place;
+      {
+        const std::lock_guard<std::mutex> hold(joining_);
+        if (!joiner_.Next(all, &b, &place)) return absl::OkStatus();
+      }
+      const auto where = [&](uint64_t) { return place; };
+      if (absl::Status s = Hand(b, 0, worker, rows, sink, progress, where); !s.ok()) return s;
+    }
+  }
+
   std::string sql_;
+  std::mutex joining_;
+  RowJoiner joiner_;
   std::atomic<uint64_t> good_{0}, bad_{0}, missing_{0};
   std::string first_missing_;
 };

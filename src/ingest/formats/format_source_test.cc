@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "ingest/formats/log.h"
+#include "ingest/formats/rows.h"
 #include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "lake/embedded/embedded_lake.h"
@@ -178,31 +179,55 @@ TEST(Parquet, LangfuseV4AndV3) {
       "3, 'UTC') AS start_time, "
       "'m' AS provided_model_name, 'u1' AS user_id, 's1' AS session_id, "
       "'{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS input, "
-      "'{\"role\":\"assistant\",\"content\":\"a\"}' AS output, map('input', toUInt64(5), 'output', "
-      "toUInt64(2)) AS usage_details";
+      "'{\"role\":\"assistant\",\"content\":\"a\"}' AS output, map('input', toUInt64(5), "
+      "'input_cached_tokens', toUInt64(7), 'output', toUInt64(2), 'output_reasoning_tokens', "
+      "toUInt64(3), 'total', toUInt64(17)) AS usage_details";
   const std::vector<std::string> parts = {"\"o1\"",
                                           "\"u1\"",
                                           "\"content\":\"q\"",
                                           "\"response\":\"a\"",
-                                          "\"input_tokens\":5",
+                                          "\"input_tokens\":12,\"output_tokens\":5,"
+                                          "\"reasoning_tokens\":3,\"cached_tokens\":7",
                                           "\"ts\":\"2026-01-01T00:00:00.000Z\""};
   ExpectOne("langfuse", "SELECT 'o1' AS span_id, 't1'" + rest, parts);
   ExpectOne("langfuse", "SELECT 'o1' AS id, 't1'" + rest, parts);
 }
 
-TEST(Parquet, Helicone) {
-  ExpectOne(
-      "helicone",
-      "SELECT toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS request_id, "
-      "toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS request_created_at, "
-      "'' AS user_id, toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba1') AS organization_id, 'k1' AS "
-      "proxy_key_id, 'm' AS model, "
-      "'{\"system\":\"S\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS request_body, "
-      "'{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"a\"}}]}' AS "
-      "response_body, "
-      "toInt64(5) AS prompt_tokens, toInt64(2) AS completion_tokens, toInt64(70) AS latency, "
-      "toInt16(200) AS status",
-      {"\"account_id\":\"k1\"", "\"content\":\"S\"", "\"response\":\"a\"", "\"latency_ms\":70"});
+// Anthropic leaves cached tokens out of its count, OpenAI includes them: 5 + 3 + 2 and 10 are the
+// same.
+TEST(Parquet, HeliconeCountsCachedTokensAlike) {
+  const auto row = [](const std::string& usage, const std::string& columns) {
+    return "SELECT toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS request_id, "
+           "toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS request_created_at, '' AS user_id, "
+           "toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba1') AS organization_id, "
+           "'k1' AS proxy_key_id, 'm' AS model, "
+           "'{\"system\":\"S\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}' AS "
+           "request_body, "
+           "'{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"a\"}}]" +
+           usage + "}' AS response_body, " + columns +
+           "toInt64(5) AS prompt_tokens, toInt64(2) AS completion_tokens, toInt64(70) AS latency, "
+           "toInt16(200) AS status";
+  };
+  const std::vector<std::string> parts = {"\"account_id\":\"k1\"", "\"content\":\"S\"",
+                                          "\"response\":\"a\"", "\"latency_ms\":70",
+                                          "\"output_tokens\":2"};
+  const auto expect = [&](const std::string& usage, const std::string& columns,
+                          const std::string& in, const std::string& cached) {
+    std::vector<std::string> all = parts;
+    all.push_back("\"input_tokens\":" + in + ",");
+    if (!cached.empty()) all.push_back("\"cached_tokens\":" + cached + ",");
+    ExpectOne("helicone", row(usage, columns), all);
+  };
+  expect("", "", "5", "");
+  expect("", "toInt64(3) AS prompt_cache_read_tokens, toInt64(2) AS prompt_cache_write_tokens, ",
+         "10", "3");
+  expect(R"(,"usage":{"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":3}})", "", "10",
+         "3");
+  expect(
+      R"(,"usage":{"input_tokens":5,"cache_read_input_tokens":3,"cache_creation_input_tokens":2})",
+      "", "10", "3");
+  expect(R"(,"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":3}})", "", "10",
+         "3");
 }
 
 // The canonical reader is the oracle. Tables written by another program: tests/e2e/formats_test.py.
@@ -311,6 +336,47 @@ TEST(Format, ThatDoesNotFitEndsInAClearError) {
   EXPECT_NE(o.status.message().find("bedrock"), absl::string_view::npos) << o.status;
   EXPECT_EQ(o.exchanges, 0);
   EXPECT_FALSE(FindFormat("nonsense").ok());
+}
+
+// More exchanges than may wait at a time, over several batches; each part is a line of its own.
+TEST(Format, PartsOfAnExchangeFindEachOther) {
+  const std::string log = testing::TempDir() + "/parts.jsonl";
+  constexpr int kExchanges = static_cast<int>(RowJoiner::kOpenMax) + 4000, kApart = 300;
+  {
+    std::ofstream out(log);
+    const auto event = [&](int n, const char* name, const std::string& body) {
+      out << R"({"resourceLogs":[{"resource":{"attributes":[{"key":"user.id","value":{"stringValue":"u"}}]},"scopeLogs":[{"logRecords":[{"timeUnixNano":")"
+          << 1'767'225'600'000'000'000 + n << R"(","eventName":")" << name
+          << R"(","traceId":"t","spanId":")" << n << R"(","body":{"kvlistValue":{"values":[)"
+          << body << "]}}}]}]}]}\n";
+    };
+    const auto said = [](int n, const char* what) {
+      return R"({"key":"content","value":{"stringValue":")" + std::string(what) +
+             std::to_string(n) + std::string(150, 'x') + "\"}}";
+    };
+    for (int n = 0; n < kExchanges + kApart; ++n) {
+      if (n < kExchanges) event(n, "gen_ai.user.message", said(n, "q"));
+      if (n >= kApart) {
+        event(n - kApart, "gen_ai.choice",
+              R"({"key":"message","value":{"kvlistValue":{"values":[)" + said(n - kApart, "a") +
+                  "]}}}");
+      }
+    }
+  }
+  const Outcome o = ReadAll("otlp_logs", log);
+  std::remove(log.c_str());
+  ASSERT_TRUE(o.status.ok()) << o.status;
+  EXPECT_EQ(o.exchanges, kExchanges);
+  EXPECT_EQ(o.rejects, 0);
+  std::istringstream lines(o.text);
+  int whole = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t id = line.find("t-") + 2;
+    const std::string n = line.substr(id, line.find('"', id) - id);
+    whole += line.find("\"q" + n + "x") != line.npos &&
+             line.find("\"response\":\"a" + n + "x") != line.npos;
+  }
+  EXPECT_EQ(whole, kExchanges);
 }
 
 TEST(Format, NothingRecognisedSaysWhatWasSeen) {

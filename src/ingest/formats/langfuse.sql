@@ -19,7 +19,14 @@ SELECT
   ifNull(toString(output), '') AS o,
   if(isValidJSON(o), '', o) AS response,
   if(isValidJSON(o), o, '') AS response_json,
-  if(mapContains(usage_details, 'input'), usage_details['input'], NULL) AS input_tokens,
-  if(mapContains(usage_details, 'output'), usage_details['output'], NULL) AS output_tokens
+  -- Its kinds of tokens exclude each other: the cached are not in `input`, those of reasoning not in `output`.
+  mapFilter((k, v) -> startsWith(k, 'input') OR match(k, '^cache_[a-z]+_input_tokens$'), usage_details) AS into,
+  mapFilter((k, v) -> startsWith(k, 'output') OR k = 'reasoning', usage_details) AS out_of,
+  mapFilter((k, v) -> k IN ('input_cached_tokens', 'input_cache_read', 'cache_read_input_tokens'), usage_details) AS cached,
+  mapFilter((k, v) -> k IN ('output_reasoning_tokens', 'output_reasoning', 'reasoning'), usage_details) AS reasoned,
+  if(empty(into), NULL, arraySum(mapValues(into))) AS input_tokens,
+  if(empty(out_of), NULL, arraySum(mapValues(out_of))) AS output_tokens,
+  if(empty(cached), NULL, arraySum(mapValues(cached))) AS cached_tokens,
+  if(empty(reasoned), NULL, arraySum(mapValues(reasoned))) AS reasoning_tokens
 FROM {source}
 WHERE type = 'GENERATION'

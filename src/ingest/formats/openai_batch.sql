@@ -26,6 +26,8 @@ SELECT
   multiIf(JSONType(q, 'messages') = 'Array', JSONExtractRaw(q, 'messages'),
           JSONType(q, 'input') = 'Array', JSONExtractRaw(q, 'input'),
           JSONType(q, 'input') = 'String', concat('[{"role":"user","content":', JSONExtractRaw(q, 'input'), '}]'), '') AS messages,
+  JSONExtractRaw(q, 'instructions') AS system,
+  JSONExtractRaw(q, 'tools') AS tools,
   if(JSONHas(b, 'choices'), JSONExtractRaw(b, 'choices'), JSONExtractRaw(b, 'output')) AS response_json,
   coalesce(JSONExtract(b, 'usage', 'prompt_tokens', 'Nullable(UInt32)'), JSONExtract(b, 'usage', 'input_tokens', 'Nullable(UInt32)')) AS input_tokens,
   coalesce(JSONExtract(b, 'usage', 'completion_tokens', 'Nullable(UInt32)'), JSONExtract(b, 'usage', 'output_tokens', 'Nullable(UInt32)')) AS output_tokens,

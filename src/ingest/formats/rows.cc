@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
+#include <tuple>
 #include <variant>
 
 #include "base/json.h"
@@ -166,6 +168,8 @@ enum At : int {
   kExchangeId,
   kTs,
   kAccountId,
+  kPartOf,
+  kSystem,
   kMessages,
   kResponse,
   kResponseJson,
@@ -184,6 +188,8 @@ const Spec kColumns[] = {
     {"exchange_id"},
     {"ts"},
     {"account_id"},
+    {"part_of"},
+    {"system"},
     {"messages"},
     {"response"},
     {"response_json"},
@@ -252,7 +258,7 @@ struct RowReader::State {
   const int64_t now_ms;
   RecordParser messages_parser;
   dom::parser parser;
-  std::string plain, response;
+  std::string plain, response, system;
   std::array<std::vector<std::string>, 3> lists;
 
   bool List(std::string_view json, std::vector<std::string>* owned) {
@@ -264,8 +270,14 @@ struct RowReader::State {
         e.get_array().get(array) == simdjson::SUCCESS) {
       for (dom::element v : array) {
         std::string_view text;
-        if (v.get_string().get(text) == simdjson::SUCCESS && !text.empty())
-          owned->emplace_back(text);
+        // A tool may be declared with its name inside.
+        if (v.get_string().get(text) != simdjson::SUCCESS &&
+            v["name"].get_string().get(text) != simdjson::SUCCESS &&
+            v["function"]["name"].get_string().get(text) != simdjson::SUCCESS &&
+            v["toolSpec"]["name"].get_string().get(text) != simdjson::SUCCESS) {
+          continue;
+        }
+        if (!text.empty()) owned->emplace_back(text);
       }
       return true;
     }
@@ -385,6 +397,26 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
     }
     if (e->messages > 0) e->has_text = true;
   }
+  if (const std::string_view json = text(kSystem); !json.empty()) {
+    // Text, or parts.
+    s.system.clear();
+    dom::element element;
+    const std::string_view resolved = s.Resolved(json);
+    const bool parts =
+        !resolved.empty() && (resolved[0] == '[' || resolved[0] == '{' || resolved[0] == '"') &&
+        s.parser.parse(resolved.data(), resolved.size()).get(element) == simdjson::SUCCESS;
+    if (parts)
+      Text(element, 0, &s.system);
+    else
+      s.system = json;
+    if (!simdjson::validate_utf8(s.system)) return fail("system: not valid UTF-8");
+    if (!s.system.empty()) {
+      ++e->messages;
+      e->has_text = true;
+      if (!e->system.empty()) s.system.append(1, '\n').append(e->system);
+      e->system = s.system;
+    }
+  }
   if (const std::string_view json = text(kSketch); !json.empty()) {
     if (e->has_text)
       return fail("sketch: stands beside messages or response; a record carries one or the other");
@@ -392,7 +424,7 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
       return fail(std::string(parsed.message().data(), parsed.message().size()));
     }
   }
-  s.List(text(kTools), &s.lists[0]);
+  s.List(s.Resolved(text(kTools)), &s.lists[0]);
   e->tools.assign(s.lists[0].begin(), s.lists[0].end());
   e->signatures_issued.assign(s.lists[1].begin(), s.lists[1].end());
   e->signatures_presented.assign(s.lists[2].begin(), s.lists[2].end());
@@ -402,6 +434,107 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
     return fail(StrCat("signatures: more than ", kSignaturesMax, " entries"));
   }
   return out;
+}
+
+bool IsPart(const lake::Block& b, size_t row) {
+  return !b.columns[kPartOf].As<lake::StringColumn>()[row].empty();
+}
+
+uint64_t SourceRow(const lake::Block& b, size_t row) {
+  return b.columns[kSourceRow].As<std::vector<uint64_t>>()[row];
+}
+
+void RowJoiner::Take(const lake::Block& b, size_t row, model::Reject place) {
+  const auto text = [&](int at) { return b.columns[at].As<lake::StringColumn>()[row]; };
+  const std::string id(text(kPartOf));
+  const auto [at, fresh] = open_.try_emplace(id);
+  Open& o = at->second;
+  if (fresh) order_.push_back(id);
+  int64_t ts = 0;
+  std::from_chars(text(kTs).data(), text(kTs).data() + text(kTs).size(), ts);
+  for (const int list : {kMessages, kResponseJson}) {
+    std::string_view items = text(list);
+    const size_t begin = items.find('['), end = items.rfind(']');
+    if (begin == items.npos || end <= begin + 1) continue;
+    items = items.substr(begin + 1, end - begin - 1);
+    (list == kMessages ? o.asked : o.answered).push_back({ts, place.line, std::string(items)});
+    bytes_ += items.size();
+  }
+  // Of everything else the first that says something.
+  o.values.resize(b.columns.size());
+  for (size_t c = 0; c < b.columns.size(); ++c) {
+    if (c == kMessages || c == kResponseJson || c == kPartOf) continue;
+    std::visit(
+        [&](const auto& column) {
+          using T = std::decay_t<decltype(column)>;
+          auto& value = o.values[c];
+          if constexpr (std::is_same_v<T, lake::StringColumn>) {
+            const std::string_view v = column[row];
+            // A part may be refused for what another one carries.
+            if (fresh || (c == kReject ? v.empty() : std::get<std::string>(value).empty()))
+              value = std::string(v);
+          } else if constexpr (std::is_same_v<T, std::vector<float>>) {
+            if (fresh || std::isnan(std::get<float>(value))) value = column[row];
+          } else if constexpr (std::is_same_v<T, std::vector<uint32_t>>) {
+            if (fresh || std::get<uint64_t>(value) == model::kNoTokens)
+              value = uint64_t{column[row]};
+          } else if constexpr (std::is_same_v<T, std::vector<uint64_t>> ||
+                               std::is_same_v<T, std::vector<uint16_t>> ||
+                               std::is_same_v<T, std::vector<uint8_t>>) {
+            if (fresh || std::get<uint64_t>(value) == (c == kStream ? 2u : 0u))
+              value = uint64_t{column[row]};
+          }
+        },
+        b.columns[c].data);
+  }
+  if (fresh || ts < o.ts) o.ts = ts;
+  if (fresh) o.place = std::move(place);
+}
+
+bool RowJoiner::Next(bool all, lake::Block* row, model::Reject* place) {
+  if (order_.empty() || (!all && order_.size() <= kOpenMax && bytes_ <= kOpenBytesMax))
+    return false;
+  auto node = open_.extract(order_.front());
+  order_.pop_front();
+  Open& o = node.mapped();
+  const auto joined = [&](std::vector<Item>& items) {
+    std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+      return std::tie(a.ts, a.line) < std::tie(b.ts, b.line);
+    });
+    std::string out;
+    for (const Item& item : items) {
+      StrAppend(&out, out.empty() ? "[" : ",", item.json);
+      bytes_ -= item.json.size();
+    }
+    if (!out.empty()) out += "]";
+    return out;
+  };
+  row->columns.assign(o.values.size(), {});
+  for (size_t c = 0; c < o.values.size(); ++c) {
+    auto& data = row->columns[c].data;
+    const char* type = c < std::size(kColumns) ? kColumns[c].type : "String";
+    if (type == std::string_view("String")) {
+      lake::StringColumn column;
+      column.Append(c == kPartOf         ? ""
+                    : c == kTs           ? std::to_string(o.ts)
+                    : c == kMessages     ? joined(o.asked)
+                    : c == kResponseJson ? joined(o.answered)
+                                         : std::get<std::string>(o.values[c]));
+      data = std::move(column);
+    } else if (type == std::string_view("Float32")) {
+      data = std::vector<float>{std::get<float>(o.values[c])};
+    } else {
+      const uint64_t v = std::get<uint64_t>(o.values[c]);
+      if (type == std::string_view("UInt8")) data = std::vector<uint8_t>{static_cast<uint8_t>(v)};
+      if (type == std::string_view("UInt16"))
+        data = std::vector<uint16_t>{static_cast<uint16_t>(v)};
+      if (type == std::string_view("UInt32"))
+        data = std::vector<uint32_t>{static_cast<uint32_t>(v)};
+      if (type == std::string_view("UInt64")) data = std::vector<uint64_t>{v};
+    }
+  }
+  *place = std::move(o.place);
+  return true;
 }
 
 }  // namespace stillwatch::ingest

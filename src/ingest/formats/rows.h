@@ -1,9 +1,13 @@
 // A row of a format's SELECT -> an exchange.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
 
 #include "lake/block.h"
 #include "model/exchange.h"
@@ -32,6 +36,38 @@ class RowReader {
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+// Whether a row of a wrapped SELECT is a part of an exchange only (`part_of`).
+bool IsPart(const lake::Block& b, size_t row);
+uint64_t SourceRow(const lake::Block& b, size_t row);
+
+// Puts exchanges together whose parts are rows of their own, somewhere near each other in the log:
+// messages and answers in the order of time, of everything else what says something first.
+// Thread-compatible.
+class RowJoiner {
+ public:
+  static constexpr size_t kOpenMax = 16'384;           // exchanges that wait for parts
+  static constexpr size_t kOpenBytesMax = 256u << 20;  // and their texts
+  void Take(const lake::Block& b, size_t row, model::Reject place);
+  // The oldest exchange, as one row, and where it began: those beyond the bounds, or `all`.
+  bool Next(bool all, lake::Block* row, model::Reject* place);
+
+ private:
+  struct Item {
+    int64_t ts;
+    uint64_t line;
+    std::string json;
+  };
+  struct Open {
+    int64_t ts = 0;
+    model::Reject place;
+    std::vector<Item> asked, answered;
+    std::vector<std::variant<std::string, uint64_t, float>> values;
+  };
+  std::unordered_map<std::string, Open> open_;
+  std::deque<std::string> order_;
+  size_t bytes_ = 0;
 };
 
 }  // namespace stillwatch::ingest
