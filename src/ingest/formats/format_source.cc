@@ -5,6 +5,7 @@
 #include <atomic>
 #include <filesystem>
 #include <mutex>
+#include <set>
 
 #include "base/parallel.h"
 #include "base/str.h"
@@ -78,7 +79,8 @@ class FormatSource : public Source {
   absl::Status Select(
       const std::string& from, const std::string& name, int worker, RowReader* rows,
       const Sink& sink, Progress* progress, const std::atomic<bool>* stop,
-      const std::function<void(uint64_t source_row, uint64_t row, model::Reject*)>& place) {
+      const std::function<void(uint64_t source_row, uint64_t row, model::Reject*)>& place,
+      uint64_t batch = 0) {
     uint64_t row = 0;
     const auto placed = [&](uint64_t source_row, uint64_t number) {
       model::Reject r;
@@ -94,7 +96,7 @@ class FormatSource : public Source {
             ++row;
             if (IsPart(b, i)) {
               const std::lock_guard<std::mutex> hold(joining_);
-              joiner_.Take(b, i, placed(SourceRow(b, i), row));
+              joiner_.Take(b, i, batch, placed(SourceRow(b, i), row));
               continue;
             }
             const auto where = [&](uint64_t source_row) { return placed(source_row, row); };
@@ -109,6 +111,8 @@ class FormatSource : public Source {
                                              std::string(s.message().data(), s.message().size())));
   }
 
+  // All before it were read and joined; UINT64_MAX: what is read has no numbers.
+  std::atomic<uint64_t> settled_{UINT64_MAX};
   lake::Lake* lake_;
   const Format format_;
   const FormatOptions options_;
@@ -139,7 +143,7 @@ class FormatSource : public Source {
       model::Reject place;
       {
         const std::lock_guard<std::mutex> hold(joining_);
-        if (!joiner_.Next(all, &b, &place)) return absl::OkStatus();
+        if (!joiner_.Next(all, settled_, &b, &place)) return absl::OkStatus();
       }
       const auto where = [&](uint64_t) { return place; };
       if (absl::Status s = Hand(b, 0, worker, rows, sink, progress, where); !s.ok()) return s;
@@ -168,6 +172,8 @@ class RecordsSource : public FormatSource {
   absl::Status ReadAll(int threads, const Sink& sink, Progress* progress,
                        const std::atomic<bool>* stop) override {
     empty_ = true;
+    settled_ = 1;
+    done_.clear();
     RecordReader reader(paths_, progress, options_.note, sink.reject);
     std::mutex lock;
     absl::Status status;
@@ -196,7 +202,11 @@ class RecordsSource : public FormatSource {
     bool made = false;
     absl::Status status;
     while (status.ok() && !*failed) {
-      if (stop != nullptr && *stop) return absl::CancelledError("interrupted");
+      if (stop != nullptr && *stop) {
+        status = absl::CancelledError("interrupted");
+        break;
+      }
+      if (batch.number > 0) Done(batch.number);
       auto more = reader->Next(&batch);
       if (!more.ok()) status = more.status();
       if (!more.ok() || !*more) break;
@@ -218,19 +228,29 @@ class RecordsSource : public FormatSource {
         status =
             lake_->Insert(table, {{{"source_row", std::move(number)}, {"json", std::move(json)}}});
       if (!status.ok()) break;
-      status = Select(table, batch.source, worker, &rows, sink, progress, stop,
-                      [&](uint64_t row, uint64_t, model::Reject* r) {
-                        // Numbers of records are handed out below; a SELECT that loses them loses
-                        // the position.
-                        if (row == 0 || row > batch.records.size()) return;
-                        Place(batch, batch.records[row - 1], r);
-                      });
+      status = Select(
+          table, batch.source, worker, &rows, sink, progress, stop,
+          [&](uint64_t row, uint64_t, model::Reject* r) {
+            // Numbers of records are handed out below; a SELECT that loses them loses
+            // the position.
+            if (row == 0 || row > batch.records.size()) return;
+            Place(batch, batch.records[row - 1], r);
+          },
+          batch.number);
     }
     if (made) {
       const absl::Status dropped = lake_->Execute(StrCat("DROP TABLE IF EXISTS ", table, " SYNC"));
       if (status.ok()) status = dropped;
     }
     return status;
+  }
+
+  void Done(uint64_t batch) {
+    const std::lock_guard<std::mutex> hold(settling_);
+    done_.insert(batch);
+    uint64_t settled = settled_;
+    while (done_.erase(settled) > 0) ++settled;
+    settled_ = settled;
   }
 
   static void Place(const RecordBatch& batch, const RawRecord& record, model::Reject* r) {
@@ -279,6 +299,8 @@ class RecordsSource : public FormatSource {
 
   const std::vector<std::string> paths_;
   std::atomic<bool> empty_{true};
+  std::mutex settling_;
+  std::set<uint64_t> done_;  // batches after one that is not
 };
 
 class TableSource : public FormatSource {

@@ -168,6 +168,7 @@ struct RecordReader::State {
   std::string source;
   Chunk held;  // the first of the next source, while the end of this one is handed out
   bool holds = false;
+  uint64_t batches = 0;
 };
 
 RecordReader::RecordReader(std::vector<std::string> paths, Progress* progress,
@@ -223,6 +224,7 @@ absl::StatusOr<bool> RecordReader::Next(RecordBatch* batch) {
       if (batch->bytes.size() >= kBatchBytes) break;
     }
     batch->source = s.source;
+    batch->number = ++s.batches;
   }
   // Lines need no order: split outside of the lock.
   RecordBatch elements;  // of lines that are arrays

@@ -22,7 +22,8 @@ struct RawRecord {
 };
 
 struct RecordBatch {
-  std::string bytes;  // 64 spare bytes behind the last record, for simdjson
+  uint64_t number = 0;  // in the order of reading, from 1
+  std::string bytes;    // 64 spare bytes behind the last record, for simdjson
   std::string source;
   std::vector<RawRecord> records;
   std::string_view Text(const RawRecord& r) const {

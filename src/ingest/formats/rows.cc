@@ -444,12 +444,13 @@ uint64_t SourceRow(const lake::Block& b, size_t row) {
   return b.columns[kSourceRow].As<std::vector<uint64_t>>()[row];
 }
 
-void RowJoiner::Take(const lake::Block& b, size_t row, model::Reject place) {
+void RowJoiner::Take(const lake::Block& b, size_t row, uint64_t batch, model::Reject place) {
   const auto text = [&](int at) { return b.columns[at].As<lake::StringColumn>()[row]; };
   const std::string id(text(kPartOf));
   const auto [at, fresh] = open_.try_emplace(id);
   Open& o = at->second;
   if (fresh) order_.push_back(id);
+  o.batch = std::max(o.batch, batch);
   int64_t ts = 0;
   std::from_chars(text(kTs).data(), text(kTs).data() + text(kTs).size(), ts);
   for (const int list : {kMessages, kResponseJson}) {
@@ -491,9 +492,11 @@ void RowJoiner::Take(const lake::Block& b, size_t row, model::Reject place) {
   if (fresh) o.place = std::move(place);
 }
 
-bool RowJoiner::Next(bool all, lake::Block* row, model::Reject* place) {
-  if (order_.empty() || (!all && order_.size() <= kOpenMax && bytes_ <= kOpenBytesMax))
-    return false;
+bool RowJoiner::Next(bool all, uint64_t settled, lake::Block* row, model::Reject* place) {
+  if (order_.empty()) return false;
+  const bool full = order_.size() > 4 * kOpenMax || bytes_ > kOpenBytesMax;
+  const bool old = order_.size() > kOpenMax && open_.at(order_.front()).batch + 1 < settled;
+  if (!all && !full && !old) return false;
   auto node = open_.extract(order_.front());
   order_.pop_front();
   Open& o = node.mapped();

@@ -49,9 +49,12 @@ class RowJoiner {
  public:
   static constexpr size_t kOpenMax = 16'384;           // exchanges that wait for parts
   static constexpr size_t kOpenBytesMax = 256u << 20;  // and their texts
-  void Take(const lake::Block& b, size_t row, model::Reject place);
-  // The oldest exchange, as one row, and where it began: those beyond the bounds, or `all`.
-  bool Next(bool all, lake::Block* row, model::Reject* place);
+  // `batch` numbers what is read in order, by several workers at a time.
+  void Take(const lake::Block& b, size_t row, uint64_t batch, model::Reject place);
+  // The oldest exchange, as one row, and where it began: `all`, or while more than kOpenMax wait
+  // and the batches before `settled` are done, two of them since its last part. Four times as many
+  // or too many bytes wait for nothing.
+  bool Next(bool all, uint64_t settled, lake::Block* row, model::Reject* place);
 
  private:
   struct Item {
@@ -61,6 +64,7 @@ class RowJoiner {
   };
   struct Open {
     int64_t ts = 0;
+    uint64_t batch = 0;  // of the last part
     model::Reject place;
     std::vector<Item> asked, answered;
     std::vector<std::variant<std::string, uint64_t, float>> values;
