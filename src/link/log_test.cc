@@ -1,0 +1,89 @@
+#include "link/log.h"
+
+#include <gtest/gtest.h>
+
+#include "link/test_log.h"
+
+namespace stillwatch::link {
+namespace {
+
+using Numbers = std::vector<uint32_t>;
+
+TEST(Log, FinishFindsEachAccountsRows) {
+  TestLog t;
+  t.Add("c", 5);
+  t.Add("a", 7);
+  t.Add("c", 3);
+  t.Add("a", 7);
+  t.Add("c", 4);
+  t.Describe("b");
+  t.Describe("d");
+  const Log log = t.Build();
+  EXPECT_EQ(log.account_id, (Names{"a", "b", "c", "d"}));
+  EXPECT_EQ(log.first_row, (std::vector<uint64_t>{0, 2, 2, 5, 5}));
+  EXPECT_EQ(log.Exchanges(0), 2u);
+  EXPECT_EQ(log.Exchanges(1), 0u);
+  EXPECT_EQ(log.Exchanges(2), 3u);
+  EXPECT_EQ(log.row_account, (Numbers{0, 0, 2, 2, 2}));
+}
+
+TEST(Log, OnlyAVerifiedOrganisationMakesOneEntityOfItsAccounts) {
+  TestLog t;
+  const auto of = [&](const char* id, const char* org, bool verified) {
+    t.Describe(id).org_id = org;
+    t.Describe(id).org_verified = verified;
+  };
+  of("a", "one", true);
+  of("b", "two", false);
+  of("c", "two", false);
+  of("d", "one", true);
+  of("e", "", true);
+  of("f", "", true);
+  of("g", "one", false);  // says so, but nobody verified it
+  of("h", "three", true);
+  t.Add("i", 0);  // nothing is known of it
+  of("j", "three", true);
+  const Log log = t.Build();
+  EXPECT_EQ(log.entity, (Numbers{0, 1, 2, 0, 3, 4, 5, 6, 7, 6}));
+  EXPECT_EQ(log.entities, 8u);
+}
+
+TEST(Log, FinishAgainForgetsTheFirstTime) {
+  TestLog t;
+  t.Add("a", 0);
+  t.Add("b", 0);
+  Log log = t.Build();
+  log.Finish();
+  EXPECT_EQ(log.first_row, (std::vector<uint64_t>{0, 1, 2}));
+  EXPECT_EQ(log.entity, (Numbers{0, 1}));
+  EXPECT_EQ(log.entities, 2u);
+}
+
+TEST(Log, AnEmptyOneHasNothing) {
+  const Log log = TestLog().Build();
+  EXPECT_EQ(log.rows(), 0u);
+  EXPECT_EQ(log.accounts(), 0u);
+  EXPECT_EQ(log.entities, 0u);
+  EXPECT_EQ(log.first_row, (std::vector<uint64_t>{0}));
+  EXPECT_TRUE(log.PresentedBy(0).empty());
+}
+
+TEST(Log, PresentedByGivesThoseOfTheRowAlone) {
+  TestLog t;
+  t.Add("a", 0).presented = {9, 3};
+  t.Add("a", 1);
+  t.Add("a", 2).presented = {1};
+  const Log log = t.Build();
+  const auto of = [&](uint32_t row) {
+    std::vector<uint64_t> out;
+    for (const auto& p : log.PresentedBy(row)) out.push_back(p.signature);
+    return out;
+  };
+  EXPECT_EQ(of(0), (std::vector<uint64_t>{3, 9}));
+  EXPECT_EQ(of(1), std::vector<uint64_t>());
+  EXPECT_EQ(of(2), std::vector<uint64_t>{1});
+  EXPECT_EQ(of(3), std::vector<uint64_t>());
+}
+
+}  // namespace
+}  // namespace stillwatch::link

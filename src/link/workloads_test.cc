@@ -1,0 +1,139 @@
+#include "link/workloads.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "link/test_log.h"
+
+namespace stillwatch::link {
+namespace {
+
+using model::Capability;
+using Numbers = std::vector<uint32_t>;
+
+// A log of accounts with rows for templates: template t of account a is one row.
+struct Jobs {
+  TestLog log;
+  struct Wanted {
+    uint32_t first, last, family;  // accounts [first, last)
+    Capability capability;
+  };
+  std::vector<Wanted> wanted;
+
+  uint32_t Add(uint32_t first, uint32_t last, uint32_t family,
+               Capability capability = Capability::kMathematics) {
+    wanted.push_back({first, last, family, capability});
+    return static_cast<uint32_t>(wanted.size() - 1);
+  }
+  // Active accounts that carry none.
+  void Others(uint32_t first, uint32_t last) {
+    for (uint32_t a = first; a < last; ++a) log.Add(TestAccount(a), kTestDay);
+  }
+  // The templates of each workload, in the order in which they were found.
+  std::vector<Numbers> Find(const WorkloadOptions& options = {}) {
+    TestLog all = log;
+    std::vector<std::pair<std::string, uint32_t>> of;
+    for (uint32_t t = 0; t < wanted.size(); ++t) {
+      for (uint32_t a = wanted[t].first; a < wanted[t].last; ++a) {
+        TestRow& r = all.Add(TestAccount(a), kTestDay + t);
+        r.features.capability = wanted[t].capability;
+        r.features.messages = 1;
+        of.push_back({r.id, t});
+      }
+    }
+    const Log built = all.Build();
+    std::map<uint64_t, uint32_t> number;
+    for (uint32_t row = 0; row < built.rows(); ++row) number[built.id[row]] = row;
+    std::vector<Template> templates(wanted.size());
+    for (uint32_t t = 0; t < wanted.size(); ++t) {
+      templates[t].id = t;
+      templates[t].family = wanted[t].family;
+    }
+    for (const auto& [id, t] : of) templates[t].rows.push_back(number[base::Hash64(id)]);
+    for (Template& t : templates) std::sort(t.rows.begin(), t.rows.end());
+    std::vector<Numbers> out;
+    Numbers seen;
+    for (const Workload& w : FindWorkloads(built, templates, options)) {
+      out.push_back(w.templates);
+      seen.insert(seen.end(), w.templates.begin(), w.templates.end());
+      Numbers rows;
+      for (const uint32_t t : w.templates)
+        rows.insert(rows.end(), templates[t].rows.begin(), templates[t].rows.end());
+      std::sort(rows.begin(), rows.end());
+      EXPECT_EQ(w.rows, rows);
+    }
+    std::sort(seen.begin(), seen.end());
+    Numbers each(wanted.size());
+    std::iota(each.begin(), each.end(), 0);
+    EXPECT_EQ(seen, each) << "every template is in one workload";
+    return out;
+  }
+};
+
+TEST(Workloads, ParaphrasesThatTheSameAccountsDealOutAreOneJob) {
+  Jobs j;
+  j.Others(100, 200);
+  j.Add(0, 20, 0);
+  j.Add(2, 20, 1);
+  j.Add(40, 60, 2);  // other accounts
+  j.Add(1, 19, 3);
+  EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 1, 3}, {2}}));
+}
+
+TEST(Workloads, AFamilyIsOneJobWhoeverSendsIt) {
+  Jobs j;
+  j.Add(0, 20, 7);
+  j.Add(40, 60, 7, Capability::kGrading);
+  j.Add(80, 90, 8);
+  EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 1}, {2}}));
+}
+
+TEST(Workloads, TwoPurposesInOnePoolStayApart) {
+  Jobs j;
+  j.Others(100, 200);
+  j.Add(0, 20, 0, Capability::kMathematics);
+  j.Add(0, 20, 1, Capability::kGrading);
+  j.Add(0, 20, 2, Capability::kMathematics);
+  EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 2}, {1}}));
+}
+
+TEST(Workloads, ThresholdsAreExact) {
+  const auto together = [](uint32_t common, uint32_t each, uint32_t others) {
+    Jobs j;
+    if (others > 0) j.Others(500, 500 + others);
+    j.Add(0, each, 0);
+    j.Add(each - common, 2 * each - common, 1);
+    return j.Find().size() == 1;
+  };
+  // At least four carriers in both.
+  EXPECT_TRUE(together(4, 8, 200));
+  EXPECT_FALSE(together(3, 7, 200));
+  // At least two in five of the smaller one's.
+  EXPECT_TRUE(together(8, 20, 400));
+  EXPECT_FALSE(together(7, 20, 400));
+  // At least three times what chance gives: 10 * 10 / active, of which 16 carry either.
+  EXPECT_TRUE(together(4, 10, 75 - 16));
+  EXPECT_FALSE(together(4, 10, 74 - 16));
+}
+
+TEST(Workloads, AccountsWithoutRowsAreNoCarriers) {
+  Jobs j;
+  j.Others(500, 560);
+  for (uint32_t a = 600; a < 700; ++a) j.log.Describe(TestAccount(a));
+  j.Add(0, 10, 0);
+  j.Add(6, 16, 1);
+  // 76 active accounts: 10 * 10 / 76 * 3 < 4; if those without rows counted it would be far below.
+  EXPECT_EQ(j.Find().size(), 1u);
+  Jobs fewer;
+  fewer.Others(500, 550);
+  for (uint32_t a = 600; a < 700; ++a) fewer.log.Describe(TestAccount(a));
+  fewer.Add(0, 10, 0);
+  fewer.Add(6, 16, 1);
+  EXPECT_EQ(fewer.Find().size(), 2u);
+}
+
+TEST(Workloads, NoTemplatesNoJobs) { EXPECT_TRUE(Jobs().Find().empty()); }
+
+}  // namespace
+}  // namespace stillwatch::link
