@@ -13,6 +13,9 @@ namespace {
 
 constexpr double kOrdinaryExcess = .12;  // of the disclosed campaigns: .10 to .45
 constexpr double kHabitPrior = 10;       // slots of the group's habit added to an account's own
+constexpr double kSure = .98;            // nobody's presence in a slot is surer than this
+constexpr double kNearlyLinear = .5;     // chances below it add up without saturation
+constexpr int kFitRounds = 3;
 
 struct Scale {
   double pairs = 0, expected = 0, sd = 0;
@@ -24,6 +27,88 @@ struct Grid {
   int32_t first_day = 0;
   size_t days = 0;
   std::vector<double> seen, mean, own;
+};
+
+// One account's chances to be present in each slot of its days. Exchanges come at a rate of the
+// slot times one of the day, so that on a busy day the best slots saturate and the others fill up:
+// a chance is 1 - exp(-slot * day). The rates are fitted so that the chances of a day add up to its
+// active slots, and those of a slot over all days to what the habit says. Days with equally many
+// active slots have the same chances. Where no slot comes near saturation shares do as well.
+class Chances {
+ public:
+  explicit Chances(int slots) : slots_(slots), rate_(slots), sum_(slots), days_(slots + 1, 0) {
+    chance_.resize((slots_ + 1) * slots_);
+  }
+  // Days with `active` slots until the next Fit.
+  void AddDay(size_t active) { ++days_[active]; }
+  // `habit`: of each slot, over all days.
+  void Fit(const std::vector<double>& habit) {
+    size_t days = 0, presences = 0, most = 0;
+    for (size_t k = 1; k < days_.size(); ++k) {
+      if (days_[k] == 0) continue;
+      days += days_[k];
+      presences += k * days_[k];
+      most = k;
+    }
+    const double best = *std::max_element(habit.begin(), habit.end());
+    if (best * static_cast<double>(most) <= kNearlyLinear * static_cast<double>(presences)) {
+      for (size_t k = 1; k <= most; ++k) {
+        if (days_[k] == 0) continue;
+        const double share = static_cast<double>(k) / static_cast<double>(presences);
+        for (size_t s = 0; s < slots_; ++s) chance_[k * slots_ + s] = share * habit[s];
+      }
+      std::fill(days_.begin(), days_.end(), 0);
+      return;
+    }
+    for (size_t s = 0; s < slots_; ++s) {
+      rate_[s] = -std::log1p(-std::min(habit[s] / static_cast<double>(days), kSure));
+    }
+    const double mean = static_cast<double>(presences) / static_cast<double>(days);
+    for (int round = 1; round <= kFitRounds; ++round) {
+      std::fill(sum_.begin(), sum_.end(), 0.0);
+      for (size_t k = 1; k <= most; ++k) {
+        if (days_[k] == 0) continue;
+        OfADay(static_cast<double>(k), mean, &chance_[k * slots_]);
+        for (size_t s = 0; s < slots_; ++s)
+          sum_[s] += static_cast<double>(days_[k]) * chance_[k * slots_ + s];
+      }
+      for (size_t s = 0; s < slots_; ++s) {
+        const double off = sum_[s] > 0 ? habit[s] / sum_[s] : 1;
+        if (round < kFitRounds) {
+          rate_[s] *= off;
+          continue;
+        }
+        for (size_t k = 1; k <= most; ++k) {
+          if (days_[k] > 0) chance_[k * slots_ + s] = std::min(1.0, chance_[k * slots_ + s] * off);
+        }
+      }
+    }
+    std::fill(days_.begin(), days_.end(), 0);
+  }
+  const double* On(size_t active) const { return &chance_[active * slots_]; }
+
+ private:
+  // Newton's method for the day's rate; the sum of the chances is concave in it.
+  void OfADay(double active, double mean, double* chance) const {
+    constexpr int kStepsMax = 30;
+    double day = active / mean;
+    for (int step = 0; step < kStepsMax; ++step) {
+      double sum = 0, slope = 0;
+      for (size_t s = 0; s < slots_; ++s) {
+        const double absent = std::exp(-day * rate_[s]);
+        chance[s] = 1 - absent;
+        sum += chance[s];
+        slope += rate_[s] * absent;
+      }
+      if (std::abs(active - sum) < 1e-3 * active || slope < 1e-9) break;
+      day = std::max(day / 4, day + (active - sum) / slope);
+    }
+  }
+
+  const size_t slots_;
+  std::vector<double> rate_, sum_;
+  std::vector<size_t> days_;    // by active slots
+  std::vector<double> chance_;  // by active slots, then slot
 };
 
 Grid Presences(std::span<const Event> events, int64_t slot_ms) {
@@ -54,27 +139,36 @@ Grid Presences(std::span<const Event> events, int64_t slot_ms) {
   for (double& h : habit) h /= static_cast<double>(present.size());
   g.seen.assign(g.days * slots, 0.0);
   g.mean = g.own = g.seen;
-  std::vector<double> profile(slots);
+  std::vector<double> own(slots);
+  Chances chances(slots);
+  const auto day_end = [&](size_t k) {
+    size_t end = k + 1;
+    while (end < present.size() && present[end].account == present[k].account &&
+           present[end].day == present[k].day) {
+      ++end;
+    }
+    return end;
+  };
   for (size_t i = 0; i < present.size();) {
     size_t j = i;
-    std::fill(profile.begin(), profile.end(), 0.0);
+    std::fill(own.begin(), own.end(), 0.0);
     while (j < present.size() && present[j].account == present[i].account) {
-      ++profile[present[j].slot];
-      ++j;
+      const size_t end = day_end(j);
+      chances.AddDay(end - j);
+      for (; j < end; ++j) ++own[present[j].slot];
     }
-    const double total = static_cast<double>(j - i) + kHabitPrior;
-    for (int s = 0; s < slots; ++s) profile[s] = (profile[s] + kHabitPrior * habit[s]) / total;
+    const double n = static_cast<double>(j - i);
+    for (int s = 0; s < slots; ++s)
+      own[s] = (own[s] + kHabitPrior * habit[s]) * n / (n + kHabitPrior);
+    chances.Fit(own);
     while (i < j) {
-      size_t k = i;
-      const size_t at = static_cast<size_t>(present[i].day - g.first_day) * slots;
-      while (k < j && present[k].day == present[i].day) ++g.seen[at + present[k++].slot];
-      const double active = static_cast<double>(k - i);
+      const size_t end = day_end(i), at = static_cast<size_t>(present[i].day - g.first_day) * slots;
+      const double* chance = chances.On(end - i);
       for (int s = 0; s < slots; ++s) {
-        const double p = std::min(1.0, active * profile[s]);
-        g.mean[at + s] += p;
-        g.own[at + s] += p * p;
+        g.mean[at + s] += chance[s];
+        g.own[at + s] += chance[s] * chance[s];
       }
-      i = k;
+      for (; i < end; ++i) ++g.seen[at + present[i].slot];
     }
   }
   return g;
@@ -166,7 +260,8 @@ Beat::Beat(std::span<const Event> events) {
 
 Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b) {
   return OverScales([&](int64_t slot) {
-    const size_t i = static_cast<size_t>(std::find(std::begin(kSlots), std::end(kSlots), slot) - kSlots);
+    const size_t i =
+        static_cast<size_t>(std::find(std::begin(kSlots), std::end(kSlots), slot) - kSlots);
     return Between(a.scales_->grids[i], b.scales_->grids[i]);
   });
 }

@@ -4,11 +4,12 @@
 // Each account's day is cut into slots; an account is present in a slot or not, which removes its
 // own bursts. Given on which days an account was active and in how many slots, the null places
 // those slots independently by the account's daily habit (its own profile, shrunk to the
-// group's). Conditioning on the day removes launch days, weekends, growth and bans; conditioning
-// on the habit removes working hours and shared time zones. What is left is coincidence within
-// a day: the queue's bursts and pauses, dealt out over its accounts. Expectation and variance of
-// the number of coinciding pairs are closed sums, so that no shuffling is needed
-// (the variance of pairs under independent presence: E^2/2 a slot, Poisson limit).
+// group's; on a busy day the best slots saturate and the others fill up). Conditioning on the day
+// removes launch days, weekends, growth and bans; conditioning on the habit removes working hours
+// and shared time zones. What is left is coincidence within a day: the queue's bursts and pauses,
+// dealt out over its accounts. Expectation and variance of the number of coinciding pairs are
+// closed sums, so that no shuffling is needed (the variance of pairs under independent presence:
+// E^2/2 a slot, Poisson limit).
 #pragma once
 
 #include <cstdint>

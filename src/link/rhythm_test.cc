@@ -1,0 +1,312 @@
+#include "link/rhythm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <random>
+
+#include "base/time.h"
+#include "link/test_log.h"
+
+namespace stillwatch::link {
+namespace {
+
+using base::kMsPerDay;
+using base::kMsPerHour;
+using Events = std::vector<Event>;
+
+constexpr int64_t kMinute = 60'000;
+
+// Accounts that act on their own: on each day that `works` allows, `a_day` exchanges on average,
+// each in an hour that `hour` draws.
+Events Independents(
+    uint32_t accounts, int days, double a_day, std::mt19937_64& random,
+    const std::function<double(uint32_t account, std::mt19937_64&)>& hour,
+    const std::function<double(int day)>& works = [](int) { return 1; }, uint32_t first = 0) {
+  Events out;
+  for (uint32_t a = first; a < first + accounts; ++a) {
+    for (int d = 0; d < days; ++d) {
+      for (int n = std::poisson_distribution<int>(a_day * works(d))(random); n > 0; --n) {
+        const double h = std::fmod(hour(a, random) + 48, 24);
+        out.push_back({a, kTestDay + d * kMsPerDay + static_cast<int64_t>(h * kMsPerHour)});
+      }
+    }
+  }
+  return out;
+}
+
+double AnyHour(uint32_t, std::mt19937_64& random) {
+  return std::uniform_real_distribution<double>(0, 24)(random);
+}
+
+double OfficeHour(uint32_t, std::mt19937_64& random) {
+  return std::normal_distribution<double>(14, 2.5)(random);
+}
+
+// A queue that works in stretches of some hours and rests between, dealt out over its accounts at
+// random.
+Events Queue(uint32_t accounts, int days, double a_day, std::mt19937_64& random,
+             uint32_t first = 0) {
+  Events out;
+  for (int64_t at = kTestDay; at < kTestDay + days * kMsPerDay;) {
+    const auto hours = [&](double mean) {
+      return static_cast<int64_t>(std::exponential_distribution<double>(1 / mean)(random) *
+                                  kMsPerHour);
+    };
+    const int64_t until = std::min(at + hours(2.5), kTestDay + days * kMsPerDay);
+    const double exchanges = 2 * a_day * accounts * static_cast<double>(until - at) / kMsPerDay;
+    for (int n = std::poisson_distribution<int>(exchanges)(random); n > 0; --n) {
+      out.push_back({first + static_cast<uint32_t>(random() % accounts),
+                     at + static_cast<int64_t>(random() % static_cast<uint64_t>(until - at))});
+    }
+    at = until + hours(2.5);
+  }
+  return out;
+}
+
+struct Spread {
+  double mean, sd, worst;
+};
+
+Spread Over(int seeds, const std::function<double(std::mt19937_64&)>& z) {
+  std::vector<double> all;
+  for (int s = 0; s < seeds; ++s) {
+    std::mt19937_64 random(static_cast<uint64_t>(s) + 1);
+    all.push_back(z(random));
+  }
+  const double mean = std::accumulate(all.begin(), all.end(), 0.0) / seeds;
+  double squares = 0;
+  for (const double v : all) squares += (v - mean) * (v - mean);
+  return {mean, std::sqrt(squares / (seeds - 1)), *std::max_element(all.begin(), all.end())};
+}
+
+TEST(Rhythm, WorkedByHand) {
+  // Two accounts, once each, in the same hour: the habit leaves no other hour.
+  const Rhythm same = MeasureRhythm(Events{{0, kTestDay}, {1, kTestDay + kMinute}});
+  EXPECT_DOUBLE_EQ(same.pairs, 1);
+  EXPECT_DOUBLE_EQ(same.expected, 1);
+  EXPECT_DOUBLE_EQ(same.excess, 0);
+  EXPECT_DOUBLE_EQ(same.z, 0);
+  // In hours apart: each account's profile is (1 + 10 / 2) / 11 where it was and 5 / 11 where the
+  // other was, so 2 * 30 / 121 pairs were to be expected, with a variance of 1.
+  const Rhythm apart = MeasureRhythm(Events{{0, kTestDay}, {1, kTestDay + 12 * kMsPerHour}});
+  EXPECT_DOUBLE_EQ(apart.pairs, 0);
+  EXPECT_NEAR(apart.expected, 60. / 121, 1e-12);
+  EXPECT_NEAR(apart.excess, -1, 1e-12);
+  EXPECT_NEAR(apart.z, -60. / 121, 1e-12);
+  EXPECT_NEAR(apart.power, .12 * 60 / 121, 1e-12);
+  // On days apart nothing can coincide.
+  const Rhythm days = MeasureRhythm(Events{{0, kTestDay}, {1, kTestDay + kMsPerDay}});
+  EXPECT_DOUBLE_EQ(days.expected, 0);
+  EXPECT_DOUBLE_EQ(days.z, 0);
+  EXPECT_DOUBLE_EQ(days.excess, 0);
+}
+
+TEST(Rhythm, PairsAreThoseOfDifferentAccountsInOneHour) {
+  std::mt19937_64 random(1);
+  const Events events = Independents(30, 5, 6, random, AnyHour);
+  std::map<int64_t, std::set<uint32_t>> hours;
+  for (const Event& e : events) hours[e.ts_ms / kMsPerHour].insert(e.account);
+  double pairs = 0;
+  for (const auto& [hour, accounts] : hours)
+    pairs += static_cast<double>(accounts.size() * (accounts.size() - 1)) / 2;
+  EXPECT_DOUBLE_EQ(MeasureRhythm(events).pairs, pairs);
+}
+
+TEST(Rhythm, NothingAndOneAccountHaveNone) {
+  EXPECT_EQ(MeasureRhythm(Events()).z, 0);
+  EXPECT_EQ(MeasureRhythm(std::vector<Events>()).z, 0);
+  std::mt19937_64 random(1);
+  const Rhythm r = MeasureRhythm(Independents(1, 30, 20, random, AnyHour));
+  EXPECT_EQ(r.pairs, 0);
+  EXPECT_EQ(r.expected, 0);
+  EXPECT_EQ(r.z, 0);
+  EXPECT_EQ(r.power, 0);
+}
+
+TEST(Rhythm, IndependentAccountsHaveAStandardScore) {
+  for (const uint32_t accounts : {20u, 80u}) {
+    const Spread z = Over(60, [&](std::mt19937_64& random) {
+      return MeasureRhythm(Independents(accounts, 14, 4, random, AnyHour)).z;
+    });
+    EXPECT_NEAR(z.mean, 0, .5) << accounts;
+    EXPECT_GT(z.sd, .4) << accounts;
+    EXPECT_LT(z.sd, 1.2) << accounts;
+    EXPECT_LT(z.worst, 3.2) << accounts;
+  }
+}
+
+TEST(Rhythm, HabitsAreNoQueue) {
+  const auto none = [](const char* what, double mean,
+                       const std::function<Events(std::mt19937_64&)>& events) {
+    const Spread z =
+        Over(30, [&](std::mt19937_64& random) { return MeasureRhythm(events(random)).z; });
+    EXPECT_NEAR(z.mean, 0, mean) << what;
+    EXPECT_LT(z.worst, mean + 2) << what;
+  };
+  none("working hours", .5,
+       [](std::mt19937_64& random) { return Independents(60, 21, 4, random, OfficeHour); });
+  none("busy working hours", 3,  // 15 by shares
+       [](std::mt19937_64& random) { return Independents(60, 10, 16, random, OfficeHour); });
+  none("working hours in three parts of the world", 1, [](std::mt19937_64& random) {
+    return Independents(60, 21, 4, random, [](uint32_t a, std::mt19937_64& r) {
+      return OfficeHour(a, r) + 8 * (a % 3);
+    });
+  });
+  none("weekends", .5, [](std::mt19937_64& random) {
+    return Independents(60, 21, 4, random, OfficeHour,
+                        [](int day) { return day % 7 >= 5 ? .1 : 1; });
+  });
+  // Two days at five times the volume: a chance that is not fitted to the slot as well scores 11,
+  // one that does not saturate 17.
+  none("a launch", 2.5, [](std::mt19937_64& random) {
+    return Independents(60, 21, 4, random, OfficeHour, [](int day) {
+      return day == 9 || day == 10 ? 5 : day % 7 >= 5 ? .1 : 1;
+    });
+  });
+  none("growth", .5, [](std::mt19937_64& random) {
+    return Independents(60, 21, 4, random, AnyHour, [](int day) { return day / 10.; });
+  });
+  none("bursts of each account's own", .6, [](std::mt19937_64& random) {
+    Events events = Independents(60, 21, 2, random, AnyHour), all;
+    for (const Event& e : events) {
+      for (int k = 0; k < 20; ++k) all.push_back({e.account, e.ts_ms + k * kMinute / 4});
+    }
+    return all;
+  });
+}
+
+TEST(Rhythm, AQueueIsHeard) {
+  const Spread z =
+      Over(10, [](std::mt19937_64& random) { return -MeasureRhythm(Queue(40, 21, 4, random)).z; });
+  EXPECT_LT(z.worst, -6);
+  std::mt19937_64 random(1);
+  const Rhythm r = MeasureRhythm(Queue(40, 21, 4, random));
+  EXPECT_GT(r.excess, .1);
+  EXPECT_GT(r.power, 3);
+}
+
+TEST(Rhythm, PowerGrowsWithVolume) {
+  std::mt19937_64 random(1);
+  const double few = MeasureRhythm(Queue(10, 3, 2, random)).power;
+  const double more = MeasureRhythm(Queue(40, 21, 4, random)).power;
+  EXPECT_LT(few, 3);  // silence says nothing
+  EXPECT_GT(more, 3 * few);
+}
+
+TEST(Rhythm, TheOrderOfEventsAndTheNumbersOfAccountsDoNotMatter) {
+  std::mt19937_64 random(5);
+  Events events = Queue(30, 10, 4, random);
+  const Rhythm expected = MeasureRhythm(events);
+  Events other = Independents(
+      20, 10, 4, random, OfficeHour, [](int) { return 1; }, 100);
+  const Rhythm cross = MeasureCrossRhythm(Beat(events), Beat(other));
+  std::vector<uint32_t> number(120);
+  std::iota(number.begin(), number.end(), 0);
+  for (int round = 0; round < 4; ++round) {
+    std::shuffle(events.begin(), events.end(), random);
+    // Said twice, an event counts once.
+    events.insert(events.end(), events.begin(), events.begin() + 50);
+    std::shuffle(other.begin(), other.end(), random);
+    const Rhythm r = MeasureRhythm(events);
+    EXPECT_EQ(r.pairs, expected.pairs);
+    EXPECT_EQ(r.expected, expected.expected);
+    EXPECT_EQ(r.z, expected.z);
+    EXPECT_EQ(r.power, expected.power);
+    const Rhythm c = MeasureCrossRhythm(Beat(events), Beat(other));
+    EXPECT_EQ(c.z, cross.z);
+    EXPECT_EQ(c.pairs, cross.pairs);
+    EXPECT_NEAR(MeasureCrossRhythm(Beat(other), Beat(events)).z, cross.z, 1e-9);
+    std::shuffle(number.begin(), number.end(), random);
+    Events renumbered = events;
+    for (Event& e : renumbered) e.account = number[e.account];
+    EXPECT_EQ(MeasureRhythm(renumbered).pairs, expected.pairs);
+    EXPECT_NEAR(MeasureRhythm(renumbered).z, expected.z, 1e-9);
+  }
+}
+
+TEST(Rhythm, AllTimesShiftedByDaysChangeNothing) {
+  std::mt19937_64 random(6);
+  Events events = Queue(30, 10, 4, random);
+  const Rhythm expected = MeasureRhythm(events);
+  for (Event& e : events) e.ts_ms -= 19'000 * kMsPerDay;
+  EXPECT_EQ(MeasureRhythm(events).z, expected.z);
+}
+
+TEST(Rhythm, OfPartsEachHasItsOwnHabit) {
+  // Two offices, nine hours apart.
+  const auto offices = [](std::mt19937_64& random) {
+    const auto hour = [](double shift) {
+      return [shift](uint32_t a, std::mt19937_64& r) { return OfficeHour(a, r) + shift; };
+    };
+    return std::vector<Events>{Independents(40, 15, 3, random, hour(0)),
+                               Independents(
+                                   40, 15, 3, random, hour(9), [](int) { return 1; }, 100)};
+  };
+  const Spread apart =
+      Over(20, [&](std::mt19937_64& random) { return MeasureRhythm(offices(random)).z; });
+  EXPECT_NEAR(apart.mean, 0, .8);
+  EXPECT_LT(apart.worst, 2.5);
+  // Two hands of one queue are heard together.
+  const Spread hands = Over(5, [&](std::mt19937_64& random) {
+    std::vector<Events> parts(2);
+    for (const Event& e : Queue(40, 21, 4, random)) parts[e.account % 2].push_back(e);
+    return -MeasureRhythm(parts).z;
+  });
+  EXPECT_LT(hands.worst, -6);
+
+  // One part alone is the whole; and all pairs are counted, whoever they are between.
+  std::mt19937_64 random(1);
+  const std::vector<Events> parts = offices(random);
+  const Rhythm whole = MeasureRhythm(parts[0]), one = MeasureRhythm(std::vector<Events>{parts[0]});
+  EXPECT_DOUBLE_EQ(one.z, whole.z);
+  EXPECT_DOUBLE_EQ(one.power, whole.power);
+  Events both = parts[0];
+  both.insert(both.end(), parts[1].begin(), parts[1].end());
+  EXPECT_DOUBLE_EQ(MeasureRhythm(parts).pairs, MeasureRhythm(both).pairs);
+}
+
+TEST(CrossRhythm, TwoGroupsOfOneQueueCoincideAndStrangersDoNot) {
+  const auto halves = [](const Events& events, uint32_t first) {
+    std::array<Events, 2> out;
+    for (const Event& e : events) out[e.account >= first].push_back(e);
+    return out;
+  };
+  const Spread queue = Over(10, [&](std::mt19937_64& random) {
+    const auto h = halves(Queue(40, 21, 4, random), 15);
+    return -MeasureCrossRhythm(Beat(h[0]), Beat(h[1])).z;
+  });
+  EXPECT_LT(queue.worst, -5);
+  const Spread strangers = Over(30, [&](std::mt19937_64& random) {
+    const auto h = halves(Independents(40, 21, 4, random, OfficeHour), 15);
+    return MeasureCrossRhythm(Beat(h[0]), Beat(h[1])).z;
+  });
+  EXPECT_NEAR(strangers.mean, 0, .6);
+  EXPECT_LT(strangers.worst, 3.2);
+  // Two queues, each with a rhythm of its own.
+  const Spread queues = Over(20, [&](std::mt19937_64& random) {
+    return MeasureCrossRhythm(Beat(Queue(20, 21, 4, random)), Beat(Queue(20, 21, 4, random, 50))).z;
+  });
+  EXPECT_NEAR(queues.mean, 0, 3);
+}
+
+TEST(CrossRhythm, PairsAreBetweenTheGroupsOnly) {
+  const Events a = {{0, kTestDay}, {1, kTestDay + kMinute}, {0, kTestDay + 3 * kMsPerDay}};
+  const Events b = {{5, kTestDay + 2 * kMinute},
+                    {6, kTestDay + 3 * kMsPerDay + kMinute},
+                    {7, kTestDay + 9 * kMsPerDay}};
+  const Rhythm r = MeasureCrossRhythm(Beat(a), Beat(b));
+  EXPECT_DOUBLE_EQ(r.pairs, 3);
+  EXPECT_DOUBLE_EQ(r.expected, 3);
+  // Nobody, or never on the same day.
+  EXPECT_EQ(MeasureCrossRhythm(Beat(a), Beat({})).expected, 0);
+  EXPECT_EQ(MeasureCrossRhythm(Beat({}), Beat(b)).z, 0);
+  EXPECT_EQ(MeasureCrossRhythm(Beat(a), Beat(Events{{5, kTestDay + 9 * kMsPerDay}})).z, 0);
+  EXPECT_EQ(MeasureCrossRhythm(Beat(a), Beat(Events{{5, kTestDay - 9 * kMsPerDay}})).pairs, 0);
+}
+
+}  // namespace
+}  // namespace stillwatch::link
