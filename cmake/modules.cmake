@@ -1,5 +1,6 @@
 # stillwatch_module(NAME DEPS ...): library sw_<name> from src/NAME/*.cc, its *_test.cc as one
-# GoogleTest binary, each *_benchmark.cc and each *_fuzz.cc as a binary of its own.
+# GoogleTest binary, each *_benchmark.cc and each *_fuzz.cc as a binary of its own. Without a fuzzer
+# a *_fuzz.cc runs its seeds, tests/corpus/<name>_fuzz, as a test.
 add_library(sw_flags INTERFACE)
 target_compile_options(sw_flags INTERFACE -Wall -Wextra -Wno-unused-parameter)
 target_include_directories(sw_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -15,6 +16,8 @@ endif()
 if(STILLWATCH_TESTS)
   add_library(sw_test_main STATIC ${CMAKE_SOURCE_DIR}/tests/test_main.cc)
   target_link_libraries(sw_test_main PUBLIC sw_flags GTest::gtest)
+  add_library(sw_fuzz_main STATIC ${CMAKE_SOURCE_DIR}/tests/fuzz_main.cc)
+  target_link_libraries(sw_fuzz_main PUBLIC sw_flags)
 endif()
 
 function(stillwatch_module name)
@@ -52,14 +55,18 @@ function(stillwatch_module name)
       target_link_libraries(${exe} PRIVATE sw_${id} ${SW_TEST_DEPS_${id}} benchmark::benchmark_main)
     endforeach()
   endif()
-  if(STILLWATCH_FUZZ)
-    foreach(src ${fuzzers})
-      get_filename_component(exe ${src} NAME_WE)
+  foreach(src ${fuzzers})
+    get_filename_component(exe ${src} NAME_WE)
+    if(STILLWATCH_FUZZ)
       add_executable(${exe} ${src})
       target_link_libraries(${exe} PRIVATE sw_${id})
       target_link_options(${exe} PRIVATE -fsanitize=fuzzer)
-    endforeach()
-  endif()
+    elseif(STILLWATCH_TESTS)
+      add_executable(${exe}_seeds ${src})
+      target_link_libraries(${exe}_seeds PRIVATE sw_${id} sw_fuzz_main)
+      add_test(NAME ${exe}_seeds COMMAND ${exe}_seeds ${CMAKE_SOURCE_DIR}/tests/corpus/${exe})
+    endif()
+  endforeach()
 endfunction()
 
 # stillwatch_embed(TARGET SYMBOL NAMESPACE GLOB ...): compiles files into TARGET as

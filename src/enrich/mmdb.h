@@ -36,7 +36,7 @@ class AddressBook {
 };
 
 // Addresses of a campaign by class and network, most exchanges first.
-std::vector<model::InfrastructureLine> Summarise(const AddressBook& book,
-                                                 const std::map<std::string, uint64_t>& exchanges_by_address);
+std::vector<model::InfrastructureLine> Summarise(
+    const AddressBook& book, const std::map<std::string, uint64_t>& exchanges_by_address);
 
 }  // namespace stillwatch::enrich
