@@ -17,6 +17,7 @@
 #include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
+#include "lake/embedded/embedded_lake.h"
 #include "link/pools.h"
 #include "sketch/sketcher.h"
 
@@ -271,14 +272,11 @@ void AddLake(CLI::App& app, int* code) {
     *code = Report(answer.status());
   });
   drop->callback([=] {
-    if (auto lake = OpenLake(*where, 1, true); !lake.ok()) {  // only what is a lake is removed
-      *code = Report(lake.status());
-      return;
+    *code = Report(lake::DropEmbedded(*where));
+    if (*code == kOk && std::filesystem::exists(*where)) {
+      std::fprintf(stderr, "stillwatch: note: %s stays: it holds files that are not the lake's\n",
+                   where->c_str());
     }
-    std::error_code error;
-    std::filesystem::remove_all(*where, error);
-    *code = Report(error ? absl::InvalidArgumentError(StrCat(*where, ": ", error.message()))
-                         : absl::OkStatus());
   });
 }
 

@@ -36,8 +36,10 @@ using base::StrCat;
 constexpr std::string_view kTableSettings[] = {"old_parts_lifetime = 5", "min_rows_to_fsync_after_merge = 1",
                                                "min_parts_to_merge_at_once = 32"};
 
-// What the engine makes at the top of its directory.
-constexpr std::string_view kEngineEntries[] = {"data", "metadata", "metadata_dropped", "status", "store", "tmp"};
+// What the engine makes at the top of its directory, in the order of removal: `data` has the names
+// of tables, by which a lake is known, and goes last.
+constexpr std::string_view kEngineEntries[] = {"store",    "tmp",    "metadata_dropped",
+                                               "metadata", "status", "data"};
 
 // The engine knows one data path per process, and connects one at a time here: connecting from
 // several threads at once has crashed it.
@@ -75,7 +77,7 @@ absl::Status CheckDirectory(const std::string& path) {
   if (access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
     return absl::FailedPreconditionError(StrCat("lake: ", path, " cannot be written: ", std::strerror(errno)));
   }
-  // A folder with anything else in it is somebody's: `lake drop` removes what is opened here.
+  // A folder with anything else in it is somebody's.
   std::string foreign;
   bool store = false;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
@@ -435,6 +437,24 @@ absl::StatusOr<std::unique_ptr<Lake>> OpenEmbedded(const EmbeddedOptions& option
   auto lake = std::make_unique<EmbeddedLake>(**api, absolute);
   if (absl::Status s = lake->Open(); !s.ok()) return s;
   return lake;
+}
+
+absl::Status DropEmbedded(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(path + "/data/default/schema_version", error))) {
+    return absl::NotFoundError(StrCat("lake: ", path, " is no lake; nothing was removed"));
+  }
+  if (absl::Status s = CheckLock(path); !s.ok()) return s;
+  for (const std::string_view entry : kEngineEntries) {
+    fs::remove_all(fs::path(path) / entry, error);
+    if (error) {
+      return absl::FailedPreconditionError(StrCat("lake: ", path, "/", entry,
+                                                  " cannot be removed: ", error.message(),
+                                                  "; what is left can be dropped again"));
+    }
+  }
+  fs::remove(path, error);  // only when nothing else is in it
+  return absl::OkStatus();
 }
 
 }  // namespace stillwatch::lake

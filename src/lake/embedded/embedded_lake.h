@@ -37,6 +37,11 @@ inline constexpr uint64_t kReportBytesMax = uint64_t{256} << 20;
 // or the block is wrong, Internal for the rest.
 absl::StatusOr<std::unique_ptr<Lake>> OpenEmbedded(const EmbeddedOptions& options);
 
+// Removes what the engine made in `path`, and the folder when nothing else lies in it. The lake is
+// not opened, so a damaged one goes too. NotFound: there is no lake, nothing was removed.
+// Unavailable: another process holds it. A drop that was cut short can be run again.
+absl::Status DropEmbedded(const std::string& path);
+
 // SQL: what the lake's tables cost now, one row a table: name, rows, bytes in active parts.
 inline constexpr char kActiveBytesSql[] =
     "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "

@@ -134,6 +134,30 @@ TEST_F(EmbeddedLakeTest, AnUnwritableFolderIsSaid) {
   fs::permissions(path_, fs::perms::owner_all);
 }
 
+TEST_F(EmbeddedLakeTest, DroppingRemovesTheLakeAndNothingElse) {
+  { ASSERT_TRUE(Opened()->Insert("attributed", Batch(1, 1000)).ok()); }
+  std::ofstream(path_ + "/diary.txt") << "mine";
+  fs::create_directories(path_ + "/results/store");
+  ASSERT_TRUE(DropEmbedded(path_).ok());
+  EXPECT_EQ(std::distance(fs::directory_iterator(path_), fs::directory_iterator()), 2);
+  EXPECT_EQ(fs::file_size(path_ + "/diary.txt"), 4u);
+  EXPECT_TRUE(fs::exists(path_ + "/results/store"));
+  // What is no lake is left alone, though its entries have the engine's names.
+  for (const char* entry : {"store", "data", "tmp"})
+    fs::create_directories(path_ + "/" + entry + "/mine");
+  EXPECT_EQ(DropEmbedded(path_).code(), absl::StatusCode::kNotFound);
+  for (const char* entry : {"store", "data", "tmp"})
+    EXPECT_TRUE(fs::exists(path_ + "/" + entry + "/mine"));
+  EXPECT_EQ(DropEmbedded(path_ + "-nowhere").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(EmbeddedLakeTest, DroppingTakesADamagedLakeAndItsFolder) {
+  { ASSERT_TRUE(Opened()->Insert("attributed", Batch(1, 1000)).ok()); }
+  fs::remove_all(path_ + "/store");  // damaged, or a drop that was cut short
+  ASSERT_TRUE(DropEmbedded(path_).ok());
+  EXPECT_FALSE(fs::exists(path_));
+}
+
 TEST_F(EmbeddedLakeTest, OneLakeAtATimeAndTheSameOneTwice) {
   auto lake = Opened();
   const auto other = OpenEmbedded({.path = path_ + "-other"});
@@ -177,6 +201,7 @@ TEST_F(EmbeddedLakeTest, AnotherProcessHoldsIt) {
   EXPECT_NE(opened.status().message().find("in use by another process (process " + std::to_string(child) + ")"),
             std::string::npos)
       << opened.status();
+  EXPECT_EQ(DropEmbedded(path_).code(), absl::StatusCode::kUnavailable);
   close(hold[1]);
   EXPECT_EQ(Wait(child), 0);
   close(ready[0]);
@@ -186,6 +211,7 @@ TEST_F(EmbeddedLakeTest, AnotherProcessHoldsIt) {
 TEST(DISABLED_Child, HoldsALake) {
   auto lake = OpenEmbedded({.path = ChildPath()});
   ASSERT_TRUE(lake.ok()) << lake.status();
+  ASSERT_TRUE((*lake)->Migrate().ok());
   char byte = 0;
   ASSERT_EQ(write(11, &byte, 1), 1);
   EXPECT_EQ(read(10, &byte, 1), 0);  // until the parent lets go
