@@ -28,6 +28,15 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, code, f"{args}: {done.stderr.decode(errors='replace')[-2000:]}")
         return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
+    def run_where(self, setup, *args):
+        """Runs the program in a mount namespace of its own, after the shell line `setup`; what that
+        mounts goes with the process. Gives (exit code, stdout, stderr)."""
+        inside = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+        if subprocess.run([*inside, "mount", "-t", "tmpfs", "none", self.dir], capture_output=True).returncode != 0:
+            self.skipTest("mounting is not allowed here")
+        done = subprocess.run([*inside, "sh", "-ec", setup, BINARY, *args], capture_output=True, timeout=120)
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
     def write(self, name, data):
         with open(self.path(name), "wb") as f:
             f.write(data.encode() if isinstance(data, str) else data)

@@ -298,15 +298,16 @@ class EmbeddedLake : public Lake {
   }
 
   ChdbConnection* ConnectLocked(const std::vector<std::string>& more) {
-    std::vector<std::string> args = {"clickhouse",
-                                     StrCat("--path=", options_.path),
-                                     StrCat("--max_threads=", options_.threads),
-                                     StrCat("--max_memory_usage=", options_.memory_max_bytes),
-                                     StrCat("--max_bytes_before_external_group_by=", options_.memory_max_bytes / 2),
-                                     StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2),
-                                     // Collapsing duplicates already in the block would take half of an
-                                     // insert's time; reading collapses them anyway.
-                                     "--optimize_on_insert=0"};
+    std::vector<std::string> args = {
+        "clickhouse", StrCat("--path=", options_.path), StrCat("--max_threads=", options_.threads),
+        StrCat("--max_memory_usage=", options_.memory_max_bytes),
+        StrCat("--max_bytes_before_external_group_by=", options_.memory_max_bytes / 2),
+        StrCat("--max_bytes_before_external_sort=", options_.memory_max_bytes / 2),
+        // Collapsing duplicates already in the block would take half of an insert's time; reading
+        // collapses them anyway.
+        "--optimize_on_insert=0",
+        // It would complain on stderr where no cgroup says how much memory is in use.
+        "--memory_worker_use_cgroup=0"};
     args.insert(args.end(), more.begin(), more.end());
     std::vector<char*> argv;
     for (std::string& a : args) argv.push_back(a.data());
