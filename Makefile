@@ -27,7 +27,7 @@ fuzz:
 format:
 	@tools/setup lint
 	@tools/lint --fix
-lint:
+lint: build
 	@tools/setup lint
 	@tools/lint
 evaluation: build
