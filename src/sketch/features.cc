@@ -13,7 +13,7 @@ static_assert(2 * 2 * 2 * kEndWords * 40 < 32'767, "a score cannot overflow");
 
 // floor(2 log2(1 + words)).
 uint8_t Length(size_t words) {
-  const uint64_t n = std::min<uint64_t>(words + 1, 1u << 31);
+  const uint64_t n = std::min<uint64_t>(words, (1u << 31) - 1) + 1;
   const int log2 = std::bit_width(n) - 1;
   return static_cast<uint8_t>(2 * log2 + (n * n >> (2 * log2 + 1) != 0));
 }

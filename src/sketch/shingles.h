@@ -84,7 +84,7 @@ inline size_t Shingles(const Words& w) {
 // The few smallest of what is offered, by an order that does not favour small values.
 template <size_t kMost>
 struct Smallest {
-  uint32_t order[kMost];
+  uint32_t order[kMost] = {};
   size_t size = 0;
 
   void Offer(uint32_t shingle) {

@@ -466,7 +466,7 @@ void RowJoiner::Take(const lake::Block& b, size_t row, uint64_t batch, model::Re
   for (size_t c = 0; c < b.columns.size(); ++c) {
     if (c == kMessages || c == kResponseJson || c == kPartOf) continue;
     std::visit(
-        [&](const auto& column) {
+        [&, fresh = fresh](const auto& column) {
           using T = std::decay_t<decltype(column)>;
           auto& value = o.values[c];
           if constexpr (std::is_same_v<T, lake::StringColumn>) {
