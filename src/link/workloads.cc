@@ -14,8 +14,23 @@ struct Job {
   uint32_t family = kNone;  // of its first template
   std::vector<uint32_t> templates;
   std::vector<uint32_t> accounts;  // ascending
+  std::vector<uint32_t> counts;    // exchanges of each
+  uint64_t rows = 0;
   Profile profile{};
 };
+
+// How many accounts would carry both if one queue dealt out both: an account that carries one of
+// them n times carries the other unless n chances have missed it. A phrase that strangers use as
+// well has many carriers who never get the other one.
+double DealtTogether(const Job& x, const Job& y) {
+  const auto expected = [](const Job& of, const Job& other) {
+    const double rate = static_cast<double>(other.rows) / static_cast<double>(of.rows);
+    double out = 0;
+    for (const uint32_t n : of.counts) out += 1 - std::exp(-rate * n);
+    return out;
+  };
+  return std::max(expected(x, y), expected(y, x));
+}
 
 double Cosine(const Profile& a, const Profile& b) {
   double ab = 0, aa = 0, bb = 0;
@@ -53,7 +68,14 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
           model::TextFeatures::Unpack(log.features[row]).capability)];
     }
     std::sort(job.accounts.begin(), job.accounts.end());
-    job.accounts.erase(std::unique(job.accounts.begin(), job.accounts.end()), job.accounts.end());
+    job.rows = job.accounts.size();
+    size_t distinct = 0;
+    for (size_t i = 0, j = 0; i < job.rows; i = j) {
+      while (j < job.rows && job.accounts[j] == job.accounts[i]) ++j;
+      job.accounts[distinct++] = job.accounts[i];
+      job.counts.push_back(static_cast<uint32_t>(j - i));
+    }
+    job.accounts.resize(distinct);
 
     std::vector<uint32_t> candidates;
     for (const uint32_t a : job.accounts) {
@@ -74,8 +96,10 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
       const double smaller = static_cast<double>(std::min(job.accounts.size(), jobs[j].accounts.size()));
       const double chance = static_cast<double>(job.accounts.size()) *
                             static_cast<double>(jobs[j].accounts.size()) / std::max(1u, active);
-      if (common < options.shared_min || static_cast<double>(common) < options.overlap_min * smaller ||
+      if (common < options.shared_min ||
+          static_cast<double>(common) < options.overlap_min * smaller ||
           static_cast<double>(common) < options.lift_min * chance ||
+          static_cast<double>(common) < options.dealt_min * DealtTogether(job, jobs[j]) ||
           Cosine(job.profile, jobs[j].profile) < options.purpose_min) {
         continue;
       }
@@ -96,15 +120,21 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     Job& into = jobs[best];
     into.templates.push_back(t);
     for (size_t c = 0; c < into.profile.size(); ++c) into.profile[c] += job.profile[c];
-    std::vector<uint32_t> both;
-    for (const uint32_t a : job.accounts) {
-      if (!std::binary_search(into.accounts.begin(), into.accounts.end(), a)) {
-        jobs_of[a].push_back(best);
-      }
+    into.rows += job.rows;
+    std::vector<uint32_t> both, counts;
+    for (size_t i = 0, j = 0; i < into.accounts.size() || j < job.accounts.size();) {
+      const bool here = i < into.accounts.size() &&
+                        (j == job.accounts.size() || into.accounts[i] <= job.accounts[j]);
+      const bool there = j < job.accounts.size() &&
+                         (i == into.accounts.size() || job.accounts[j] <= into.accounts[i]);
+      both.push_back(here ? into.accounts[i] : job.accounts[j]);
+      counts.push_back((here ? into.counts[i] : 0) + (there ? job.counts[j] : 0));
+      if (!here) jobs_of[both.back()].push_back(best);
+      i += here;
+      j += there;
     }
-    std::set_union(into.accounts.begin(), into.accounts.end(), job.accounts.begin(),
-                   job.accounts.end(), std::back_inserter(both));
     into.accounts = std::move(both);
+    into.counts = std::move(counts);
   }
 
   std::vector<Workload> out;

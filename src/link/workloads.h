@@ -13,6 +13,8 @@ struct WorkloadOptions {
   double overlap_min = .4;  // of the smaller one's carriers
   double lift_min = 3;      // times what chance would give
   uint32_t shared_min = 4;  // carriers in both, at least
+  // Of the carriers that two templates dealt out of one queue would have in common.
+  double dealt_min = .5;
   double purpose_min = .8;  // cosine of the capability profiles: two jobs in one pool stay apart
 };
 

@@ -18,12 +18,13 @@ struct Jobs {
   struct Wanted {
     uint32_t first, last, family;  // accounts [first, last)
     Capability capability;
+    uint32_t times = 1;  // rows of each account
   };
   std::vector<Wanted> wanted;
 
   uint32_t Add(uint32_t first, uint32_t last, uint32_t family,
-               Capability capability = Capability::kMathematics) {
-    wanted.push_back({first, last, family, capability});
+               Capability capability = Capability::kMathematics, uint32_t times = 1) {
+    wanted.push_back({first, last, family, capability, times});
     return static_cast<uint32_t>(wanted.size() - 1);
   }
   // Active accounts that carry none.
@@ -35,7 +36,8 @@ struct Jobs {
     TestLog all = log;
     std::vector<std::pair<std::string, uint32_t>> of;
     for (uint32_t t = 0; t < wanted.size(); ++t) {
-      for (uint32_t a = wanted[t].first; a < wanted[t].last; ++a) {
+      for (uint32_t i = 0; i < (wanted[t].last - wanted[t].first) * wanted[t].times; ++i) {
+        const uint32_t a = wanted[t].first + i / wanted[t].times;
         TestRow& r = all.Add(TestAccount(a), kTestDay + t);
         r.features.capability = wanted[t].capability;
         r.features.messages = 1;
@@ -79,6 +81,26 @@ TEST(Workloads, ParaphrasesThatTheSameAccountsDealOutAreOneJob) {
   j.Add(40, 60, 2);  // other accounts
   j.Add(1, 19, 3);
   EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 1, 3}, {2}}));
+}
+
+// A relay's accounts send the operator's scaffold and their customers' phrases; strangers who use
+// a phrase never get the scaffold.
+TEST(Workloads, APhraseThatStrangersUseAsWellStaysApart) {
+  Jobs j;
+  j.Others(100, 300);
+  j.Add(0, 20, 0, Capability::kMathematics, 10);
+  j.Add(0, 60, 1);
+  EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0}, {1}}));
+  EXPECT_EQ(j.Find({.dealt_min = 0}), (std::vector<Numbers>{{0, 1}}));
+}
+
+// A rare paraphrase reaches few of a pool's accounts: as many as its volume lets one expect.
+TEST(Workloads, ARareParaphraseIsTheSameJob) {
+  Jobs j;
+  j.Others(100, 300);
+  j.Add(0, 40, 0, Capability::kMathematics, 10);
+  j.Add(3, 11, 1);
+  EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 1}}));
 }
 
 TEST(Workloads, AFamilyIsOneJobWhoeverSendsIt) {
