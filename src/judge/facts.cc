@@ -115,6 +115,17 @@ Background::Background(const link::Log& log) : log_(log) {
     const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
     for (int b = 0; b < 7; ++b) signs_[b] += purpose >> b & 1;
   }
+  replays_.assign(log.accounts(), 0);
+  for (uint32_t row = 0; row < log.rows(); ++row) {
+    const uint32_t a = log.row_account[row];
+    for (const auto& p : log.PresentedBy(row)) {
+      const uint32_t owner = IssuedTo(p.signature);
+      if (owner != kNone && log.entity[owner] != log.entity[a]) {
+        ++replays_[a];
+        break;
+      }
+    }
+  }
   std::vector<std::pair<uint64_t, uint32_t>> order;
   for (uint32_t a = 0; a < log.accounts(); ++a) order.push_back({base::Hash64(log.account_id[a]), a});
   std::sort(order.begin(), order.end());
@@ -156,6 +167,9 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   for (const uint32_t a : c.accounts) entities.push_back(log.entity[a]);
   size_t distinct = 0;
   LargestCount(entities, &distinct);
+  double all = 0;
+  for (const uint32_t a : c.accounts) all += static_cast<double>(log.Exchanges(a));
+  if (all > 0) f.dedicated = static_cast<double>(f.exchanges) / all;
   f.entities = static_cast<uint32_t>(distinct);
 
   Calibrate(background, c, in_candidate, &f);
@@ -239,7 +253,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   }
 
   // Volume behind links, addresses by account, settings, items, text.
-  double linked_rows = 0, text_rows = 0, followed = 0, replays = 0;
+  double linked_rows = 0, text_rows = 0, followed = 0, replays = 0, replayed = 0;
   std::vector<std::pair<uint32_t, uint32_t>> address_of;
   struct Ask {
     uint64_t item;
@@ -250,6 +264,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   for (const uint32_t row : c.rows) {
     const uint32_t a = log.row_account[row];
     linked_rows += bound[a];
+    replayed += background.Replaying(a);
     if (log.address[row] != 0) {
       address_values.push_back(log.address[row]);
       address_of.push_back({log.address[row], a});
@@ -274,6 +289,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   }
   f.linked_volume = f.exchanges ? linked_rows / static_cast<double>(f.exchanges) : 0;
   f.replays = replays;
+  f.replayed_volume = f.exchanges ? replayed / static_cast<double>(f.exchanges) : 0;
   size_t kinds = 0;
   LargestCount(std::move(address_values), &kinds);
   f.addresses = static_cast<uint32_t>(kinds);

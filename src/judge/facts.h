@@ -45,6 +45,7 @@ struct Facts {
   size_t scaffold = 0;  // Candidate::scaffold
   uint64_t exchanges = 0;
   bool has_text = false;
+  double dedicated = 0;  // share of all exchanges of its accounts that are the candidate's
 
   link::Rhythm rhythm;
   double rhythm_z = 0;          // against random groups of this log, in their standard deviations
@@ -74,7 +75,7 @@ struct Facts {
   std::array<double, 7> sign_elsewhere{};  // among all other exchanges with text
   double follow_ups = 0;        // share of exchanges inside a longer conversation
   double replays = 0;           // exchanges that present another account's signature
-  uint64_t replay_pairs = 0;
+  double replayed_volume = 0;   // share of exchanges by accounts that replay
 };
 
 // Evidence that looks at all accounts together, computed once per log.
@@ -89,6 +90,12 @@ class Background {
   double young_accounts() const { return young_; }
   double described_accounts() const { return described_; }
   double active_accounts() const { return active_; }
+  // Exchanges of an account that present a signature issued to another customer.
+  uint32_t Replays(uint32_t account) const { return replays_[account]; }
+  // Whether replaying is what the account does: more than a shared session would bring about.
+  bool Replaying(uint32_t account) const {
+    return replays_[account] >= 3 && replays_[account] * 20 >= log_.Exchanges(account);
+  }
   // When anyone used the model first; INT64_MAX: nobody.
   int64_t FirstUse(uint16_t model) const { return first_use_[model]; }
   // How many accounts have an address at this mail domain.
@@ -101,6 +108,7 @@ class Background {
   std::array<double, 7> signs_{};
   std::vector<uint32_t> shuffled_;
   std::vector<int64_t> first_use_;
+  std::vector<uint32_t> replays_;
   std::unordered_map<std::string_view, size_t> domains_;
   double rows_with_text_ = 0, young_ = 0, described_ = 0, active_ = 0;
 };

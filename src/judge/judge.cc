@@ -116,16 +116,20 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     std::vector<link::Event> events;
     std::vector<uint32_t> hands;  // of each row: the part it came from
     uint32_t number = 0;          // no other part ever has it
+    bool replays = false;         // signatures issued to others
   };
   // Those without a pool of some size are two hands: accounts that do little else, and people for
   // whom this is one thing among others.
   constexpr uint32_t kDedicated = kNone, kOccasional = kNone - 1;
-  std::map<uint32_t, Part> by_pool;
+  std::map<std::pair<uint32_t, bool>, Part> by_pool;
   for (size_t i = 0, j = 0; i < whole.rows.size(); i = j) {
     const uint32_t a = log.row_account[whole.rows[i]];
     while (j < whole.rows.size() && log.row_account[whole.rows[j]] == a) ++j;
     const uint32_t loose = (j - i) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
-    Part& part = by_pool[pool[a] != kNone && sizes[pool[a]] >= 5 ? pool[a] : loose];
+    // Who replays signatures and who does not are never one hand.
+    const bool pooled = pool[a] != kNone && sizes[pool[a]] >= 5;
+    Part& part = by_pool[{pooled ? pool[a] : loose, background.Replaying(a)}];
+    part.replays = background.Replaying(a);
     part.rows.insert(part.rows.end(), whole.rows.begin() + static_cast<ptrdiff_t>(i),
                      whole.rows.begin() + static_cast<ptrdiff_t>(j));
   }
@@ -147,6 +151,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     joined = false;
     for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
       for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
+        if (parts[i].replays != parts[j].replays) continue;
         if (!apart.insert(uint64_t{parts[i].number} << 32 | parts[j].number).second) continue;
         const link::Rhythm cross =
             link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
@@ -390,7 +395,12 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
                            Sample(log, f.candidate.rows),
                            {}});
   }
-  Reporter reporter(background, graph, templates, options);
+  std::vector<uint8_t> harvested(log.rows(), 0);
+  for (const Finding* f : reported) {
+    if (f->weighed.verdict != Verdict::kDistillation) continue;
+    for (const uint32_t row : f->candidate.rows) harvested[row] = 1;
+  }
+  Reporter reporter(background, graph, templates, options, harvested);
   std::vector<model::Campaign> campaigns(reported.size());
   parallel.For(reported.size(), 1, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i)

@@ -56,6 +56,8 @@ std::string Name(uint64_t id) {
 std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // ids are [a-z0-9_]
 
 constexpr int64_t kVictimRowsMin = 3;
+constexpr double kOwnShareMin =
+    .05;  // of an account's exchanges, to accuse it without a card in common
 
 }  // namespace
 
@@ -86,12 +88,14 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
 }
 
 Reporter::Reporter(const Background& background, const link::AccountGraph& graph,
-                   const std::vector<link::Template>& templates, const JudgeOptions& options)
+                   const std::vector<link::Template>& templates, const JudgeOptions& options,
+                   const std::vector<uint8_t>& harvested)
     : background_(background),
       log_(background.log()),
       graph_(graph),
       templates_(templates),
-      options_(options) {}
+      options_(options),
+      harvested_(harvested) {}
 
 model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
                                   const std::string& kind) const {
@@ -257,10 +261,16 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
       ++m.attributed_exchanges;
       work_addresses.insert(log_.address[candidate.rows[at]]);
     }
-    uint64_t own = m.exchanges - m.attributed_exchanges, own_elsewhere = 0;
+    uint64_t own = 0, own_elsewhere = 0;
+    int64_t own_since = INT64_MAX, work_since = INT64_MAX;
     for (uint64_t i = 0; i < m.exchanges; ++i) {
-      if (!mine[i] && !work_addresses.contains(log_.address[log_.first_row[a] + i]))
-        ++own_elsewhere;
+      const uint64_t row = log_.first_row[a] + i;
+      const bool work = mine[i] || harvested_[row];
+      int64_t& since = work ? work_since : own_since;
+      since = std::min(since, log_.ts_ms[row]);
+      if (work) continue;
+      ++own;
+      own_elsewhere += !work_addresses.contains(log_.address[row]);
     }
     bool pool_address = false;
     for (const uint32_t address : work_addresses) {
@@ -309,7 +319,7 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
       // A person with a life of his own on the account, elsewhere, whose key works from the
       // pool's addresses: the owner of a stolen key. He is not accused.
       if (own_elsewhere >= kVictimRowsMin && own_elsewhere * 10 >= own * 9 && !same_purse &&
-          own_elsewhere * 20 >= m.exchanges) {
+          own_elsewhere * (own_since + base::kMsPerDay < work_since ? 40 : 20) >= m.exchanges) {
         m.verdict = "victim";
         m.probability = std::min(m.probability, .2);
         m.why +=
@@ -322,7 +332,7 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .4);
         m.why += " A verified organisation owns it, which speaks against a fraudulent account.";
-      } else if (own >= 5 && share < .85 && !same_purse && strong < 2) {
+      } else if (own >= 5 && share < .85 && !same_purse && (strong < 2 || share < kOwnShareMin)) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
         m.why +=
@@ -605,6 +615,23 @@ model::Findings Reporter::Finish() && {
     return std::tuple(rank(x.verdict), y.exchanges, x.id) <
            std::tuple(rank(y.verdict), x.exchanges, y.id);
   });
+  // The owner of a stolen key is not accused of anything that the key did.
+  std::unordered_set<std::string_view> victims;
+  for (const model::Campaign& c : campaigns_) {
+    for (const model::CampaignMember& m : c.members) {
+      if (m.verdict == "victim") victims.insert(m.account_id);
+    }
+  }
+  for (model::Campaign& c : campaigns_) {
+    for (model::CampaignMember& m : c.members) {
+      if (m.verdict != model::VerdictName(Verdict::kDistillation) ||
+          !victims.contains(m.account_id))
+        continue;
+      m.verdict = "victim";
+      m.probability = std::min(m.probability, .2);
+      m.why += " Its key was used for another harvest and may be stolen. The owner is not accused.";
+    }
+  }
   model::Findings out;
   for (uint32_t i = 0; i < order.size(); ++i) {
     model::Campaign& c = campaigns_[order[i]];

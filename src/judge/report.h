@@ -16,9 +16,11 @@ bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
 
 class Reporter {
  public:
-  // Keeps references: all must outlive it.
+  // Keeps references: all must outlive it. `harvested` marks the rows of every finding
+  // `distillation`: an account's own work is the rest.
   Reporter(const Background& background, const link::AccountGraph& graph,
-           const std::vector<link::Template>& templates, const JudgeOptions& options);
+           const std::vector<link::Template>& templates, const JudgeOptions& options,
+           const std::vector<uint8_t>& harvested);
   // May be called from several threads.
   model::Campaign Report(const Candidate& candidate, const Weighed& weighed) const;
   // `rows`: what is attributed to the campaign.
@@ -37,6 +39,7 @@ class Reporter {
   const link::AccountGraph& graph_;
   const std::vector<link::Template>& templates_;
   const JudgeOptions& options_;
+  const std::vector<uint8_t>& harvested_;
   std::vector<model::Campaign> campaigns_;
   std::vector<std::vector<uint32_t>> rows_;  // attributed, of each campaign
 };

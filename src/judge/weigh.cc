@@ -12,6 +12,10 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
+constexpr double kCoverageExcessMin = .1;  // of the accounts
+// What is a small part of the work of accounts that mostly share nothing is nobody's harvest, but a
+// turn of phrase.
+constexpr double kDedicatedMin = .15, kCoveredMin = .5;
 constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words or more
 
 std::string Percent(double share) {
@@ -101,6 +105,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
     const Coverage& c = f.coverage[i];
     if (i == 1 && c.linked == 0) continue;
     double bits = c.linked == 0 ? (formed == Formed::kPurse ? 0 : -.5) : c.bits;
+    // In a large group a slight excess of sharing is certain and means little: it is weighed, but
+    // is no family of evidence.
+    if (bits >= kFamilyBitsMin && c.linked - c.expected < kCoverageExcessMin * n) --w.families;
     add(kCover[i].family, bits,
         std::to_string(c.linked) + " of " + std::to_string(f.accounts) + " accounts share " +
             kCover[i].what + " with another of the group (" + Number(c.expected, 1) +
@@ -126,7 +133,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
 
   // Replayed signatures.
   double replay = 0;
-  if (f.replays >= 3) {
+  if (f.replays >= 3 && f.replayed_volume >= .5) {
     replay = std::min(14.0, 6 + std::log2(f.replays));
     add(Family::kReplay, replay,
         Number(f.replays, 0) +
@@ -260,7 +267,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
     w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
   }
 
-  const bool gates = one_job && w.families >= kCoordinationFamiliesMin &&
+  bool theirs = f.dedicated >= kDedicatedMin || replay > 0;
+  for (const Coverage& c : f.coverage) theirs |= c.linked - c.expected >= kCoveredMin * n;
+  const bool gates = one_job && theirs && w.families >= kCoordinationFamiliesMin &&
                      purpose >= kPurposeBitsMin && !w.overt && !w.crowd && formed == Formed::kText;
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
