@@ -277,6 +277,11 @@ void Grammar::Run(const Op& op, uint32_t topic, Rng* rng, Text* out, Slots* slot
         ++from;
         --n;
       }
+      if ((*from == '.' || *from == ',' || *from == '?') && out->size() > slots->begin &&
+          to[-1] == ' ') {
+        out->resize(out->size() - 1);
+        --to;
+      }
       std::memcpy(to, from, 32);
       if (n > 32) std::memcpy(to + 32, from + 32, n - 32);
       out->Advance(n);

@@ -36,6 +36,8 @@ constexpr std::string_view kMaxTokens[] = {"",
                                            ",\"max_tokens\":32000",
                                            ",\"max_tokens\":64000"};
 constexpr uint32_t kPublicItems = 1500;  // of a published benchmark
+constexpr double kCopied = .04;         // of people's sessions begin with a prompt that goes around
+constexpr double kCopiedPrompts = 400;  // few of them are popular
 
 void PutTwo(uint32_t n, char* to) {
   to[0] = static_cast<char>('0' + n / 10);
@@ -434,6 +436,16 @@ class World::Writer {
           answer_ = (form & 4096) != 0 ? w_.Symbol(kAnsShort) : w_.other_[1][0];
           Talk(t, session, turn,
                [&] { Form(w_.Symbol(kJobForm), p.topics[form % 3], form, item); });
+          return system;
+        }
+        if (kind.frame == Frame::kPlain && r.Chance(kCopied)) {
+          const double u = r.Unit();
+          const uint64_t copied =
+              Key(w_.seed_, 0xc091, static_cast<uint64_t>(u * u * u * kCopiedPrompts));
+          Talk(t, session, turn, [&] {
+            Form(w_.Symbol(kCopiedPrompt), static_cast<uint32_t>(copied % g_.topics()), copied,
+                 item);
+          });
           return system;
         }
         Talk(t, session, turn, item);

@@ -99,7 +99,7 @@ absl::Status World::Prepare(const base::Parallel& parallel) {
   constexpr const char* kFixedNames[kFixedCount] = {
       "own.system",    "app.system", "job.form", "synthetic.form", "explain.form",
       "licensed.form", "class.task", "en.greet", "harness.env",    "scaffold.probe",
-      "tool.name",     "ans.short",  "ans.mark", "ans.reasoned"};
+      "tool.name",     "ans.short",  "ans.mark", "ans.reasoned",   "copied.prompt"};
   for (int f = 0; f < kFixedCount; ++f) {
     fixed_[static_cast<size_t>(f)] = symbol(kFixedNames[f]);
     if (fixed_[static_cast<size_t>(f)] == Grammar::kNone)

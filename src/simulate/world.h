@@ -89,6 +89,7 @@ enum Fixed {
   kAnsShort,
   kAnsMark,
   kAnsReasoned,
+  kCopiedPrompt,
   kFixedCount
 };
 
