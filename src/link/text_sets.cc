@@ -1,6 +1,7 @@
 #include "link/text_sets.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/hash.h"
 
@@ -22,11 +23,17 @@ uint64_t ItemOf(std::span<const uint32_t> turn) {
   return key;
 }
 
-HashCounts::HashCounts() : counts_(new std::atomic<uint8_t>[size_t{1} << kBits]()) {}
+// Pages of zeros that are not there until they are written.
+HashCounts::HashCounts()
+    : counts_(static_cast<std::atomic<uint8_t>*>(std::calloc(size_t{1} << kBits, 1))) {
+  static_assert(sizeof(std::atomic<uint8_t>) == 1 && std::atomic<uint8_t>::is_always_lock_free);
+  if (counts_ == nullptr) throw std::bad_alloc();
+}
 
 void HashCounts::Add(uint64_t salted) {
   std::atomic<uint8_t>& count = counts_[Slot(salted)];
-  if (count.load(std::memory_order_relaxed) < kCountMax) count.fetch_add(1, std::memory_order_relaxed);
+  if (count.load(std::memory_order_relaxed) < kCountMax)
+    count.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool HashCounts::MayHave(uint64_t salted, uint32_t n) const {
@@ -81,7 +88,8 @@ std::span<const uint64_t> TextSets::operator[](uint32_t number) const {
 
 uint32_t TextSets::bound() const {
   size_t most = 0;
-  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) most = std::max(most, shards_[s].ends.size());
+  for (size_t s = 0; s < size_t{1} << kShardBits; ++s)
+    most = std::max(most, shards_[s].ends.size());
   return static_cast<uint32_t>(1 + (most << kShardBits));
 }
 
