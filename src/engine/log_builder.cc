@@ -76,9 +76,9 @@ std::string SettingName(std::string_view key) {
   return text + std::string(key.substr(sizeof s));
 }
 
-absl::Status FileError(const std::string& folder) {
-  const std::string text = base::StrCat(folder, ": a temporary file: ", std::strerror(errno));
-  return errno == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
+absl::Status FileError(const std::string& folder, int error) {
+  const std::string text = base::StrCat(folder, ": a temporary file: ", std::strerror(error));
+  return error == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
                          : absl::FailedPreconditionError(text);
 }
 
@@ -157,7 +157,7 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
       file_ = ::mkostemp(path.data(), O_CLOEXEC);
       if (file_ >= 0) ::unlink(path.c_str());
     }
-    if (file_ < 0) return FileError(folder_);
+    if (file_ < 0) return FileError(folder_, errno);
     chunk->at = file_end_;
     file_end_ += bytes + 2 * lengths;
   }
@@ -173,7 +173,7 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
   };
   if (!write(chunk->system_hashes.data(), lengths) || !write(chunk->turn_hashes.data(), lengths) ||
       !write(chunk->hashes.data(), bytes)) {
-    return FileError(folder_);
+    return FileError(folder_, errno);
   }
   chunk->hash_count = chunk->hashes.size();
   chunk->row_count = lengths;
@@ -551,14 +551,16 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
                                    const std::vector<uint32_t>& row_of,
                                    const base::Parallel& parallel, link::Log* log) {
   log->text.resize(log->rows());
-  std::atomic<bool> failed = false;
+  std::atomic<int> failed = 0;  // an errno, which is each thread's own
   parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
     std::vector<uint64_t> kept;
     for (size_t k = begin; k < end && !failed; ++k) {
       Chunk& c = *chunks[k];
-      if (c.hash_count > 0 && !ReadBack(&c)) {
-        failed = true;
-        return;
+      if (c.hash_count > 0) {
+        if (const int error = ReadBack(&c); error != 0) {
+          failed = error;
+          return;
+        }
       }
       const uint32_t* h = c.hashes.data();
       for (size_t i = 0; i < c.system_hashes.size(); ++i) {
@@ -577,10 +579,10 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
       c.hashes = {};
     }
   });
-  return failed ? FileError(folder_) : absl::OkStatus();
+  return failed ? FileError(folder_, failed) : absl::OkStatus();
 }
 
-bool LogBuilder::ReadBack(Chunk* chunk) const {
+int LogBuilder::ReadBack(Chunk* chunk) const {
   uint64_t from = chunk->at;
   const auto read = [&](auto* column, size_t count) {
     column->resize(count);
@@ -588,13 +590,15 @@ bool LogBuilder::ReadBack(Chunk* chunk) const {
     for (size_t n = count * sizeof(*column->data()); n > 0;) {
       const ssize_t done = ::pread(file_, p, n, static_cast<off_t>(from));
       if (done < 0 && errno == EINTR) continue;
-      if (done <= 0) return false;
+      if (done <= 0) return done < 0 ? errno : EIO;  // cut short
       p += done, from += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
     }
-    return true;
+    return 0;
   };
-  return read(&chunk->system_hashes, chunk->row_count) && read(&chunk->turn_hashes, chunk->row_count) &&
-         read(&chunk->hashes, chunk->hash_count);
+  int error = read(&chunk->system_hashes, chunk->row_count);
+  if (error == 0) error = read(&chunk->turn_hashes, chunk->row_count);
+  if (error == 0) error = read(&chunk->hashes, chunk->hash_count);
+  return error;
 }
 
 }  // namespace stillwatch::engine

@@ -51,7 +51,7 @@ class LogBuilder {
   absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
                          const std::vector<uint32_t>& row_of, const base::Parallel& parallel,
                          link::Log* log);
-  bool ReadBack(Chunk* chunk) const;
+  int ReadBack(Chunk* chunk) const;  // an errno, 0: done
 
   const int64_t since_, until_;
   const link::TemplateOptions options_;
