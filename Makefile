@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test sanitize bench evaluation fuzz format lint rig clean
+.PHONY: setup build demo test sanitize interop bench evaluation fuzz format lint rig clean
 
 setup:
 	@tools/setup
@@ -15,6 +15,9 @@ sanitize: setup
 	@PRESET=asan-ubsan tools/test
 	@tools/build tsan
 	@PRESET=tsan tools/test
+interop: build
+	@tools/setup interop
+	@tests/interop/run
 bench:
 	@tools/setup bench
 	@tools/build release

@@ -43,6 +43,8 @@ class Formats(Case):
                     "document": ([self.write(f"{name}.json", document)], None),
                     "array": ([self.write(f"{name}-array.json", "[" + ",".join(records) + "]")], None)}
             for way, (args, stdin) in ways.items():
+                if way != "document" and name not in ("litellm", "otlp_logs"):
+                    continue  # how bytes arrive does not depend on the format
                 got = self.kept(f"{name}-{way}", *args, stdin=stdin)
                 self.assertEqual(got[0], want[0], (name, way))
                 if way not in ("document", "array"):  # those are of what is valid JSON

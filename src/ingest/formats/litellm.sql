@@ -30,8 +30,10 @@ SELECT
   if(JSONType(json, 'response') = 'String', JSONExtractString(json, 'response'), '') AS response,
   if(JSONHas(json, 'response', 'choices'), JSONExtractRaw(json, 'response', 'choices'),
      if(JSONType(json, 'response') = 'Object', JSONExtractRaw(json, 'response'), '')) AS response_json,
-  JSONExtract(json, 'prompt_tokens', 'Nullable(UInt32)') AS input_tokens,
-  JSONExtract(json, 'completion_tokens', 'Nullable(UInt32)') AS output_tokens,
+  -- A request that failed counts 0, which is not known.
+  JSONExtractString(json, 'status') = 'failure' AS failed,
+  nullIf(JSONExtract(json, 'prompt_tokens', 'Nullable(Int64)'), if(failed, 0, -1)) AS input_tokens,
+  nullIf(JSONExtract(json, 'completion_tokens', 'Nullable(Int64)'), if(failed, 0, -1)) AS output_tokens,
   JSONExtract(m, 'usage_object', 'completion_tokens_details', 'reasoning_tokens', 'Nullable(UInt32)') AS reasoning_tokens,
   JSONExtract(m, 'usage_object', 'prompt_tokens_details', 'cached_tokens', 'Nullable(UInt32)') AS cached_tokens,
   JSONExtract(p, 'max_tokens', 'Nullable(UInt32)') AS max_tokens,
