@@ -301,6 +301,18 @@ TEST_F(EvaluateTest, KnobsThatDifferAreCompared) {
   EXPECT_TRUE(s.knobs[0].levels[1].interval.has_value());
 }
 
+TEST_F(EvaluateTest, KnobsThatAScenarioNamesStandForAll) {
+  std::vector<Score> scores;
+  for (const char* jitter : {"0", "1"}) {
+    Write("truth/scenario.yaml",
+          StrCat("pools:\n  - {name: a, spread: ", jitter, "}\nknobs: {jitter: ", jitter, "}\n"));
+    scores.push_back(*TryScore());
+  }
+  const Summary s = Summarise(scores, {});
+  ASSERT_EQ(s.knobs.size(), 1u);
+  EXPECT_EQ(s.knobs[0].path, "knobs.jitter");
+}
+
 TEST_F(EvaluateTest, PageEscapesWhatOthersWrote) {
   Write("found/explain.jsonl",
         "{\"account_id\":\"n3\",\"campaign_id\":\"cmp_1\",\"verdict\":\"distillation\",\"why\":\"<"

@@ -97,9 +97,13 @@ std::vector<Knob> Knobs(const std::vector<Score>& worlds) {
   for (const Score& w : worlds) {
     for (const auto& [path, value] : w.scenario) values[path].insert(value);
   }
+  // What was turned on purpose, where scenarios say so; else everything that differs.
+  const bool named = values.lower_bound("knobs.") != values.end() &&
+                     values.lower_bound("knobs.")->first.starts_with("knobs.");
   std::vector<Knob> out;
   for (const auto& [path, all] : values) {
     const std::string leaf = path.substr(path.rfind('.') + 1);
+    if (named && !path.starts_with("knobs.")) continue;
     if (all.size() < 2 || leaf == "seed" || out.size() == kKnobsMax) continue;
     Knob knob;
     knob.path = path;
