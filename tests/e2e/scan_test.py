@@ -228,7 +228,8 @@ class Scan(Case):
             page = open(self.path(f"out/dossier/{folder}/index.html"), encoding="utf-8").read()
             pages += 1
             self.assertNotIn("<script", page)
-            self.assertNotRegex(page, r"(src|href)\s*=\s*[\"']?(https?:)?//")
+            self.assertNotRegex(page, r"(?i)\b(src|href|srcset|action)\s*=|url\(|@import|https?://", "it needs nothing from elsewhere")
+            self.assertIn("default-src 'none'", page)
             self.assertIn("alert(1)", page)
         self.assertGreater(pages, 3)
 
