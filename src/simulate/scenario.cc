@@ -449,6 +449,7 @@ void ReadInto(const std::string& name, std::string_view yaml,
         p.infrastructure = 0;
         p.account_age_days.reset();
         p.own_hours = true;
+        p.duty_cycle = 1;
         p.spread = 1;
       }
       for (CampaignSpec& c : s->campaigns) c.own_manner = true;

@@ -168,11 +168,13 @@ innocents: {accounts: 900, exchanges: 9_000}
 pools:
   - {name: first, operator: op, accounts: 60, account_age: [1, 5], banned: 2026-05-03T04:00:00Z, failover: second, failover_hours: 3, victims: 4}
   - {name: second, operator: op, accounts: 40, account_age: [1, 5]}
+  - {name: quiet, operator: hush, accounts: 60, infrastructure: 0, own_hours: true}
   - {name: relay, operator: shop, relay: true, accounts: 50, customers: .5, relay_customers: 6}
 campaigns:
   - {name: thought, operator: op, pools: [first, second], method: forced-reasoning, exchanges: 8_000, pivot_share: .5, samples: 3, probing: {exchanges: 400, days: .5}}
   - {name: marks, operator: op, pools: [second], method: grading, scaffold: system, exchanges: 1_000, from: 2026-05-03T12:00:00Z, until: 2026-05-04T12:00:00Z}
   - {name: guest, operator: guest, pools: [relay], method: forward, exchanges: 3_000, replay: .5}
+  - {name: whisper, operator: hush, pools: [quiet], method: verbatim, exchanges: 2_000, own_manner: true, jitter: .3}
 )";
 
 TEST(Scenario, EveryPresetSurvivesBeingWrittenAndReadAgain) {
@@ -185,6 +187,51 @@ TEST(Scenario, EveryPresetSurvivesBeingWrittenAndReadAgain) {
     auto again = ReadScenario("again", once, FindPreset);
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(ScenarioYaml(*again), once) << name;
+  }
+}
+
+TEST(Scenario, PresetsHaveThePublishedSizes) {
+  struct Published {
+    const char* preset;
+    double exchanges;
+    uint64_t accounts;  // 0: not published
+    int days;           // 0: not published
+  };
+  constexpr Published kPublished[] = {
+      {"feb-2026-deepseek", 150e3, 0, 0},    {"feb-2026-moonshot", 3.4e6, 0, 0},     {"feb-2026-minimax", 13e6, 0, 0},
+      {"june-2026", 28.8e6, 25'000, 45},     {"sep-2026-alibaba", 151e6, 8'500, 92}, {"sep-2026-moonshot", 23e6, 5'380, 92},
+      {"sep-2026-deepseek", 12.1e6, 0, 14},  {"sep-2026-zhipu", 4.17e6, 0, 0},       {"sep-2026-xiaomi", 400e3, 1'500, 20},
+  };
+  uint64_t february = 0;
+  for (const Published& p : kPublished) {
+    const Scenario s = Read(StrCat("base: ", p.preset, "\n"));
+    double exchanges = 0, innocent = 0;
+    uint64_t accounts = 0;
+    int64_t from = INT64_MAX, until = 0;
+    for (const CampaignSpec& c : s.campaigns) {
+      exchanges += c.exchanges;
+      from = std::min(from, c.from_ms);
+      until = std::max(until, c.until_ms);
+    }
+    for (const PoolSpec& pool : s.pools) accounts += pool.accounts;
+    for (const PopulationSpec& k : s.populations) innocent += static_cast<double>(k.accounts) * k.per_day * s.days;
+    EXPECT_NEAR(exchanges, p.exchanges, 1) << p.preset;
+    EXPECT_GE(innocent, exchanges) << p.preset;
+    if (p.accounts != 0) {
+      EXPECT_EQ(accounts, p.accounts) << p.preset;
+    }
+    if (p.days != 0) {
+      EXPECT_EQ((until - from) / kMsPerDay, p.days) << p.preset;
+    }
+    if (std::string_view(p.preset).starts_with("feb")) february += accounts;
+  }
+  EXPECT_EQ(february, 24'000u);
+  EXPECT_EQ(Read("base: sep-2026-zhipu\n").pools[0].accounts, 273u);
+}
+
+TEST(Scenario, TheMixtureHasEveryKindOfInnocent) {
+  for (const char* preset : {"clean", "mixed", "june-2026"}) {
+    EXPECT_EQ(Read(StrCat("base: ", preset, "\n")).populations.size(), Kinds().size()) << preset;
   }
 }
 
@@ -204,16 +251,16 @@ TEST(Scenario, WhatIsWrongIsNamedWithItsLine) {
        "test:10: failover: contradicts a pool that is never banned"},
       {with("banned: 2026-05-03", "banned: 2027-05-03"), "outside of the window"},
       {with("pools: [first, second]", "pools: [fist]"),
-       "test:14: pools: there is no pool \"fist\""},
-      {with("method: grading", "method: guessing"), "test:15: method: unknown \"guessing\""},
+       "test:15: pools: there is no pool \"fist\""},
+      {with("method: grading", "method: guessing"), "test:16: method: unknown \"guessing\""},
       {with("exchanges: 8_000", "exchanges: 3e9"), "exchanges per account and day is impossible"},
       {with("exchanges: 8_000", "exchanges: 8_000, per_account_day: 3"),
        "either exchanges or per_account_day"},
       {with("exchanges: 8_000", "exchanges: -4"), "-4 is impossible"},
-      {with("pivot_share: .5", "pivot_share: 1.5"), "test:14: pivot_share: 1.5 is impossible"},
+      {with("pivot_share: .5", "pivot_share: 1.5"), "test:15: pivot_share: 1.5 is impossible"},
       {with("released: 2026-05-02T06:00:00Z", "share: 2"), "appears twice"},
       {with("method: forward", "method: forward, scaffold: turn"), "contradicts method forward"},
-      {with("customers: .5", "customers: .99"), "test:12: customers: 0.99 is impossible"},
+      {with("customers: .5", "customers: .99"), "test:13: customers: 0.99 is impossible"},
       {with("until: 2026-05-04", "until: 2026-05-02"), "not after from"},
       {with("start: 2026-05-01T00:00:00Z", "start: noon"), "test:3: start: not RFC 3339"},
       {with("accounts: 900", "accounts: 0"), "0 is impossible"},
@@ -308,6 +355,8 @@ TEST(World, KeepsToItsScenario) {
       else
         ++innocent;
       EXPECT_NE(who, "campaign/first");
+    } else if (r.campaign == "whisper") {
+      EXPECT_EQ(who, "campaign/quiet");
     } else if (r.campaign == "guest") {
       EXPECT_EQ(who, "relay-pool/relay");
     } else if (who == "campaign/first" || who == "victim/first") {
@@ -326,6 +375,7 @@ TEST(World, KeepsToItsScenario) {
   EXPECT_LT(second, back + 12 * kMsPerHour);
   EXPECT_NEAR(static_cast<double>(n["thought"]), 8000, 8);
   EXPECT_NEAR(static_cast<double>(n["marks"]), 1000, 2);
+  EXPECT_NEAR(static_cast<double>(n["whisper"]), 2000, 20);
   EXPECT_NEAR(static_cast<double>(n["guest"]), 3000, 300);  // sessions of a random length
   EXPECT_NEAR(static_cast<double>(customers), 3000, 450);
   EXPECT_NEAR(static_cast<double>(innocent), 9000, 1500);

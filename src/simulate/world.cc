@@ -220,10 +220,10 @@ absl::Status World::Prepare(const base::Parallel& parallel) {
     pool.victims_first = pool.first + pool.accounts;
     pool.victims = static_cast<uint32_t>(spec.victims);
     next = pool.victims_first + pool.victims + static_cast<uint32_t>(spec.relay_customers);
-    const uint8_t independent = KindIndex("independent");
+    const uint8_t independent = KindIndex("independent"), heavy = KindIndex("heavy-independent");
     for (uint32_t a = pool.first; a < next; ++a) {
       Person& p = people_[a];
-      p.kind = independent;
+      p.kind = spec.own_hours && base::Mix64(Key(seed_, 0x4ab1, a)) % 10 < 3 ? heavy : independent;
       p.pool = static_cast<uint16_t>(i);
       p.per_day = 0;
       if (a < pool.victims_first) {
@@ -365,7 +365,7 @@ void World::MakePerson(Person* p, uint8_t kind, Rng* r) const {
     const bool late = joins && !spec.account_age_days;
     p->from_min =
         static_cast<int32_t>(first + (late ? (last - first) * when
-                                           : std::min(.1 * (last - first), r->Exponential(600))));
+                                           : spec.own_hours ? 0 : std::min(.1 * (last - first), r->Exponential(600))));
     p->until_min = static_cast<int32_t>(last);
     if (p == &people_[pool.first]) p->from_min = static_cast<int32_t>(first);
   }
@@ -651,25 +651,23 @@ void World::Push(int day, int64_t ts, uint32_t account, uint64_t ref,
   out->push_back({static_cast<uint32_t>(at), account, ref});
 }
 
-void World::PlanPerson(uint32_t account, int day, std::vector<Event>* out) const {
-  const Person& p = people_[account];
-  if (p.per_day <= 0 || (day + 1) * kMinutesPerDay <= p.from_min ||
-      day * kMinutesPerDay >= p.until_min)
-    return;
+// One day of a life: emit(ts, session, turn), sessions in no order. `more`: how many times as many
+// sessions as the rate asks for, where some of them will be dropped; habits stay those of the rate.
+template <typename F>
+void World::Live(const Person& p, int day, double per_day, double more, Rng* rng, F&& emit) const {
+  Rng& r = *rng;
   const KindInfo& k = Kinds()[p.kind];
-  Rng r(Key(p.key, 0xda1, static_cast<uint64_t>(day)));
   const int64_t day_ms = scenario_.start_ms + day * kMsPerDay;
   const int weekday = static_cast<int>((day_ms / kMsPerDay + 4) % 7);  // 0: Sunday
   const bool weekend = weekday == 0 || weekday == 6;
-  const double rate = p.per_day * (k.business ? (weekend ? .43 : 1.228) : weekend ? .888 : 1.045);
+  const double rate = per_day * (k.business ? (weekend ? .43 : 1.228) : weekend ? .888 : 1.045);
   uint32_t session = 0;
   const auto begin_session = [&](double hour, double turns) {
     int64_t ts = day_ms + static_cast<int64_t>(hour * double{kMsPerHour});
     const uint32_t n = std::min<uint32_t>(r.Geometric(turns), static_cast<uint32_t>(kTurnsMax));
     for (uint32_t i = 0; i < n; ++i) {
       const int64_t minute = (ts - scenario_.start_ms) / 60'000;
-      if (minute >= p.from_min && minute < p.until_min)
-        Push(day, ts, account, InnocentRef(day, session, i), out);
+      if (minute >= p.from_min && minute < p.until_min) emit(ts, session, i);
       ts += 6'000 + static_cast<int64_t>(r.Exponential(80'000));
     }
     ++session;
@@ -686,7 +684,7 @@ void World::PlanPerson(uint32_t account, int day, std::vector<Event>* out) const
       const double sessions = rate / p.turns;
       const double active = std::min(std::min(.8, .12 + .12 * rate), sessions);
       if (!r.Chance(active)) return;
-      const uint32_t n = 1 + r.Poisson(sessions / active - 1);
+      const uint32_t n = 1 + r.Poisson(sessions / active * more - 1);
       for (uint32_t i = 0; i < n; ++i) begin_session(wrap(p.noon + 3.3 * r.Normal()), p.turns);
       break;
     }
@@ -703,7 +701,7 @@ void World::PlanPerson(uint32_t account, int day, std::vector<Event>* out) const
     case Habit::kJobs: {
       constexpr double kDays = .35;
       if (!r.Chance(kDays)) return;
-      const uint32_t n = r.Poisson(rate / kDays), runs = 1 + r.Below(2);
+      const uint32_t n = r.Poisson(rate / kDays * more), runs = 1 + r.Below(2);
       double start[2], length[2];
       for (uint32_t i = 0; i < runs; ++i) {
         start[i] = r.Chance(.5) ? wrap(p.noon + 4 * r.Normal()) : 24 * r.Unit();
@@ -755,6 +753,17 @@ void World::PlanPerson(uint32_t account, int day, std::vector<Event>* out) const
       break;
     }
   }
+}
+
+void World::PlanPerson(uint32_t account, int day, std::vector<Event>* out) const {
+  const Person& p = people_[account];
+  if (p.per_day <= 0 || (day + 1) * kMinutesPerDay <= p.from_min ||
+      day * kMinutesPerDay >= p.until_min)
+    return;
+  Rng r(Key(p.key, 0xda1, static_cast<uint64_t>(day)));
+  Live(p, day, p.per_day, 1, &r, [&](int64_t ts, uint32_t session, uint32_t turn) {
+    Push(day, ts, account, InnocentRef(day, session, turn), out);
+  });
 }
 
 const World::Roster& World::PoolDay::At(int64_t ms_of_day) const {
@@ -905,7 +914,10 @@ void World::PlanJob(uint16_t campaign, int day, const std::vector<PoolDay>& pool
     return static_cast<uint64_t>(share * static_cast<double>(n) + .5);
   };
   const uint64_t first = count(before, job.main), last = count(after, job.main);
-  arrivals(job.probes + first, last - first, 0xa44, [&](double share, Rng* r) {
+  const bool pull = std::all_of(job.pools.begin(), job.pools.end(),
+                                [&](uint16_t p) { return scenario_.pools[p].own_hours; });
+  if (pull) PullWork(campaign, day, pools, first, last - first, out);
+  else arrivals(job.probes + first, last - first, 0xa44, [&](double share, Rng* r) {
     const float want = static_cast<float>(before + share * (after - before));
     const int minute = static_cast<int>(std::upper_bound(rate, rate + kMinutesPerDay, want) - rate);
     return std::min(minute, kMinutesPerDay - 1) + r->Unit();
@@ -920,6 +932,109 @@ void World::PlanJob(uint16_t campaign, int day, const std::vector<PoolDay>& pool
       arrivals(a, b - a, 0xb44, [&](double share, Rng*) {
         return from - double{kMinutesPerDay} * day + share * (until - from);
       });
+    }
+  }
+}
+
+// Accounts that keep hours of their own take work when they are awake, as people do theirs: each
+// lives a day by its habit, and the queue's shifts decide which sessions find work.
+void World::PullWork(uint16_t campaign, int day, const std::vector<PoolDay>& pools, uint64_t first,
+                     uint64_t n, std::vector<Event>* out) const {
+  const CampaignSpec& c = scenario_.campaigns[campaign];
+  const Job& job = jobs_[campaign];
+  if (n == 0) return;
+  const int64_t day_ms = scenario_.start_ms + day * kMsPerDay;
+  const float* rate = job.rate.data() + day * kMinutesPerDay;
+  const double mean = (rate[kMinutesPerDay - 1] - (day == 0 ? 0 : rate[-1])) / kMinutesPerDay;
+  constexpr double kPeak = 2.5;  // of the mean; what rushes more than that is cut
+  std::vector<float> accept(kMinutesPerDay);
+  double accepted = 0;
+  for (int m = 0; m < kMinutesPerDay; ++m) {
+    const double now = rate[m] - (day + m == 0 ? 0 : rate[m - 1]);
+    accept[static_cast<size_t>(m)] = static_cast<float>(std::min(1., now / mean / kPeak));
+    accepted += accept[static_cast<size_t>(m)] / kMinutesPerDay;
+  }
+  struct Worker {
+    uint32_t account;
+    double weight;
+    int64_t from, until;
+  };
+  std::vector<Worker> workers;
+  double weights = 0;
+  for (const uint16_t which : job.pools) {
+    for (const auto& [from, until] : Spans(c, scenario_.pools[which])) {
+      const auto add = [&](uint32_t account, double weight) {
+        const Person& p = people_[account];
+        if ((day + 1) * kMinutesPerDay <= p.from_min || day * kMinutesPerDay >= p.until_min) return;
+        workers.push_back({account, weight, from, until});
+        weights += weight;
+      };
+      const Pool& pool = pools_[which];
+      for (uint32_t i = 0; i < pool.accounts; ++i) add(pool.first + i, pool.weight[i]);
+      for (const uint32_t victim : pools[which].victims.who) add(victim, .6);
+    }
+  }
+  struct Session {
+    uint64_t draw;
+    uint32_t begin, end;  // of turns
+  };
+  struct Turn {
+    int64_t ts;
+    uint32_t account;
+  };
+  std::vector<Session> sessions;
+  std::vector<Turn> turns;
+  // What one life a day does not find is found in another.
+  for (uint64_t round = 0; round < 6 && turns.size() < n; ++round) {
+    const double wanted = static_cast<double>(n - turns.size());
+    for (const Worker& w : workers) {
+      const Person& p = people_[w.account];
+      const double duty = scenario_.pools[p.pool].duty_cycle;
+      Rng r(Key(p.key, 0xda3 + round, static_cast<uint64_t>(day)));
+      if (!r.Chance(duty)) continue;
+      Rng dice(Key(job.key, p.key, static_cast<uint64_t>(day) << 8 | round));
+      const int64_t late = static_cast<int64_t>(dice.Exponential(60'000));
+      uint32_t now = kNone32;
+      bool taken = false;
+      Live(p, day, wanted * w.weight / weights / duty, 1.2 / accepted, &r,
+           [&](int64_t ts, uint32_t session, uint32_t) {
+             ts += late;
+             if (session != now) {
+               now = session;
+               const int64_t minute = (ts - day_ms) / 60'000;
+               taken = minute < kMinutesPerDay && dice.Chance(accept[static_cast<size_t>(minute)]);
+               if (taken) sessions.push_back({dice.Next(), static_cast<uint32_t>(turns.size()), 0});
+             }
+             if (!taken || ts < w.from || ts >= w.until) return;
+             turns.push_back({ts, w.account});
+             sessions.back().end = static_cast<uint32_t>(turns.size());
+           });
+    }
+  }
+  std::sort(sessions.begin(), sessions.end(),
+            [](const Session& a, const Session& b) { return a.draw < b.draw; });
+  std::vector<Turn> work;
+  for (const Session& s : sessions) {
+    for (uint32_t t = s.begin; t < s.end && work.size() < n; ++t) work.push_back(turns[t]);
+  }
+  std::sort(work.begin(), work.end(), [](const Turn& a, const Turn& b) {
+    return a.ts != b.ts ? a.ts < b.ts : a.account < b.account;
+  });
+  for (size_t i = 0; i < work.size(); ++i) {
+    const uint64_t k = job.probes + first + i;
+    Rng r(Key(job.key, 0xa46, k));
+    const uint32_t length = job.mean_turns > 1 ? std::min<uint32_t>(r.Geometric(job.mean_turns),
+                                                                    static_cast<uint32_t>(kTurnsMax))
+                                               : 1;
+    uint32_t account = work[i].account;
+    int64_t ts = work[i].ts;
+    for (uint32_t turn = 0; turn < length; ++turn) {
+      Push(day, ts, account, HarvestRef(campaign, k, turn), out);
+      ts += 6'000 + static_cast<int64_t>(r.Exponential(80'000));
+      const Pool& pool = pools_[people_[account].pool];
+      if (ts >= pool.until_ms || ts >= c.until_ms) break;
+      // Balanced over accounts turn by turn: to whoever is at work next.
+      if (c.replay > 0 && i + 1 < work.size() && r.Chance(c.replay)) account = work[i + 1].account;
     }
   }
 }

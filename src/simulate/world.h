@@ -201,6 +201,10 @@ class World {
   uint32_t Carrier(uint64_t which, int64_t ts) const;
   uint32_t Vpn(uint64_t which) const;
   uint32_t Address(const Person& p, int64_t ts, uint64_t draw) const;
+  template <typename F>
+  void Live(const Person& p, int day, double per_day, double more, Rng* r, F&& emit) const;
+  void PullWork(uint16_t campaign, int day, const std::vector<PoolDay>& pools, uint64_t first,
+                uint64_t n, std::vector<Event>* out) const;
   void PlanPerson(uint32_t account, int day, std::vector<Event>* out) const;
   void PlanPool(uint16_t pool, int day, PoolDay* out) const;
   void PlanJob(uint16_t campaign, int day, const std::vector<PoolDay>& pools,
