@@ -20,10 +20,11 @@ namespace stillwatch::simulate {
 namespace {
 
 constexpr std::string_view kFeatures[] = {
-    "age",      "kyc none", "kyc document", "plan",        "public mail", "referrer", "org",      "hours",     "night",
-    "weekend",  "days",     "short gaps",   "median gap",  "addresses",   "errors",   "throttled", "stream",   "temperature",
-    "max set",  "top_p",    "thinking",     "tools",       "sessions",    "keys",     "new model", "small model", "cached",
-    "latency",  "burst",    "first day",    "last day",    "clients"};
+    "age",    "kyc none",  "kyc document", "plan",        "public mail", "referrer",   "org",
+    "hours",  "night",     "weekend",      "days",        "short gaps",  "median gap", "addresses",
+    "errors", "throttled", "stream",       "temperature", "max set",     "top_p",      "thinking",
+    "tools",  "sessions",  "keys",         "new model",   "small model", "cached",     "latency",
+    "burst",  "first day", "last day",     "clients"};
 constexpr size_t kCount = std::size(kFeatures);
 using Features = std::array<double, kCount>;
 struct Sample {
@@ -34,17 +35,19 @@ struct Sample {
 struct Seen {
   std::vector<int64_t> ts;
   std::set<std::string> addresses, keys, clients;
-  double errors = 0, throttled = 0, stream = 0, temperature = 0, max_set = 0, top_p = 0, thinking = 0, tools = 0, sessions = 0, fresh = 0, small = 0,
-         cached = 0, latency = 0;
+  double errors = 0, throttled = 0, stream = 0, temperature = 0, max_set = 0, top_p = 0,
+         thinking = 0, tools = 0, sessions = 0, fresh = 0, small = 0, cached = 0, latency = 0;
 };
 
 double AreaUnderCurve(std::vector<std::pair<double, bool>> scored) {
-  std::sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(scored.begin(), scored.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   double below = 0, wins = 0, yes = 0;
   for (size_t i = 0; i < scored.size();) {
     size_t j = i;
     double tied_yes = 0, tied_no = 0;
-    for (; j < scored.size() && scored[j].first == scored[i].first; ++j) (scored[j].second ? tied_yes : tied_no) += 1;
+    for (; j < scored.size() && scored[j].first == scored[i].first; ++j)
+      (scored[j].second ? tied_yes : tied_no) += 1;
     wins += tied_yes * (below + tied_no / 2);
     below += tied_no;
     yes += tied_yes;
@@ -90,13 +93,15 @@ std::unique_ptr<Tree> Grow(std::vector<const Sample*> rows, int depth) {
   if (depth == 0 || rows.size() < 40) return t;
   double best = yes * (n - yes) / n - 1e-9;
   for (size_t f = 0; f < kCount; ++f) {
-    std::sort(rows.begin(), rows.end(), [&](const Sample* a, const Sample* b) { return a->x[f] < b->x[f]; });
+    std::sort(rows.begin(), rows.end(),
+              [&](const Sample* a, const Sample* b) { return a->x[f] < b->x[f]; });
     double left_yes = 0;
     for (size_t i = 0; i + 1 < rows.size(); ++i) {
       left_yes += rows[i]->careful;
       const double a = static_cast<double>(i + 1), b = n - a;
       if (rows[i]->x[f] == rows[i + 1]->x[f] || a < 15 || b < 15) continue;
-      const double impurity = left_yes * (a - left_yes) / a + (yes - left_yes) * (b - yes + left_yes) / b;
+      const double impurity =
+          left_yes * (a - left_yes) / a + (yes - left_yes) * (b - yes + left_yes) / b;
       if (impurity >= best) continue;
       best = impurity;
       t->feature = static_cast<int>(f);
@@ -105,7 +110,8 @@ std::unique_ptr<Tree> Grow(std::vector<const Sample*> rows, int depth) {
   }
   if (t->feature < 0) return t;
   std::vector<const Sample*> low, high;
-  for (const Sample* s : rows) (s->x[static_cast<size_t>(t->feature)] < t->cut ? low : high).push_back(s);
+  for (const Sample* s : rows)
+    (s->x[static_cast<size_t>(t->feature)] < t->cut ? low : high).push_back(s);
   t->low = Grow(std::move(low), depth - 1);
   t->high = Grow(std::move(high), depth - 1);
   return t;
@@ -129,7 +135,8 @@ campaigns:
   - {name: thought, operator: a, pools: [a], method: forced-reasoning, per_account_day: 14, wordings: 12, jitter: .4}
   - {name: code, operator: b, pools: [b], method: engineering, per_account_day: 14, scaffold: none, jitter: .4}
 knobs: {careful: true}
-)", FindPreset);
+)",
+                               FindPreset);
   ASSERT_TRUE(scenario.ok()) << scenario.status();
   const int64_t start = scenario->start_ms;
   const int days = scenario->days;
@@ -148,7 +155,9 @@ knobs: {careful: true}
       for (std::string line; std::getline(in, line);) {
         simdjson::dom::element e;
         ASSERT_EQ(parser.parse(line).get(e), simdjson::SUCCESS);
-        const auto has = [&](const char* key) { return e[key].error() == simdjson::SUCCESS ? 1. : 0.; };
+        const auto has = [&](const char* key) {
+          return e[key].error() == simdjson::SUCCESS ? 1. : 0.;
+        };
         Seen& s = seen[std::string(e["account_id"].get_string().value())];
         s.ts.push_back(base::ParseRfc3339(e["ts"].get_string().value()).value());
         s.addresses.insert(std::string(e["client_ip"].get_string().value()));
@@ -209,21 +218,49 @@ knobs: {careful: true}
     double entropy = 0;
     for (const double h : hours) entropy -= h > 0 ? h / n * std::log(h / n) : 0;
     for (size_t h = 0; h < 6; ++h) night += hours[h];
-    std::nth_element(gaps.begin(), gaps.begin() + static_cast<ptrdiff_t>(gaps.size() / 2), gaps.end());
+    std::nth_element(gaps.begin(), gaps.begin() + static_cast<ptrdiff_t>(gaps.size() / 2),
+                     gaps.end());
     double most = 0;
     for (const auto& [hour, k] : per_hour) most = std::max(most, k);
-    const double age = static_cast<double>(start - base::ParseRfc3339(text("created_at")).value()) / double{base::kMsPerDay};
+    const double age = static_cast<double>(start - base::ParseRfc3339(text("created_at")).value()) /
+                       double{base::kMsPerDay};
     const std::string mail = text("email_domain");
-    const bool is_public = mail.find("mail") != std::string::npos || mail == "qq.com" || mail == "outlook.com" || mail == "icloud.com";
+    const bool is_public = mail.find("mail") != std::string::npos || mail == "qq.com" ||
+                           mail == "outlook.com" || mail == "icloud.com";
     Sample sample;
     sample.careful = !(*world)->OperatorOf((*world)->people()[a]).empty();
     careful += sample.careful;
-    sample.x = {std::log(std::max(1., age + 20)), double(text("kyc") == "none"), double(text("kyc") == "document"),
-                double(text("plan").back() - '0'), double(is_public), double(!text("referrer").empty()), double(!text("org_id").empty()),
-                entropy, night / n, weekend / n, static_cast<double>(on.size()), brief / n, gaps[gaps.size() / 2],
-                static_cast<double>(s.addresses.size()), s.errors / n, s.throttled / n, s.stream / n, s.temperature / n, s.max_set / n,
-                s.top_p / n, s.thinking / n, s.tools / n, s.sessions / n, static_cast<double>(s.keys.size()), s.fresh / n, s.small / n,
-                s.cached / n, s.latency / n, most / n, static_cast<double>(s.ts.front() - start), static_cast<double>(s.ts.back() - start),
+    sample.x = {std::log(std::max(1., age + 20)),
+                double(text("kyc") == "none"),
+                double(text("kyc") == "document"),
+                double(text("plan").back() - '0'),
+                double(is_public),
+                double(!text("referrer").empty()),
+                double(!text("org_id").empty()),
+                entropy,
+                night / n,
+                weekend / n,
+                static_cast<double>(on.size()),
+                brief / n,
+                gaps[gaps.size() / 2],
+                static_cast<double>(s.addresses.size()),
+                s.errors / n,
+                s.throttled / n,
+                s.stream / n,
+                s.temperature / n,
+                s.max_set / n,
+                s.top_p / n,
+                s.thinking / n,
+                s.tools / n,
+                s.sessions / n,
+                static_cast<double>(s.keys.size()),
+                s.fresh / n,
+                s.small / n,
+                s.cached / n,
+                s.latency / n,
+                most / n,
+                static_cast<double>(s.ts.front() - start),
+                static_cast<double>(s.ts.back() - start),
                 static_cast<double>(s.clients.size())};
     samples.push_back(sample);
   }
@@ -237,7 +274,8 @@ knobs: {careful: true}
       square += s.x[f] * s.x[f];
     }
     mean /= static_cast<double>(samples.size());
-    const double sd = std::sqrt(std::max(1e-12, square / static_cast<double>(samples.size()) - mean * mean));
+    const double sd =
+        std::sqrt(std::max(1e-12, square / static_cast<double>(samples.size()) - mean * mean));
     std::vector<std::pair<double, bool>> scored;
     for (Sample& s : samples) {
       s.x[f] = (s.x[f] - mean) / sd;
@@ -265,7 +303,8 @@ knobs: {careful: true}
   }
   std::sort(alone.rbegin(), alone.rend());
   std::string telling;
-  for (size_t i = 0; i < 6; ++i) telling += " " + alone[i].second + " " + std::to_string(.5 + alone[i].first);
+  for (size_t i = 0; i < 6; ++i)
+    telling += " " + alone[i].second + " " + std::to_string(.5 + alone[i].first);
   const double line = AreaUnderCurve(by_line), tree = AreaUnderCurve(by_tree);
   RecordProperty("auc_logistic", std::to_string(line));
   RecordProperty("auc_tree", std::to_string(tree));

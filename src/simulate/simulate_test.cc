@@ -198,9 +198,11 @@ TEST(Scenario, PresetsHaveThePublishedSizes) {
     int days;           // 0: not published
   };
   constexpr Published kPublished[] = {
-      {"feb-2026-deepseek", 150e3, 0, 0},    {"feb-2026-moonshot", 3.4e6, 0, 0},     {"feb-2026-minimax", 13e6, 0, 0},
-      {"june-2026", 28.8e6, 25'000, 45},     {"sep-2026-alibaba", 151e6, 8'500, 92}, {"sep-2026-moonshot", 23e6, 5'380, 92},
-      {"sep-2026-deepseek", 12.1e6, 0, 14},  {"sep-2026-zhipu", 4.17e6, 0, 0},       {"sep-2026-xiaomi", 400e3, 1'500, 20},
+      {"feb-2026-deepseek", 150e3, 0, 0},     {"feb-2026-moonshot", 3.4e6, 0, 0},
+      {"feb-2026-minimax", 13e6, 0, 0},       {"june-2026", 28.8e6, 25'000, 45},
+      {"sep-2026-alibaba", 151e6, 8'500, 92}, {"sep-2026-moonshot", 23e6, 5'380, 92},
+      {"sep-2026-deepseek", 12.1e6, 0, 14},   {"sep-2026-zhipu", 4.17e6, 0, 0},
+      {"sep-2026-xiaomi", 400e3, 1'500, 20},
   };
   uint64_t february = 0;
   for (const Published& p : kPublished) {
@@ -214,7 +216,8 @@ TEST(Scenario, PresetsHaveThePublishedSizes) {
       until = std::max(until, c.until_ms);
     }
     for (const PoolSpec& pool : s.pools) accounts += pool.accounts;
-    for (const PopulationSpec& k : s.populations) innocent += static_cast<double>(k.accounts) * k.per_day * s.days;
+    for (const PopulationSpec& k : s.populations)
+      innocent += static_cast<double>(k.accounts) * k.per_day * s.days;
     EXPECT_NEAR(exchanges, p.exchanges, 1) << p.preset;
     EXPECT_GE(innocent, exchanges) << p.preset;
     if (p.accounts != 0) {

@@ -363,9 +363,10 @@ void World::MakePerson(Person* p, uint8_t kind, Rng* r) const {
   if (!victim) p->infrastructure = r->Chance(spec.infrastructure);
   if (p->role == SpecialRole(kRoleCampaign) || p->role == SpecialRole(kRoleRelayPool)) {
     const bool late = joins && !spec.account_age_days;
-    p->from_min =
-        static_cast<int32_t>(first + (late ? (last - first) * when
-                                           : spec.own_hours ? 0 : std::min(.1 * (last - first), r->Exponential(600))));
+    p->from_min = static_cast<int32_t>(
+        first + (late             ? (last - first) * when
+                 : spec.own_hours ? 0
+                                  : std::min(.1 * (last - first), r->Exponential(600))));
     p->until_min = static_cast<int32_t>(last);
     if (p == &people_[pool.first]) p->from_min = static_cast<int32_t>(first);
   }
@@ -916,12 +917,15 @@ void World::PlanJob(uint16_t campaign, int day, const std::vector<PoolDay>& pool
   const uint64_t first = count(before, job.main), last = count(after, job.main);
   const bool pull = std::all_of(job.pools.begin(), job.pools.end(),
                                 [&](uint16_t p) { return scenario_.pools[p].own_hours; });
-  if (pull) PullWork(campaign, day, pools, first, last - first, out);
-  else arrivals(job.probes + first, last - first, 0xa44, [&](double share, Rng* r) {
-    const float want = static_cast<float>(before + share * (after - before));
-    const int minute = static_cast<int>(std::upper_bound(rate, rate + kMinutesPerDay, want) - rate);
-    return std::min(minute, kMinutesPerDay - 1) + r->Unit();
-  });
+  if (pull)
+    PullWork(campaign, day, pools, first, last - first, out);
+  else
+    arrivals(job.probes + first, last - first, 0xa44, [&](double share, Rng* r) {
+      const float want = static_cast<float>(before + share * (after - before));
+      const int minute =
+          static_cast<int>(std::upper_bound(rate, rate + kMinutesPerDay, want) - rate);
+      return std::min(minute, kMinutesPerDay - 1) + r->Unit();
+    });
   if (job.probes > 0) {
     const double from = std::max(job.probe_from, double{kMinutesPerDay} * day),
                  until = std::min(job.probe_until, double{kMinutesPerDay} * (day + 1));
@@ -962,11 +966,11 @@ void World::PullWork(uint16_t campaign, int day, const std::vector<PoolDay>& poo
   std::vector<Worker> workers;
   double weights = 0;
   for (const uint16_t which : job.pools) {
-    for (const auto& [from, until] : Spans(c, scenario_.pools[which])) {
+    for (const auto& span : Spans(c, scenario_.pools[which])) {
       const auto add = [&](uint32_t account, double weight) {
         const Person& p = people_[account];
         if ((day + 1) * kMinutesPerDay <= p.from_min || day * kMinutesPerDay >= p.until_min) return;
-        workers.push_back({account, weight, from, until});
+        workers.push_back({account, weight, span.first, span.second});
         weights += weight;
       };
       const Pool& pool = pools_[which];
@@ -1023,9 +1027,10 @@ void World::PullWork(uint16_t campaign, int day, const std::vector<PoolDay>& poo
   for (size_t i = 0; i < work.size(); ++i) {
     const uint64_t k = job.probes + first + i;
     Rng r(Key(job.key, 0xa46, k));
-    const uint32_t length = job.mean_turns > 1 ? std::min<uint32_t>(r.Geometric(job.mean_turns),
-                                                                    static_cast<uint32_t>(kTurnsMax))
-                                               : 1;
+    const uint32_t length =
+        job.mean_turns > 1
+            ? std::min<uint32_t>(r.Geometric(job.mean_turns), static_cast<uint32_t>(kTurnsMax))
+            : 1;
     uint32_t account = work[i].account;
     int64_t ts = work[i].ts;
     for (uint32_t turn = 0; turn < length; ++turn) {

@@ -1,0 +1,93 @@
+"""simulate as a person would run it: the same world at any thread count and through a pipe, truth that
+counts what was written, one clear line for what cannot be."""
+import csv, filecmp, json, os, unittest
+from common import Case
+
+TINY = """name: tiny
+start: 2026-05-01T00:00:00Z
+days: 3
+innocents: {accounts: 120, exchanges: 900}
+pools:
+  - {name: p, operator: op, accounts: 30, account_age: [1, 5], victims: 2}
+campaigns:
+  - {name: c, operator: op, pools: [p], method: grading, exchanges: 2_000}
+"""
+
+class Simulate(Case):
+    def setUp(self):
+        super().setUp()
+        self.tiny = self.write("tiny.yaml", TINY)
+
+    def test_world_is_the_same_at_any_thread_count_through_a_pipe_and_from_its_own_scenario(self):
+        self.run_it("simulate", self.tiny, "--out", self.path("a"), "--threads", "1")
+        self.run_it("simulate", self.tiny, "--out", self.path("b"), "--threads", "4", "--quiet")
+        piped, _ = self.run_it("simulate", self.tiny, "--out", "-", "--side", self.path("c"), "--quiet")
+        self.run_it("simulate", self.path("a/scenario.yaml"), "--out", self.path("d"), "--quiet")
+        for name in sorted(os.listdir(self.path("a"))):
+            self.assertTrue(filecmp.cmp(self.path("a/" + name), self.path("b/" + name), shallow=False), name)
+            self.assertTrue(filecmp.cmp(self.path("a/" + name), self.path("d/" + name), shallow=False), name)
+            if name != "exchanges.jsonl":
+                self.assertTrue(filecmp.cmp(self.path("a/" + name), self.path("c/" + name), shallow=False), name)
+        with open(self.path("a/exchanges.jsonl"), encoding="utf-8") as f:
+            self.assertEqual(f.read(), piped)
+        self.run_it("simulate", self.tiny, "--out", self.path("e"), "--seed", "2", "--quiet")
+        self.assertFalse(filecmp.cmp(self.path("a/exchanges.jsonl"), self.path("e/exchanges.jsonl"), shallow=False))
+
+    def test_truth_counts_what_was_written_and_a_scan_takes_all_of_it(self):
+        self.run_it("simulate", self.tiny, "--out", self.path("w"), "--quiet")
+        truth = {r["exchange_id"]: r["campaign"] for r in csv.DictReader(self.lines("w/truth_exchanges.csv"))}
+        roles = {r["account_id"]: r for r in csv.DictReader(self.lines("w/truth_accounts.csv"))}
+        campaign = list(csv.DictReader(self.lines("w/truth_campaigns.csv")))
+        self.assertEqual([c["campaign"] for c in campaign], ["c"])
+        self.assertEqual(int(campaign[0]["exchanges"]), len(truth))
+        exchanges = [json.loads(l) for l in self.lines("w/exchanges.jsonl")]
+        harvest = [e for e in exchanges if e["exchange_id"] in truth]
+        self.assertEqual(len(harvest), len(truth))
+        self.assertEqual(len({e["account_id"] for e in harvest}), int(campaign[0]["accounts"]))
+        self.assertEqual({roles[e["account_id"]]["role"] for e in harvest} - {"victim"}, {"campaign"})
+        self.assertEqual(min(e["ts"] for e in harvest), campaign[0]["first_seen"])
+        self.assertEqual(max(e["ts"] for e in harvest), campaign[0]["last_seen"])
+        self.assertEqual({json.loads(l)["account_id"] for l in self.lines("w/accounts.jsonl")}, set(roles))
+        self.run_it("scan", "--accounts", self.path("w/accounts.jsonl"), "--permits", self.path("w/permits.yaml"), "--strict",
+                    "--out", self.path("o"), "--quiet", self.path("w/exchanges.jsonl"))
+        with open(self.path("o/run.json"), encoding="utf-8") as f:
+            run = json.load(f)
+        self.assertEqual((run["exchanges"], run["rejected"]), (len(exchanges), 0))
+
+    def test_knobs_and_prompts(self):
+        shown, _ = self.run_it("simulate", self.tiny, "--show", "--set", "samples=4", "--set", "careful=true")
+        self.assertIn("samples: 4", shown)
+        self.assertIn("infrastructure: 0\n", shown)
+        prompts = self.write("prompts.txt", 'say "hello" to the heron\n')
+        self.run_it("simulate", self.tiny, "--prompts", prompts, "--out", self.path("w"), "--quiet")
+        turns = [json.loads(l)["messages"][-1]["content"] for l in self.lines("w/exchanges.jsonl")]
+        self.assertGreater(sum('say "hello" to the heron' in t for t in turns), len(turns) / 2)
+
+    def test_what_cannot_be_is_one_clear_line(self):
+        out = self.path("o")
+        bad = self.write("bad.yaml", TINY.replace("days: 3", "dayz: 3"))
+        empty = self.write("empty.txt", "\n")
+        for args, what in [
+            ((bad, "--out", out), "bad.yaml:3: unknown key \"dayz\""),
+            (("nothing-of-the-kind", "--out", out), "neither a preset nor a scenario"),
+            ((self.tiny, "--out", out, "--scale", "0"), "--scale: 0 is impossible"),
+            ((self.tiny, "--out", out, "--scale", "-2"), "--scale: -2 is impossible"),
+            ((self.tiny, "--out", out, "--set", "sample=4"), "unknown key \"sample\""),
+            ((self.tiny, "--out", out, "--set", "jitter=2"), "jitter: 2 is impossible"),
+            ((self.tiny, "--out", out, "--set", "jitter"), "expected KNOB=VALUE"),
+            ((self.tiny, "--out", out, "--prompts", empty), "no line with text"),
+            ((self.tiny, "--out", out, "--prompts", self.path("none")), "no such file"),
+            ((self.tiny, "--out", out, "--threads", "0"), "--threads"),
+            ((self.tiny, "--out", "-"), "--side"),
+            ((self.tiny, "--out", out, "--side", self.path("s")), "--side: goes with --out -"),
+            ((self.tiny,), "--out: name a folder"),
+            ((), "name a SCENARIO"),
+            ((self.tiny, "--out", "/proc/none"), "cannot be written"),
+        ]:
+            _, err = self.run_it("simulate", *args, code=2)
+            self.assertIn(what, err, args)
+            self.assertEqual(len(err.strip().splitlines()), 1, err)
+        self.assertFalse(os.path.exists(out))
+
+if __name__ == "__main__":
+    unittest.main()
