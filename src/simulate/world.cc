@@ -702,7 +702,7 @@ void World::Live(const Person& p, int day, double per_day, double more, Rng* rng
     case Habit::kJobs: {
       constexpr double kDays = .35;
       if (!r.Chance(kDays)) return;
-      const uint32_t n = r.Poisson(rate / kDays * more), runs = 1 + r.Below(2);
+      const uint32_t n = r.Poisson(rate / kDays * more), runs = r.Chance(.5) ? 2 : 1;
       double start[2], length[2];
       for (uint32_t i = 0; i < runs; ++i) {
         start[i] = r.Chance(.5) ? wrap(p.noon + 4 * r.Normal()) : 24 * r.Unit();
