@@ -1,6 +1,7 @@
 #include "judge/weigh.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -16,6 +17,7 @@ constexpr double kCoverageExcessMin = .1;  // of the accounts
 // What is a small part of the work of accounts that mostly share nothing is nobody's harvest, but a
 // turn of phrase.
 constexpr double kDedicatedMin = .15, kCoveredMin = .5;
+constexpr double kProbabilityMax = .995;
 constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words or more
 
 std::string Percent(double share) {
@@ -56,15 +58,17 @@ constexpr SignWeight kSigns[7] = {
 
 Weighed Weigh(const Facts& f, Formed formed) {
   Weighed w;
-  const auto add = [&](Family family, double bits, std::string statement, std::string null) {
+  uint32_t families = 0;  // a bit each: two statements of one family are one
+  const auto add = [&](Family family, double bits, std::string statement, std::string null,
+                       bool counts = true) {
     Evidence e;
     e.family = family;
     e.bits = bits;
     e.statement = std::move(statement);
     e.null = std::move(null);
     w.evidence.push_back(std::move(e));
-    if (family == Family::kPurpose) return;
-    if (bits >= kFamilyBitsMin) ++w.families;
+    if (counts && family != Family::kPurpose && bits >= kFamilyBitsMin)
+      families |= 1u << static_cast<int>(family);
   };
   const double n = std::max(1u, f.accounts);
 
@@ -105,15 +109,15 @@ Weighed Weigh(const Facts& f, Formed formed) {
     const Coverage& c = f.coverage[i];
     if (i == 1 && c.linked == 0) continue;
     double bits = c.linked == 0 ? (formed == Formed::kPurse ? 0 : -.5) : c.bits;
-    // In a large group a slight excess of sharing is certain and means little: it is weighed, but
-    // is no family of evidence.
-    if (bits >= kFamilyBitsMin && c.linked - c.expected < kCoverageExcessMin * n) --w.families;
     add(kCover[i].family, bits,
         std::to_string(c.linked) + " of " + std::to_string(f.accounts) + " accounts share " +
             kCover[i].what + " with another of the group (" + Number(c.expected, 1) +
             " expected by chance).",
         "The accounts are strangers whose shared values fall as often as in the rest of the log "
-        "(same number of links per account, partners at random).");
+        "(same number of links per account, partners at random).",
+        // In a large group a slight excess of sharing is certain and means little: it is weighed,
+        // but is no family of evidence.
+        c.linked - c.expected >= kCoverageExcessMin * n);
     purse += bits;
     // A purse that formed the candidate is no proof of itself: half of it counts.
     independent += formed == Formed::kPurse ? bits / 2 : bits;
@@ -262,11 +266,18 @@ Weighed Weigh(const Facts& f, Formed formed) {
   double rivals = 0;
   for (int v = 1; v < model::kVerdicts; ++v) rivals += std::exp2(bits[v] - top);
   w.odds_bits = bits[0] - top - std::log2(rivals);
-  const double sum = rivals + std::exp2(bits[0] - top);
-  for (int v = 0; v < model::kVerdicts; ++v) {
-    w.probability[v] = std::clamp(std::exp2(bits[v] - top) / sum, 0.0, .995);
+  const size_t best_at =
+      static_cast<size_t>(std::max_element(bits.begin(), bits.end()) - bits.begin());
+  double others = 0;
+  for (size_t v = 0; v < bits.size(); ++v) others += v == best_at ? 0 : std::exp2(bits[v] - top);
+  // Nothing is stated surer than this; the rest is the others'.
+  w.probability[best_at] = std::min(1 / (1 + others), kProbabilityMax);
+  for (size_t v = 0; v < bits.size(); ++v) {
+    if (v != best_at)
+      w.probability[v] = std::exp2(bits[v] - top) / others * (1 - w.probability[best_at]);
   }
 
+  w.families = std::popcount(families);
   bool theirs = f.dedicated >= kDedicatedMin || replay > 0;
   for (const Coverage& c : f.coverage) theirs |= c.linked - c.expected >= kCoveredMin * n;
   const bool gates = one_job && theirs && w.families >= kCoordinationFamiliesMin &&
