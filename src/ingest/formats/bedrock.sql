@@ -20,7 +20,6 @@ WITH
   JSONExtractUInt(i, 'cacheWriteInputTokenCount') AS cache_write
 SELECT
   source_row,
-  json AS source_record,
   JSONExtractString(json, 'requestId') AS exchange_id,
   toUnixTimestamp64Milli(parseDateTime64BestEffortOrZero(JSONExtractString(json, 'timestamp'), 3, 'UTC')) AS ts,
   if(JSONExtractString(json, 'identity', 'arn') != '', JSONExtractString(json, 'identity', 'arn'),

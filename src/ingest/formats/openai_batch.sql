@@ -13,7 +13,6 @@ WITH
   if(JSONHas(b, 'created'), JSONExtractInt(b, 'created'), JSONExtractInt(b, 'created_at')) AS created
 SELECT
   source_row,
-  json AS source_record,
   JSONExtractString(json, 'id') AS exchange_id,
   toInt64(created) * 1000 AS ts,
   multiIf(s1 != '', s1, s2 != '', s2, u1 != '', u1, u2) AS account_id,

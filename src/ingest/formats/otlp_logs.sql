@@ -12,7 +12,7 @@ WITH
   if(older AND name = 'gen_ai.choice', concat('[', body, ']'), '') AS events_out
 SELECT
   source_row,
-  s AS source_record,
+  substring(s, 1, 1024) AS source_record,
   concat(t.traceId, if(t.spanId = '', '', '-'), t.spanId) AS exchange_id,
   if(older, exchange_id, '') AS part_of,
   intDiv(if(toInt64OrZero(t.timeUnixNano) > 0, toInt64OrZero(t.timeUnixNano), toInt64OrZero(t.observedTimeUnixNano)), 1000000) AS ts,
@@ -29,11 +29,10 @@ FROM (
     JSONExtractRaw(s, 'body') AS body,
     as_map(JSONExtract(body, 'kvlistValue', 'values', attributes)) AS message
   FROM (
-    SELECT source_row, JSONExtractRaw(r, 'resource') AS resource, s
+    SELECT source_row, r.resource AS resource, s
     FROM {source}
-    ARRAY JOIN JSONExtractArrayRaw(json, 'resourceLogs') AS r
-    ARRAY JOIN JSONExtractArrayRaw(r, 'scopeLogs') AS scope
-    ARRAY JOIN JSONExtractArrayRaw(scope, 'logRecords') AS s
+    ARRAY JOIN JSONExtract(json, 'resourceLogs', 'Array(Tuple(resource String, scopeLogs Array(Tuple(logRecords Array(String)))))') AS r
+    ARRAY JOIN arrayFlatten(r.scopeLogs.logRecords) AS s
   )
 )
 WHERE older OR name = 'gen_ai.client.inference.operation.details'

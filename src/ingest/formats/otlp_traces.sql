@@ -16,7 +16,7 @@ WITH
     toJSONString(concat(e.2['content'], e.2['message'], e.2['gen_ai.completion'])), '}'), chosen), ','), ']')) AS events_out
 SELECT
   source_row,
-  s AS source_record,
+  substring(s, 1, 1024) AS source_record,
   concat(t.traceId, if(t.spanId = '', '', '-'), t.spanId) AS exchange_id,
   intDiv(begin, 1000000) AS ts,
   if(end > 0, intDiv(end - begin, 1000000), NULL) AS latency_ms,
@@ -33,11 +33,10 @@ FROM (
     mapUpdate(as_map(JSONExtract(resource, 'attributes', attributes)), as_map(t.attributes)) AS a,
     arrayMap(e -> (e.name, as_map(e.attributes)), t.events) AS events
   FROM (
-    SELECT source_row, JSONExtractRaw(r, 'resource') AS resource, s
+    SELECT source_row, r.resource AS resource, s
     FROM {source}
-    ARRAY JOIN JSONExtractArrayRaw(json, 'resourceSpans') AS r
-    ARRAY JOIN JSONExtractArrayRaw(r, 'scopeSpans') AS scope
-    ARRAY JOIN JSONExtractArrayRaw(scope, 'spans') AS s
+    ARRAY JOIN JSONExtract(json, 'resourceSpans', 'Array(Tuple(resource String, scopeSpans Array(Tuple(spans Array(String)))))') AS r
+    ARRAY JOIN arrayFlatten(r.scopeSpans.spans) AS s
   )
 )
 WHERE (a['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content') OR (a['gen_ai.operation.name'] = '' AND (a['gen_ai.system'] != '' OR a['gen_ai.provider.name'] != '' OR a['llm.model_name'] != '' OR a['gen_ai.request.model'] != '')))
