@@ -27,6 +27,15 @@ namespace {
 
 using base::StrCat;
 
+// "42 s", "12 min", "3 h 05 min".
+std::string Duration(double seconds) {
+  const auto s = static_cast<uint64_t>(seconds + .5);
+  if (s < 100) return StrCat(s, " s");
+  if (s < 6000) return StrCat((s + 30) / 60, " min");
+  const uint64_t minutes = s / 60 % 60;
+  return StrCat(s / 3600, " h ", minutes < 10 ? "0" : "", minutes, " min");
+}
+
 // One line on a terminal's stderr, redrawn four times a second: stage, share, rate, time left.
 class ProgressLine {
  public:
@@ -63,11 +72,12 @@ class ProgressLine {
         const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
         char bar[31] = "                              ";
         for (int i = 0; i < static_cast<int>(share * 30); ++i) bar[i] = '#';
-        std::fprintf(stderr, "[%s] %3.0f %%  %.0f records/s  %.0f s left", bar, share * 100, rate,
-                     share > 0 ? s * (1 - share) / share : 0);
+        std::fprintf(stderr, "[%s] %3.0f %%  %.0f records/s", bar, share * 100, rate);
+        if (share > 0) std::fprintf(stderr, "  %s left", Duration(s * (1 - share) / share).c_str());
       } else {
-        std::fprintf(stderr, "%llu records  %.0f s",
-                     static_cast<unsigned long long>(progress_.records.load()), s);
+        std::fprintf(stderr, "%llu records  %s",
+                     static_cast<unsigned long long>(progress_.records.load()),
+                     Duration(s).c_str());
       }
       std::fflush(stderr);
     }
@@ -286,7 +296,7 @@ absl::Status Run(const Options& o) {
   }
   std::string run;
   RunJson(o, log->names(), *result, &run);
-  std::ofstream(o.out + "/run.json") << run;
+  if (absl::Status s = dossier::WriteWhole(o.out + "/run.json", run); !s.ok()) return s;
   if (o.json) {
     std::fputs(dossier::CampaignsJson(result->findings).c_str(), stdout);
   } else if (!o.quiet) {

@@ -145,15 +145,7 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
     }
     csv += "\n";
   }
-  const std::string partial = out_path + ".partial";
-  {
-    std::ofstream file(partial, std::ios::binary);
-    file << csv;
-    if (!file.flush()) return absl::InvalidArgumentError(StrCat(out_path, ": cannot be written"));
-  }
-  std::error_code error;
-  std::filesystem::rename(partial, out_path, error);
-  if (error) return absl::InvalidArgumentError(StrCat(out_path, ": ", error.message()));
+  if (absl::Status s = dossier::WriteWhole(out_path, csv); !s.ok()) return s;
   std::printf("%u accounts, %zu links, %zu pools -> %s\n", n, graph.links.size(), name.size(),
               out_path.c_str());
   return absl::OkStatus();
@@ -256,6 +248,8 @@ void AddLake(CLI::App& app, int* code) {
   for (auto* s : {init, status, drop})
     s->add_option("--lake", *where, "folder of the lake")->capture_default_str();
   sub->footer("Example: stillwatch lake status --lake stillwatch-out/lake");
+  for (auto* s : {init, status, drop})
+    s->footer("Example: stillwatch lake " + s->get_name() + " --lake stillwatch-out/lake");
   init->callback([=] { *code = Report(OpenLake(*where, 4, false).status()); });
   status->callback([=] {
     auto lake = OpenLake(*where, 4, true);

@@ -28,7 +28,24 @@ absl::Status Full(const std::string& what) {
                          : absl::FailedPreconditionError(text);
 }
 
+absl::Status WriteFile(const std::string& path, const std::string& bytes) {
+  std::FILE* f = std::fopen(path.c_str(), "w");
+  if (f == nullptr) return Full(path);
+  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), f) == bytes.size();
+  if (std::fclose(f) != 0 || !written) return Full(path);
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status WriteWhole(const std::string& path, const std::string& bytes) {
+  const std::string partial = path + ".partial";
+  if (absl::Status s = WriteFile(partial, bytes); !s.ok()) {
+    std::remove(partial.c_str());
+    return s;
+  }
+  return std::rename(partial.c_str(), path.c_str()) == 0 ? absl::OkStatus() : Full(path);
+}
 
 void AppendCsv(std::string_view v, std::string* out) {
   if (v.find_first_of(",\"\r\n") == std::string_view::npos) {
@@ -245,12 +262,7 @@ absl::Status Results::Exchange(std::string_view exchange_id, std::string_view ac
 }
 
 absl::Status Results::Put(const std::string& name, const std::string& bytes) {
-  const std::string path = partial_ + "/" + name;
-  std::FILE* f = std::fopen(path.c_str(), "w");
-  if (f == nullptr) return Full(path);
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), f) == bytes.size();
-  if (std::fclose(f) != 0 || !written) return Full(path);
-  return absl::OkStatus();
+  return WriteFile(Partial(name), bytes);
 }
 
 absl::Status Results::Write(const model::Findings& findings) {

@@ -10,8 +10,8 @@
 
 namespace stillwatch::dossier {
 
-// Calls follow: Begin Reject* Exchange* Write Put* Publish. Everything is written into DIR/.partial and moved
-// into place by Publish; without it the folder is removed and DIR stays as it was.
+// Calls follow: Begin Reject* Exchange* Write Put* Publish. Everything is written into DIR/.partial
+// and moved into place by Publish; without it the folder is removed and DIR stays as it was.
 class Results {
  public:
   explicit Results(std::string dir) : dir_(std::move(dir)) {}
@@ -38,6 +38,9 @@ class Results {
   std::FILE* exchanges_ = nullptr;
   std::string line_;
 };
+
+// One file, complete or not at all: written beside its place as PATH.partial, then moved there.
+absl::Status WriteWhole(const std::string& path, const std::string& bytes);
 
 std::string CampaignsJson(const model::Findings& findings);
 // One line per campaign, for people.

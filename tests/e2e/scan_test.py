@@ -1,5 +1,5 @@
 """The main job on the sample, and what it promises about its lake and its results."""
-import gzip, html, json, os, re, signal, subprocess, time, unittest
+import gzip, html, json, os, pty, re, signal, subprocess, time, unittest
 from common import BINARY, ROOT, SAMPLE, Case, lake_bytes, record, sample_log, wait_until_reading
 
 class Scan(Case):
@@ -237,6 +237,37 @@ class Scan(Case):
         out, err = self.sample("out", "--json")
         self.assertEqual(json.loads(out), json.load(open(self.path("out/campaigns.json"))))
         self.assertEqual(err, "")
+
+    def on_a_terminal(self, *args):
+        """What the program writes to a terminal on stderr, stdout being elsewhere."""
+        master, slave = pty.openpty()
+        child = subprocess.Popen([BINARY, *args], stdin=slave, stderr=slave, stdout=subprocess.DEVNULL)
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # the program has closed its end
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(master)
+        self.assertEqual(child.wait(60), 0, shown)
+        return shown.decode()
+
+    def test_progress_on_a_terminal_and_nothing_else(self):
+        log = self.write("long.jsonl", "".join(record(n) for n in range(500_000)))
+        args = ["scan", "--threads", "1", log]
+        shown = self.on_a_terminal(*args, "--out", self.path("out"))
+        lines = [part.removeprefix("\x1b[K") for part in shown.split("\r")]
+        self.assertEqual(lines[-1], "", "the line is wiped at the end")
+        reading = [line for line in lines if re.fullmatch(r"reading  \[#* *\] +\d+ %  \d+ records/s(  \d+ (s|min) left)?", line)]
+        self.assertTrue(reading, lines)
+        for line in lines[:-1]:
+            self.assertRegex(line, r"^$|^(reading  \[|[a-z]+ +\d+ records  \d+ s$)")
+        for silence in ("--quiet", "--json"):
+            self.assertEqual(self.on_a_terminal(*args, "--out", self.path("out"), silence), "")
 
     def test_link_finds_pools_in_other_data(self):
         rows = ["account_id,family,value"]

@@ -306,8 +306,8 @@ class EmbeddedLake : public Lake {
         // Collapsing duplicates already in the block would take half of an insert's time; reading
         // collapses them anyway.
         "--optimize_on_insert=0",
-        // It would complain on stderr where no cgroup says how much memory is in use.
-        "--memory_worker_use_cgroup=0"};
+        // It would write to stderr: where no cgroup says how much memory is in use, and on a terminal.
+        "--memory_worker_use_cgroup=0", "--logger.console=0"};
     args.insert(args.end(), more.begin(), more.end());
     std::vector<char*> argv;
     for (std::string& a : args) argv.push_back(a.data());
