@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/time.h"
+#include "judge/split.h"
 
 namespace stillwatch::judge {
 namespace {
@@ -39,19 +40,15 @@ size_t LargestCount(std::vector<T> values, size_t* distinct) {
   return best;
 }
 
-link::Rhythm RhythmOf(const link::Log& log, const Candidate& c) {
+// Each hand against its own habit.
+link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c) {
   std::vector<std::vector<link::Event>> parts(1);
-  // A bound on time, not on truth: of a larger candidate whole accounts are left out, because
-  // those that stay keep their habits.
-  const size_t step = c.rows.size() / kRhythmRowsMax + 1;
   size_t at = 0;
-  for (const uint32_t row : c.rows) {
-    const uint32_t a = log.row_account[row];
-    while (c.accounts[at] != a) ++at;
-    if (a % step != 0) continue;
+  for (const link::Event& e : events) {
+    while (c.accounts[at] != e.account) ++at;
     const size_t part = c.part.empty() ? 0 : c.part[at];
     if (part >= parts.size()) parts.resize(part + 1);
-    parts[part].push_back({a, log.ts_ms[row]});
+    parts[part].push_back(e);
   }
   return link::MeasureRhythm(parts);
 }
@@ -61,7 +58,17 @@ link::Rhythm RhythmOf(const link::Log& log, const Candidate& c) {
 void Calibrate(const Background& background, const Candidate& c, const std::vector<uint8_t>& in_candidate,
                Facts* f) {
   const link::Log& log = background.log();
-  f->rhythm = RhythmOf(log, c);
+  const std::vector<link::Event> own = EventsOf(log, c.rows);
+  f->rhythm = RhythmOf(own, c);
+  if (f->rhythm.excess >= kAudibleExcess && f->rhythm.z >= kAudibleScore) {
+    std::vector<uint8_t> follows(log.accounts(), 0);
+    for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; })) {
+      follows[one.account] = FollowingBits(one, f->rhythm.excess) >= kTellingBits;
+    }
+    double rows = 0;
+    for (const uint32_t row : c.rows) rows += follows[log.row_account[row]];
+    f->followed = rows / static_cast<double>(std::max<size_t>(1, c.rows.size()));
+  }
   const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
   const size_t size = std::min(kNullAccountsMax, c.accounts.size());
   const auto fits = [&](uint32_t a) { return !in_candidate[a] && log.Exchanges(a) * 2 >= per_account; };
@@ -163,6 +170,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   f.exchanges = c.rows.size();
   f.phrase = c.phrase;
   f.scaffold = c.scaffold;
+  f.main_family = c.main_family;
   std::vector<uint32_t> entities;
   for (const uint32_t a : c.accounts) entities.push_back(log.entity[a]);
   size_t distinct = 0;
@@ -178,10 +186,17 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   std::vector<uint8_t> inside(log.accounts(), 0);
   for (const uint32_t a : c.accounts) inside[a] = 1;
   std::vector<uint8_t> bound(log.accounts(), 0);
+  std::vector<double> weight;  // of each account: its exchanges here
+  for (size_t i = 0, j = 0; i < c.rows.size(); i = j) {
+    while (j < c.rows.size() && log.row_account[c.rows[j]] == log.row_account[c.rows[i]]) ++j;
+    weight.push_back(static_cast<double>(j - i));
+  }
   const double active = background.active_accounts();
   for (int family = 0; family < link::kLinkFamilies; ++family) {
     Coverage& cover = f.coverage[family];
-    for (const uint32_t a : c.accounts) {
+    double volume = 0;
+    for (size_t i = 0; i < c.accounts.size(); ++i) {
+      const uint32_t a = c.accounts[i];
       bool linked = false;
       double degree = 0;
       for (const uint32_t l : graph.Of(a)) {
@@ -191,6 +206,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
         linked |= inside[link.a == a ? link.b : link.a] != 0;
       }
       cover.linked += linked;
+      volume += linked ? weight[i] : 0;
       if (linked && (family == 0 || family == 3)) bound[a] = 1;
       cover.expected += 1 - std::pow(1 - f.accounts / std::max(active, 1.0), degree);
     }
@@ -200,11 +216,13 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
       // An operator's pool shares a value over most of its accounts or, when he takes care, over
       // none: silence costs one bit at most.
       const double q0 = std::max(cover.expected / n, .02);
-      // Accounts that share do so in groups: a quarter of them counts as independent. What covers
-      // little of the group says little about it.
+      // Accounts that share do so in groups: a quarter of them counts as independent. The purse says
+      // who does the work only as far as it covers the work: less than a third of it is somebody's
+      // own, two thirds are the group's.
+      const double covered = (volume / static_cast<double>(c.rows.size()) - q0) / (1 - q0);
       cover.bits = std::clamp(BinomialBits(cover.linked, n, std::max(share, q0), q0) / 4, 0.0,
                               kCoverageBitsMax) *
-                   std::min(1.0, std::max(0.0, share - q0) / .3);
+                   std::clamp(3 * covered - 1, 0.0, 1.0);
     }
   }
 

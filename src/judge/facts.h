@@ -15,20 +15,22 @@
 
 namespace stillwatch::judge {
 
-// Exchanges by which a group's rhythm is measured, about.
-inline constexpr size_t kRhythmRowsMax = 2'000'000;
-
 // How a candidate was formed: its own kind of evidence is then not counted for it.
-enum class Formed : uint8_t { kText, kPurse, kManner };
+enum class Formed : uint8_t { kText, kPurse, kManner, kReplay };
 
 struct Candidate {
   Formed formed = Formed::kText;
   bool phrase = false;              // its templates are turns of phrase, too short for a scaffold
-  std::vector<uint32_t> rows;       // ascending
-  std::vector<uint32_t> accounts;   // ascending, those of the rows
-  std::vector<uint32_t> templates;  // indices into the templates, ascending
-  std::vector<uint32_t> part;       // of each account: the hand it came from (empty: all one)
-  size_t scaffold = 0;              // sampled shingles; half of the rows have a template as long
+  std::vector<uint32_t> rows;          // ascending
+  std::vector<uint32_t> row_template;  // of each row: index into the templates; empty: none
+  std::vector<uint32_t> accounts;      // ascending, those of the rows
+  std::vector<uint32_t> templates;     // those of the rows, ascending
+  std::vector<uint32_t> part;          // of each account: the hand it came from (empty: all one)
+  // Of each account: log2 of how many follow the queue to how many do not among all that came the
+  // same way (judge/split.h); empty: no queue was heard.
+  std::vector<float> way_bits;
+  size_t scaffold = 0;     // sampled shingles; half of the rows have a template as long
+  double main_family = 0;  // share of the rows with the most frequent family of templates
 };
 
 // Accounts of the candidate that share a rare value with another of its entities, against what
@@ -42,7 +44,8 @@ struct Coverage {
 struct Facts {
   uint32_t entities = 0, accounts = 0;
   bool phrase = false;  // Candidate::phrase
-  size_t scaffold = 0;  // Candidate::scaffold
+  size_t scaffold = 0;     // Candidate::scaffold
+  double main_family = 0;  // Candidate::main_family
   uint64_t exchanges = 0;
   bool has_text = false;
   double dedicated = 0;  // share of all exchanges of its accounts that are the candidate's
@@ -50,6 +53,7 @@ struct Facts {
   link::Rhythm rhythm;
   double rhythm_z = 0;          // against random groups of this log, in their standard deviations
   uint32_t rhythm_groups = 0;   // how many such groups there were
+  double followed = 0;          // share of exchanges by accounts told to follow it (judge/split.h)
 
   std::array<Coverage, link::kLinkFamilies> coverage;  // network, client, enrolment, payment
   double linked_volume = 0;     // share of exchanges by accounts with any payment or network link
@@ -76,6 +80,7 @@ struct Facts {
   double follow_ups = 0;        // share of exchanges inside a longer conversation
   double replays = 0;           // exchanges that present another account's signature
   double replayed_volume = 0;   // share of exchanges by accounts that replay
+  double company = 0;           // share of accounts that do other work which is accused
 };
 
 // Evidence that looks at all accounts together, computed once per log.

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/time.h"
 #include "judge/facts.h"
+#include "judge/split.h"
 #include "judge/report.h"
 #include "judge/weigh.h"
 
@@ -74,6 +75,31 @@ std::vector<uint16_t> Permitted(const Log& log, const std::vector<model::Permit>
 // which people share without a common source.
 constexpr size_t kScaffoldHashesMin = 3;
 
+// The templates of its rows, and what they say about the job.
+void Describe(const std::vector<link::Template>& templates, Candidate* c) {
+  std::map<uint32_t, size_t> rows, families;
+  for (const uint32_t t : c->row_template) ++rows[t];
+  // What half of the work is done with, at least: one long template among many phrases is not the
+  // job.
+  std::vector<std::pair<size_t, size_t>> lengths;  // shingles, rows
+  c->templates.clear();
+  for (const auto& [t, n] : rows) {
+    c->templates.push_back(t);
+    lengths.push_back({templates[t].length, n});
+    families[templates[t].family] += n;
+  }
+  std::sort(lengths.rbegin(), lengths.rend());
+  size_t covered = 0;
+  for (const auto& [shingles, n] : lengths) {
+    if (covered * 2 < c->rows.size()) c->scaffold = shingles;
+    covered += n;
+  }
+  c->phrase = c->scaffold < kScaffoldHashesMin;
+  size_t most = 0;
+  for (const auto& [family, n] : families) most = std::max(most, n);
+  c->main_family = static_cast<double>(most) / static_cast<double>(std::max<size_t>(1, c->rows.size()));
+}
+
 std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph,
                                   const std::vector<uint32_t>& accounts) {
   std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
@@ -85,108 +111,6 @@ std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& grap
     }
   }
   return linked;
-}
-
-// What is heard of a group's rhythm. Of a larger one whole accounts are left out, because those
-// that stay keep their habits: a bound on time, not on truth.
-std::vector<link::Event> EventsOf(const Log& log, const std::vector<uint32_t>& rows) {
-  const size_t step = rows.size() / kRhythmRowsMax + 1;
-  std::vector<link::Event> events;
-  events.reserve(rows.size() / step);
-  for (const uint32_t row : rows) {
-    if (log.row_account[row] % step == 0) events.push_back({log.row_account[row], log.ts_ms[row]});
-  }
-  return events;
-}
-
-// One job may be done by several hands: pools that share nothing with each other, and people
-// who share nothing at all. They are one operator's only if they follow one queue. A workload is
-// cut into its pools and the rest, and two parts are joined where their accounts coincide in time
-// beyond each part's own habits. Where there is too little traffic to tell, they stay apart.
-std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
-                                   const link::PoolOptions& options, const Candidate& whole) {
-  const Log& log = background.log();
-  const std::vector<uint32_t> pool = link::FindPools(graph, whole.accounts, options);
-  std::map<uint32_t, uint32_t> sizes;
-  for (const uint32_t a : whole.accounts) {
-    if (pool[a] != kNone) ++sizes[pool[a]];
-  }
-  struct Part {
-    std::vector<uint32_t> rows;
-    std::vector<link::Event> events;
-    std::vector<uint32_t> hands;  // of each row: the part it came from
-    uint32_t number = 0;          // no other part ever has it
-    bool replays = false;         // signatures issued to others
-  };
-  // Those without a pool of some size are two hands: accounts that do little else, and people for
-  // whom this is one thing among others.
-  constexpr uint32_t kDedicated = kNone, kOccasional = kNone - 1;
-  std::map<std::pair<uint32_t, bool>, Part> by_pool;
-  for (size_t i = 0, j = 0; i < whole.rows.size(); i = j) {
-    const uint32_t a = log.row_account[whole.rows[i]];
-    while (j < whole.rows.size() && log.row_account[whole.rows[j]] == a) ++j;
-    const uint32_t loose = (j - i) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
-    // Who replays signatures and who does not are never one hand.
-    const bool pooled = pool[a] != kNone && sizes[pool[a]] >= 5;
-    Part& part = by_pool[{pooled ? pool[a] : loose, background.Replaying(a)}];
-    part.replays = background.Replaying(a);
-    part.rows.insert(part.rows.end(), whole.rows.begin() + static_cast<ptrdiff_t>(i),
-                     whole.rows.begin() + static_cast<ptrdiff_t>(j));
-  }
-  std::vector<Part> parts;
-  uint32_t numbers = 0;
-  for (auto& [id, part] : by_pool) {
-    part.number = numbers++;
-    part.hands.assign(part.rows.size(), part.number);
-    part.events = EventsOf(log, part.rows);
-    parts.push_back(std::move(part));
-  }
-  std::vector<link::Beat> beats;  // by number
-  for (const Part& part : parts) beats.emplace_back(part.events);
-  std::stable_sort(parts.begin(), parts.end(),
-                   [](const Part& x, const Part& y) { return x.rows.size() > y.rows.size(); });
-  constexpr size_t kPartsMax = 256;    // cross tests are quadratic; the smallest stay alone
-  std::unordered_set<uint64_t> apart;  // pairs of numbers that were tested
-  for (bool joined = true; joined;) {
-    joined = false;
-    for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
-      for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
-        if (parts[i].replays != parts[j].replays) continue;
-        if (!apart.insert(uint64_t{parts[i].number} << 32 | parts[j].number).second) continue;
-        const link::Rhythm cross =
-            link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
-        if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
-        parts[i].rows.insert(parts[i].rows.end(), parts[j].rows.begin(), parts[j].rows.end());
-        parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
-        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
-                               parts[j].events.end());
-        parts[i].number = numbers++;
-        beats.emplace_back(parts[i].events);
-        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
-        joined = true;
-      }
-    }
-  }
-  std::vector<Candidate> out;
-  for (Part& part : parts) {
-    Candidate c;
-    c.formed = whole.formed;
-    c.phrase = whole.phrase;
-    c.templates = whole.templates;
-    c.scaffold = whole.scaffold;
-    std::map<uint32_t, uint32_t> hand_of, number;  // account -> hand; hand -> 0, 1, ...
-    for (size_t i = 0; i < part.rows.size(); ++i)
-      hand_of[log.row_account[part.rows[i]]] = part.hands[i];
-    std::sort(part.rows.begin(), part.rows.end());
-    c.rows = std::move(part.rows);
-    c.accounts = AccountsOf(log, c.rows);
-    for (const uint32_t a : c.accounts) {
-      const uint32_t next = static_cast<uint32_t>(number.size());
-      c.part.push_back(number.emplace(hand_of[a], next).first->second);
-    }
-    out.push_back(std::move(c));
-  }
-  return out;
 }
 
 std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
@@ -228,32 +152,33 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   for (const link::Workload& w : workloads) {
     Candidate c;
     c.formed = Formed::kText;
-    c.templates = w.templates;
-    for (const uint32_t row : w.rows) {
-      if (free(row)) c.rows.push_back(row);
+    std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
+    for (const uint32_t t : w.templates) {
+      for (const uint32_t row : templates[t].rows) {
+        if (free(row)) rows.push_back({row, t});
+      }
+    }
+    std::sort(rows.begin(), rows.end());
+    for (const auto& [row, t] : rows) {
+      c.rows.push_back(row);
+      c.row_template.push_back(t);
     }
     c.accounts = AccountsOf(log, c.rows);
-    // What half of the work is done with, at least: one long template among many phrases is not
-    // the job.
-    std::vector<std::pair<size_t, size_t>> lengths;  // shingles, rows
-    for (const uint32_t t : w.templates)
-      lengths.push_back({templates[t].length, templates[t].rows.size()});
-    std::sort(lengths.rbegin(), lengths.rend());
-    size_t covered = 0;
-    for (const auto& [shingles, rows] : lengths) {
-      if (covered * 2 < w.rows.size()) c.scaffold = shingles;
-      covered += rows;
-    }
-    c.phrase = c.scaffold < kScaffoldHashesMin;
+    Describe(templates, &c);
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
       const std::vector<uint8_t> linked = LinkedInside(log, graph, c.accounts);
-      std::erase_if(c.rows, [&](uint32_t row) { return !linked[log.row_account[row]]; });
-      c.accounts = AccountsOf(log, c.rows);
+      c = Select(log, c, [&](size_t i) {
+        return linked[c.accounts[i]] && !background.Replaying(c.accounts[i]);
+      });
     }
     if (!worth(c)) continue;
-    for (Candidate& part : SplitByHand(background, graph, options.pools, c)) {
-      if (worth(part)) candidates.push_back(std::move(part));
+    for (const Candidate& hand : SplitByHand(background, graph, options.pools, c)) {
+      for (Candidate& part : SplitByQueue(background, graph, hand)) {
+        if (!worth(part)) continue;
+        Describe(templates, &part);
+        candidates.push_back(std::move(part));
+      }
     }
   }
   // The largest first, so that the bound cuts the least.
@@ -279,6 +204,19 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     });
   };
   weigh_all(std::move(candidates));
+  // The other jobs of a pool that harvests.
+  std::vector<uint8_t> accused(log.accounts(), 0);
+  for (const Finding& f : findings) {
+    if (f.weighed.verdict != Verdict::kDistillation) continue;
+    for (const uint32_t a : f.candidate.accounts) accused[a] = 1;
+  }
+  for (Finding& f : findings) {
+    if (f.weighed.verdict == Verdict::kDistillation) continue;
+    double n = 0;
+    for (const uint32_t a : f.candidate.accounts) n += accused[a];
+    f.facts.company = n / static_cast<double>(f.candidate.accounts.size());
+    f.weighed = Weigh(f.facts, f.candidate.formed);
+  }
 
   // Accounts whose work is explained by a finding are not sought a second time.
   std::vector<uint8_t> explained(log.accounts(), 0), taken(log.rows(), 0);
@@ -301,6 +239,28 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     }
   };
   for (const Finding& f : findings) explain(f);
+
+  // Candidates by replay: accounts that present others' reasoning signatures and send no scaffold.
+  {
+    Candidate c;
+    c.formed = Formed::kReplay;
+    for (uint32_t a = 0; a < log.accounts(); ++a) {
+      if (explained[a] || !background.Replaying(a)) continue;
+      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+        if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
+      }
+    }
+    c.accounts = AccountsOf(log, c.rows);
+    std::vector<Candidate> list;
+    for (const Candidate& hand : SplitByHand(background, graph, options.pools, c)) {
+      for (Candidate& part : SplitByQueue(background, graph, hand)) {
+        if (worth(part)) list.push_back(std::move(part));
+      }
+    }
+    const size_t first = findings.size();
+    weigh_all(std::move(list));
+    for (size_t i = first; i < findings.size(); ++i) explain(findings[i]);
+  }
 
   // Candidates by purse: pools of the whole log.
   const std::vector<uint32_t> pools = link::FindPools(graph, {}, options.pools);
@@ -395,16 +355,17 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
                            Sample(log, f.candidate.rows),
                            {}});
   }
-  std::vector<uint8_t> harvested(log.rows(), 0);
-  for (const Finding* f : reported) {
-    if (f->weighed.verdict != Verdict::kDistillation) continue;
-    for (const uint32_t row : f->candidate.rows) harvested[row] = 1;
+  // What e-BH took back is no harvest.
+  std::fill(taken.begin(), taken.end(), 0);
+  for (const Finding& f : findings) {
+    if (f.weighed.verdict != Verdict::kDistillation) continue;
+    for (const uint32_t row : f.candidate.rows) taken[row] = 1;
   }
-  Reporter reporter(background, graph, templates, options, harvested);
+  Reporter reporter(background, graph, templates, options, taken);
   std::vector<model::Campaign> campaigns(reported.size());
   parallel.For(reported.size(), 1, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i)
-      campaigns[i] = reporter.Report(reported[i]->candidate, reported[i]->weighed);
+      campaigns[i] = reporter.Report(reported[i]->candidate, reported[i]->facts, reported[i]->weighed);
   });
   for (size_t i = 0; i < reported.size(); ++i)
     reporter.Add(std::move(campaigns[i]), reported[i]->candidate.rows);

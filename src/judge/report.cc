@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/time.h"
+#include "judge/split.h"
 
 namespace stillwatch::judge {
 namespace {
@@ -55,9 +56,9 @@ std::string Name(uint64_t id) {
 
 std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // ids are [a-z0-9_]
 
-constexpr int64_t kVictimRowsMin = 3;
-constexpr double kOwnShareMin =
-    .05;  // of an account's exchanges, to accuse it without a card in common
+constexpr uint64_t kVictimRowsMin = 3;
+constexpr uint64_t kFewExchanges = 2;
+constexpr double kOwnShareMin = .05;  // of an account's exchanges, to accuse it without a card in common
 
 }  // namespace
 
@@ -89,13 +90,13 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
 
 Reporter::Reporter(const Background& background, const link::AccountGraph& graph,
                    const std::vector<link::Template>& templates, const JudgeOptions& options,
-                   const std::vector<uint8_t>& harvested)
+                   const std::vector<uint8_t>& harvest)
     : background_(background),
       log_(background.log()),
       graph_(graph),
       templates_(templates),
       options_(options),
-      harvested_(harvested) {}
+      harvest_(harvest) {}
 
 model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
                                   const std::string& kind) const {
@@ -228,7 +229,8 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
   return c;
 }
 
-void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) const {
+void Reporter::Members(const Candidate& candidate, const Facts& facts,
+                       model::Campaign* campaign) const {
   std::vector<uint8_t> inside(log_.accounts(), 0);
   for (const uint32_t a : candidate.accounts) inside[a] = 1;
   // Pools: communities of the members by what they share; those who share nothing but the work
@@ -249,8 +251,32 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
     }
   }
 
-  size_t at = 0;
+  // What each account shows by itself, in bits: its hours, what it shares, what it replays.
+  std::vector<double> own_bits(log_.accounts(), 0);
+  if (facts.rhythm.excess >= kAudibleExcess && facts.rhythm.z >= kAudibleScore) {
+    for (const link::Following& f : link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; }))
+      own_bits[f.account] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
+  }
+  std::vector<uint8_t> told(log_.accounts(), 0);
+  bool anyone_told = false;
   for (const uint32_t a : candidate.accounts) {
+    told[a] = own_bits[a] >= kTellingBits || background_.Replaying(a);
+    anyone_told |= told[a] != 0;
+  }
+  const double n = std::max(1u, facts.accounts);
+  // Of sharing within a family, or not, against strangers' chance of it.
+  std::array<double, link::kLinkFamilies> shares{}, does_not{};
+  for (int f = 0; f < link::kLinkFamilies; ++f) {
+    const double with = std::clamp(facts.coverage[f].linked / n, .02, .98);
+    const double chance = std::clamp(facts.coverage[f].expected / n, .02, .98);
+    if (with <= chance) continue;
+    shares[f] = std::min(4.0, std::log2(with / chance));
+    does_not[f] = std::max(-2.0, std::log2((1 - with) / (1 - chance)));
+  }
+
+  size_t at = 0;
+  for (size_t number = 0; number < candidate.accounts.size(); ++number) {
+    const uint32_t a = candidate.accounts[number];
     model::CampaignMember m;
     m.account_id = log_.account_id[a];
     m.exchanges = log_.Exchanges(a);
@@ -261,11 +287,11 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
       ++m.attributed_exchanges;
       work_addresses.insert(log_.address[candidate.rows[at]]);
     }
-    uint64_t own = 0, own_elsewhere = 0;
+    uint64_t own = 0, own_elsewhere = 0;  // of no accused campaign
     int64_t own_since = INT64_MAX, work_since = INT64_MAX;
     for (uint64_t i = 0; i < m.exchanges; ++i) {
       const uint64_t row = log_.first_row[a] + i;
-      const bool work = mine[i] || harvested_[row];
+      const bool work = mine[i] || harvest_[row];
       int64_t& since = work ? work_since : own_since;
       since = std::min(since, log_.ts_ms[row]);
       if (work) continue;
@@ -283,12 +309,20 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
     std::array<bool, link::kLinkFamilies> by{};
     for (const uint32_t l : graph_.Of(a)) {
       const link::Link& link = graph_.links[l];
-      if (!inside[link.a == a ? link.b : link.a]) continue;
+      const uint32_t other = link.a == a ? link.b : link.a;
+      if (!inside[other]) continue;
       ++linked;
+      if (anyone_told && !told[other]) continue;  // a link to somebody who may be a stranger as well
       for (int f = 0; f < link::kLinkFamilies; ++f) by[f] = by[f] || link.bits[f] >= 3;
       same_purse |= link.bits[3] >= 3;
       strong += link.bits[0] >= 3 || link.bits[3] >= 3;
     }
+    // Of those who came the same way; where no queue was heard, a scaffold of one's own says a little.
+    const double way = !candidate.way_bits.empty() ? std::clamp<double>(candidate.way_bits[number], -4, 3)
+                       : candidate.phrase          ? 0
+                                                   : 2;
+    double evidence = own_bits[a] + (background_.Replaying(a) ? 6 : 0) + way;
+    for (int f = 0; f < link::kLinkFamilies; ++f) evidence += by[f] ? shares[f] : does_not[f];
     for (int f = 0; f < link::kLinkFamilies; ++f) {
       if (by[f])
         families +=
@@ -303,9 +337,7 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
     }
     ++pool_size[m.pool_id];
 
-    const double share =
-        m.exchanges ? static_cast<double>(m.attributed_exchanges) / static_cast<double>(m.exchanges)
-                    : 0;
+    const double share = m.exchanges ? 1 - static_cast<double>(own) / static_cast<double>(m.exchanges) : 0;
     m.probability = campaign->probability;
     m.verdict = model::VerdictName(campaign->verdict);
     m.why = "Sent " + Grouped(m.attributed_exchanges) + " of its " + Grouped(m.exchanges) +
@@ -339,11 +371,16 @@ void Reporter::Members(const Candidate& candidate, model::Campaign* campaign) co
             " It does other work of its own and neither payment nor addresses link it to the "
             "others: "
             "a stolen key or a relay's customer would look like this. Not accused.";
-      } else if (m.attributed_exchanges < 2 && linked == 0) {
+      } else if (evidence < kTellingBits) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
         m.why +=
-            " One exchange says too little about an account that shares nothing with the others.";
+            " Its hours and what it shares do not tell it from a stranger who uses the same words. "
+            "Not accused.";
+      } else if (m.attributed_exchanges <= kFewExchanges && !told[a]) {
+        m.verdict = "unresolved";
+        m.probability = std::min(m.probability, .5);
+        m.why += " So few exchanges say too little about an account.";
       }
     }
     campaign->members.push_back(std::move(m));
@@ -484,8 +521,9 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
                    [](const auto& a, const auto& b) { return a.probability > b.probability; });
 }
 
-model::Campaign Reporter::Report(const Candidate& candidate, const Weighed& weighed) const {
-  static constexpr const char* kKinds[] = {"text", "purse", "manner"};
+model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
+                                 const Weighed& weighed) const {
+  static constexpr const char* kKinds[] = {"text", "purse", "manner", "replay"};
   model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
   c.verdict = weighed.verdict;
   for (int v = 0; v < model::kVerdicts; ++v) {
@@ -529,7 +567,7 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Weighed& weig
   std::stable_sort(c.templates.begin(), c.templates.end(), [](const auto& a, const auto& b) {
     return a.exchanges != b.exchanges ? a.exchanges > b.exchanges : a.id < b.id;
   });
-  Members(candidate, &c);
+  Members(candidate, facts, &c);
   Cite(candidate, &c);
   Attribute(candidate, &c);
   const std::string aim = c.capabilities.empty()

@@ -16,13 +16,12 @@ bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
 
 class Reporter {
  public:
-  // Keeps references: all must outlive it. `harvested` marks the rows of every finding
-  // `distillation`: an account's own work is the rest.
+  // Keeps references: all must outlive it. `harvest`: of each row, whether an accused campaign has it.
   Reporter(const Background& background, const link::AccountGraph& graph,
            const std::vector<link::Template>& templates, const JudgeOptions& options,
-           const std::vector<uint8_t>& harvested);
+           const std::vector<uint8_t>& harvest);
   // May be called from several threads.
-  model::Campaign Report(const Candidate& candidate, const Weighed& weighed) const;
+  model::Campaign Report(const Candidate& candidate, const Facts& facts, const Weighed& weighed) const;
   // `rows`: what is attributed to the campaign.
   void Add(model::Campaign campaign, std::vector<uint32_t> rows);
   void AddPermitted(const model::Permit& permit, const std::vector<uint32_t>& rows, uint64_t over);
@@ -30,7 +29,7 @@ class Reporter {
 
  private:
   model::Campaign Figures(const std::vector<uint32_t>& rows, const std::string& kind) const;
-  void Members(const Candidate& candidate, model::Campaign* campaign) const;
+  void Members(const Candidate& candidate, const Facts& facts, model::Campaign* campaign) const;
   void Cite(const Candidate& candidate, model::Campaign* campaign) const;
   void Attribute(const Candidate& candidate, model::Campaign* campaign) const;
 
@@ -39,7 +38,7 @@ class Reporter {
   const link::AccountGraph& graph_;
   const std::vector<link::Template>& templates_;
   const JudgeOptions& options_;
-  const std::vector<uint8_t>& harvested_;
+  const std::vector<uint8_t>& harvest_;
   std::vector<model::Campaign> campaigns_;
   std::vector<std::vector<uint32_t>> rows_;  // attributed, of each campaign
 };

@@ -13,6 +13,7 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
+constexpr double kCompanyMin = .67;  // most of a group, without those who are in it by chance
 constexpr double kCoverageExcessMin = .1;  // of the accounts
 // What is a small part of the work of accounts that mostly share nothing is nobody's harvest, but a
 // turn of phrase.
@@ -227,7 +228,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
                     "asks few items often."
                   : "People ask what they need, popular things more often.");
     purpose += items;
-    const double follow = f.follow_ups < .05 ? 1 : f.follow_ups > .3 ? -3 : 0;
+    // Who replays passes on the conversations of others.
+    const double follow = f.follow_ups < .05 ? 1 : f.follow_ups > .3 && replay == 0 ? -3 : 0;
     if (follow != 0) {
       add(Family::kPurpose, follow,
           Percent(f.follow_ups) + " of the exchanges continue a conversation.",
@@ -236,6 +238,12 @@ Weighed Weigh(const Facts& f, Formed formed) {
     }
   }
   if (replay > 0) purpose += 4;
+  if (f.company >= kCompanyMin) {
+    add(Family::kPurpose, 2,
+        Percent(f.company) + " of the accounts take part in other work of this log that is a harvest.",
+        "Accounts of one pool do unrelated work.");
+    purpose += 2;
+  }
   w.purpose_bits = purpose;
   w.independent_bits = independent;
 
@@ -244,7 +252,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // paid for with shared cards (a campus shares addresses and a mail domain, never a card).
   const bool one_job =
       rhythm >= kFamilyBitsMin || replay > 0 ||
-      (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.coverage[3].bits >= 4);
+      (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.main_family >= .5 && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
@@ -278,10 +286,13 @@ Weighed Weigh(const Facts& f, Formed formed) {
   }
 
   w.families = std::popcount(families);
+  // A phrase brings strangers together: most of its work must be told to follow the queue.
+  const bool told = !f.phrase || f.followed >= .5 || replay > 0;
   bool theirs = f.dedicated >= kDedicatedMin || replay > 0;
   for (const Coverage& c : f.coverage) theirs |= c.linked - c.expected >= kCoveredMin * n;
-  const bool gates = one_job && theirs && w.families >= kCoordinationFamiliesMin &&
-                     purpose >= kPurposeBitsMin && !w.overt && !w.crowd && formed == Formed::kText;
+  const bool gates = one_job && told && theirs && w.families >= kCoordinationFamiliesMin &&
+                     purpose >= kPurposeBitsMin && !w.overt && !w.crowd &&
+                     (formed == Formed::kText || formed == Formed::kReplay);
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
   if (best == Verdict::kDistillation) {

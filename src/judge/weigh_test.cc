@@ -23,6 +23,8 @@ Facts Harvest() {
   f.entities = f.accounts = 40;
   f.exchanges = 2'000;
   f.scaffold = 8;
+  f.main_family = 1;
+  f.followed = .9;
   f.has_text = true;
   f.dedicated = 1;
   f.rhythm = {.pairs = 1'400, .expected = 1'000, .excess = .4, .z = 15, .power = 8};
@@ -55,6 +57,8 @@ Facts Random(std::mt19937_64& random) {
   f.scaffold = f.phrase ? random() % 3 : 3 + random() % 9;
   f.has_text = random() % 6 != 0;
   f.dedicated = share();
+  f.main_family = share();
+  f.followed = share();
   f.rhythm_z = share() * 14 - 3;
   f.rhythm.power = share() * 9;
   f.rhythm.excess = f.rhythm_z * .05 + share() * .1;
@@ -161,6 +165,9 @@ TEST(Weigh, OneFamilyOfCoordinationIsNotEnough) {
   f.coverage[3] = {40, .5, 8};
   EXPECT_EQ(Weigh(f, Formed::kText).families, 2);
   EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  // A phrase brings strangers together: what they do must be told to follow the queue.
+  f.followed = .2;
+  EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kUnresolved);
 }
 
 TEST(Weigh, AFamilyCountsOnceHoweverMuchItSays) {

@@ -111,12 +111,14 @@ class Chances {
   std::vector<double> chance_;  // by active slots, then slot
 };
 
-Grid Presences(std::span<const Event> events, int64_t slot_ms) {
-  struct Presence {
-    uint32_t account;
-    int32_t day, slot;
-    auto operator<=>(const Presence&) const = default;
-  };
+struct Presence {
+  uint32_t account;
+  int32_t day, slot;
+  auto operator<=>(const Presence&) const = default;
+};
+
+// Sorted, each once.
+std::vector<Presence> PresencesOf(std::span<const Event> events, int64_t slot_ms) {
   std::vector<Presence> present;
   present.reserve(events.size());
   for (const Event& e : events) {
@@ -127,6 +129,40 @@ Grid Presences(std::span<const Event> events, int64_t slot_ms) {
   // Rows of a log come sorted; the parts of several hands do not.
   if (!std::is_sorted(present.begin(), present.end())) std::sort(present.begin(), present.end());
   present.erase(std::unique(present.begin(), present.end()), present.end());
+  return present;
+}
+
+// Calls each(presences of a day) for each day of one account's.
+template <typename F>
+void EachDay(std::span<const Presence> of_account, F&& each) {
+  for (size_t i = 0, k = 0; i < of_account.size(); i = k) {
+    while (k < of_account.size() && of_account[k].day == of_account[i].day) ++k;
+    each(of_account.subspan(i, k - i));
+  }
+}
+
+// Calls each(account's presences, its chances of presence) for one account after the other.
+template <typename F>
+void EachAccount(std::span<const Presence> present, int slots, F&& each) {
+  std::vector<double> habit(slots, 0.0), own(slots);
+  for (const auto& p : present) ++habit[p.slot];
+  for (double& h : habit) h /= static_cast<double>(present.size());
+  Chances chances(slots);
+  for (size_t i = 0, j = 0; i < present.size(); i = j) {
+    std::fill(own.begin(), own.end(), 0.0);
+    while (j < present.size() && present[j].account == present[i].account) ++own[present[j++].slot];
+    const std::span<const Presence> mine = present.subspan(i, j - i);
+    EachDay(mine, [&](auto day) { chances.AddDay(day.size()); });
+    const double n = static_cast<double>(mine.size());
+    for (int s = 0; s < slots; ++s) own[s] = (own[s] + kHabitPrior * habit[s]) * n / (n + kHabitPrior);
+    chances.Fit(own);
+    each(mine, chances);
+  }
+}
+
+// Of the accounts that are in; the days are those of all.
+Grid GridOf(std::span<const Presence> present, int64_t slot_ms,
+            const std::function<bool(uint32_t)>& in) {
   Grid g;
   if (present.empty()) return g;
   const int slots = static_cast<int>(base::kMsPerDay / slot_ms);
@@ -134,44 +170,25 @@ Grid Presences(std::span<const Event> events, int64_t slot_ms) {
   for (const auto& p : present)
     g.first_day = std::min(g.first_day, p.day), last = std::max(last, p.day);
   g.days = static_cast<size_t>(last - g.first_day) + 1;
-  std::vector<double> habit(slots, 0.0);
-  for (const auto& p : present) ++habit[p.slot];
-  for (double& h : habit) h /= static_cast<double>(present.size());
   g.seen.assign(g.days * slots, 0.0);
   g.mean = g.own = g.seen;
-  std::vector<double> own(slots);
-  Chances chances(slots);
-  const auto day_end = [&](size_t k) {
-    size_t end = k + 1;
-    while (end < present.size() && present[end].account == present[k].account &&
-           present[end].day == present[k].day) {
-      ++end;
-    }
-    return end;
-  };
-  for (size_t i = 0; i < present.size();) {
-    size_t j = i;
-    std::fill(own.begin(), own.end(), 0.0);
-    while (j < present.size() && present[j].account == present[i].account) {
-      const size_t end = day_end(j);
-      chances.AddDay(end - j);
-      for (; j < end; ++j) ++own[present[j].slot];
-    }
-    const double n = static_cast<double>(j - i);
-    for (int s = 0; s < slots; ++s)
-      own[s] = (own[s] + kHabitPrior * habit[s]) * n / (n + kHabitPrior);
-    chances.Fit(own);
-    while (i < j) {
-      const size_t end = day_end(i), at = static_cast<size_t>(present[i].day - g.first_day) * slots;
-      const double* chance = chances.On(end - i);
+  EachAccount(present, slots, [&](auto mine, const Chances& chances) {
+    if (!in(mine[0].account)) return;
+    EachDay(mine, [&](auto day) {
+      const size_t at = static_cast<size_t>(day[0].day - g.first_day) * slots;
+      for (const Presence& p : day) ++g.seen[at + p.slot];
+      const double* chance = chances.On(day.size());
       for (int s = 0; s < slots; ++s) {
         g.mean[at + s] += chance[s];
         g.own[at + s] += chance[s] * chance[s];
       }
-      for (; i < end; ++i) ++g.seen[at + present[i].slot];
-    }
-  }
+    });
+  });
   return g;
+}
+
+Grid Presences(std::span<const Event> events, int64_t slot_ms) {
+  return GridOf(PresencesOf(events, slot_ms), slot_ms, [](uint32_t) { return true; });
 }
 
 Scale Within(const Grid& g) {
@@ -246,6 +263,29 @@ Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts) {
     sum.sd = std::sqrt(std::max(variance, 1.0));
     return sum;
   });
+}
+
+std::vector<Following> MeasureFollowing(std::span<const Event> events,
+                                        const std::function<bool(uint32_t)>& in) {
+  constexpr int64_t kSlot = base::kMsPerHour;
+  constexpr int kSlots = static_cast<int>(base::kMsPerDay / kSlot);
+  const std::vector<Presence> present = PresencesOf(events, kSlot);
+  const Grid g = GridOf(present, kSlot, in);
+  std::vector<Following> out;
+  EachAccount(present, kSlots, [&](auto mine, const Chances& chances) {
+    const double self = in(mine[0].account) ? 1 : 0;
+    double seen = 0, mean = 0;
+    EachDay(mine, [&](auto day) {
+      const size_t at = static_cast<size_t>(day[0].day - g.first_day) * kSlots;
+      const double* chance = chances.On(day.size());
+      for (const Presence& p : day) {
+        seen += g.seen[at + p.slot] - self;
+        mean += g.mean[at + p.slot] - self * chance[p.slot];
+      }
+    });
+    out.push_back({mine[0].account, static_cast<double>(mine.size()), mean > 0 ? seen / mean : 1});
+  });
+  return out;
 }
 
 struct Beat::Scales {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -41,6 +42,20 @@ Rhythm MeasureRhythm(std::span<const Event> events);
 // inside and between the parts, each part against its own habit, so that a difference of habits
 // does not look like a rhythm. O(parts^2 * days * slots) more.
 Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts);
+
+// How an account moves with the rest of its group: how full the group's hours were in which it was
+// present, against how full its own and the others' habits would have made them. 1 for one who comes
+// and goes on his own; 1 + excess for one who is dealt from the queue.
+struct Following {
+  uint32_t account = 0;
+  double slots = 0;  // hours in which it was present
+  double ratio = 1;
+};
+
+// One entry for each account of the events, which are grouped by account: how it moves with those of
+// them that are `in` the group, itself excepted. O(accounts * days * 24).
+std::vector<Following> MeasureFollowing(std::span<const Event> events,
+                                        const std::function<bool(uint32_t account)>& in);
 
 // A group's presences, made once for any number of comparisons. Immutable; copies share.
 class Beat {

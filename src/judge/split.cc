@@ -1,0 +1,247 @@
+#include "judge/split.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <map>
+#include <tuple>
+#include <unordered_set>
+#include <utility>
+
+#include "base/time.h"
+
+namespace stillwatch::judge {
+namespace {
+
+constexpr uint32_t kHandMin = 5;   // accounts of a pool that is a hand of its own
+constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
+constexpr int kQueuesMax = 4;   // told apart in one candidate
+constexpr int kRoundsMax = 8;   // of dropping strangers
+constexpr double kFromQueue = .6;  // of a follower's hours, at least: it may have others of its own
+constexpr int kSteps = 12;      // of learning how many follow
+constexpr size_t kEventsMax = 16'000'000;  // of one group; beyond, whole accounts are not heard
+
+// Of each account (ascending, as c.accounts) the template with most of its rows.
+std::vector<uint32_t> MainTemplates(const link::Log& log, const Candidate& c) {
+  std::vector<uint32_t> best(c.accounts.size(), link::kNone);
+  if (c.row_template.empty()) return best;
+  std::map<uint32_t, size_t> count;
+  for (size_t i = 0, j = 0, at = 0; i < c.rows.size(); i = j, ++at) {
+    count.clear();
+    for (; j < c.rows.size() && log.row_account[c.rows[j]] == c.accounts[at]; ++j) ++count[c.row_template[j]];
+    size_t most = 0;
+    for (const auto& [t, n] : count) {
+      if (n > most) most = n, best[at] = t;
+    }
+  }
+  return best;
+}
+
+struct Following {
+  std::vector<bool> in;         // of each account: it follows the loudest queue
+  std::vector<float> way_bits;  // Candidate::way_bits
+};
+
+// Empty when no queue is heard.
+Following Follow(const Background& background, const link::AccountGraph& graph, const Candidate& c,
+                 const std::vector<uint32_t>& main_template) {
+  const link::Log& log = background.log();
+  const size_t n = c.accounts.size();
+  const std::vector<link::Event> events = EventsOf(log, c.rows);
+  // How many of those who came the same way follow is learnt with who does (EM for a mixture,
+  // Dempster, Laird and Rubin 1977): it decides where an account's own hours say little.
+  struct Way {
+    double sum = 0, n = 0, bits = 0;
+  };
+  Following out;
+  std::vector<uint8_t> in(log.accounts(), 0);  // by account number
+  for (const uint32_t a : c.accounts) in[a] = 1;
+  const auto pays_with = [&](uint32_t a, const auto& whom) {
+    for (const uint32_t l : graph.Of(a)) {
+      const link::Link& link = graph.links[l];
+      if (link.bits[3] >= 3 && whom[link.a == a ? link.b : link.a]) return true;
+    }
+    return false;
+  };
+  std::map<std::tuple<uint32_t, uint32_t, bool, bool>, Way> ways;
+  std::vector<Way*> way(n);
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t a = c.accounts[i];
+    way[i] = &ways[{main_template[i], c.part.empty() ? 0 : c.part[i], background.Replaying(a), pays_with(a, in)}];
+    ++way[i]->n;
+  }
+  std::vector<double> bits(n);
+  for (int round = 0; round < kRoundsMax; ++round) {
+    std::vector<link::Event> heard;
+    std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
+                 [&](const link::Event& e) { return in[e.account]; });
+    const link::Rhythm rhythm = link::MeasureRhythm(heard);
+    if (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore) return {};
+    // Those who were not heard, beyond the bound on events, stay.
+    std::fill(bits.begin(), bits.end(), kTellingBits);
+    size_t at = 0;
+    for (const link::Following& f : link::MeasureFollowing(events, [&](uint32_t a) { return in[a] != 0; })) {
+      while (c.accounts[at] != f.account) ++at;
+      bits[at] = FollowingBits(f, rhythm.excess);
+    }
+    for (int step = 0; step < kSteps; ++step) {
+      for (auto& [key, w] : ways) w.sum = 0;
+      for (size_t i = 0; i < n; ++i) way[i]->sum += 1 / (1 + std::exp2(-bits[i] - way[i]->bits));
+      for (auto& [key, w] : ways) w.bits = std::log2((w.sum + 1) / (w.n - w.sum + 1));
+    }
+    bool changed = false;
+    for (size_t i = 0; i < n; ++i) {
+      const uint32_t a = c.accounts[i];
+      const bool keep = bits[i] + way[i]->bits >= 0;
+      changed |= keep != (in[a] != 0);
+      in[a] = keep;
+    }
+    if (!changed) break;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    out.in.push_back(in[c.accounts[i]] != 0);
+    out.way_bits.push_back(static_cast<float>(way[i]->bits));
+  }
+  return out;
+}
+
+}  // namespace
+
+Candidate Select(const link::Log& log, const Candidate& whole, const std::function<bool(size_t)>& take) {
+  Candidate c;
+  c.formed = whole.formed;
+  c.phrase = whole.phrase;
+  c.templates = whole.templates;
+  c.scaffold = whole.scaffold;
+  c.main_family = whole.main_family;
+  const auto append = [](const auto& from, size_t begin, size_t end, auto* to) {
+    if (from.empty()) return;
+    to->insert(to->end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
+  };
+  for (size_t i = 0; i < whole.accounts.size(); ++i) {
+    if (!take(i)) continue;
+    const uint32_t a = whole.accounts[i];
+    // An account's rows are neighbours in the log.
+    const size_t begin = static_cast<size_t>(
+        std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a]) - whole.rows.begin());
+    const size_t end = static_cast<size_t>(
+        std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a + 1]) - whole.rows.begin());
+    append(whole.rows, begin, end, &c.rows);
+    append(whole.row_template, begin, end, &c.row_template);
+    append(whole.accounts, i, i + 1, &c.accounts);
+    append(whole.part, i, i + 1, &c.part);
+    append(whole.way_bits, i, i + 1, &c.way_bits);
+  }
+  return c;
+}
+
+std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t> rows) {
+  constexpr int64_t kHalfHour = base::kMsPerHour / 2;
+  const size_t step = rows.size() / kEventsMax + 1;
+  std::vector<link::Event> events;
+  for (const uint32_t row : rows) {
+    const uint32_t a = log.row_account[row];
+    if (a % step != 0) continue;
+    const int64_t slot = log.ts_ms[row] / kHalfHour;
+    if (!events.empty() && events.back().account == a && events.back().ts_ms / kHalfHour == slot) continue;
+    events.push_back({a, log.ts_ms[row]});
+  }
+  return events;
+}
+
+double FollowingBits(const link::Following& f, double excess) {
+  const double own = kFromQueue * excess;
+  return f.slots / 2 * kFromQueue * (f.ratio - 1 - own / 2) / std::log(2.0);
+}
+
+std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
+                                   const link::PoolOptions& options, const Candidate& whole) {
+  const link::Log& log = background.log();
+  const std::vector<uint32_t> pool = link::FindPools(graph, whole.accounts, options);
+  std::map<uint32_t, uint32_t> sizes;
+  for (const uint32_t a : whole.accounts) {
+    if (pool[a] != link::kNone) ++sizes[pool[a]];
+  }
+  // Who replays signatures and who does not are never one hand. Those without a pool of some size are
+  // two: accounts that do little else, and people for whom this is one thing among others.
+  constexpr uint32_t kDedicated = link::kNone, kOccasional = link::kNone - 1;
+  std::map<std::pair<uint32_t, bool>, uint32_t> number;  // of each hand, in order of its first account
+  std::vector<uint32_t> hand;                            // of each account
+  for (size_t i = 0, row = 0; i < whole.accounts.size(); ++i) {
+    const uint32_t a = whole.accounts[i];
+    const size_t first = row;
+    while (row < whole.rows.size() && log.row_account[whole.rows[row]] == a) ++row;
+    const bool pooled = pool[a] != link::kNone && sizes[pool[a]] >= kHandMin;
+    const uint32_t loose = (row - first) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
+    const std::pair of(pooled ? pool[a] : loose, background.Replaying(a));
+    hand.push_back(number.emplace(of, static_cast<uint32_t>(number.size())).first->second);
+  }
+  struct Part {
+    uint32_t number = 0;           // no other part ever has it
+    size_t rows = 0;
+    bool replays = false;
+    std::vector<uint32_t> hands;
+    std::vector<link::Event> events;
+  };
+  std::vector<Part> parts(number.size());
+  std::vector<link::Beat> beats;  // by number
+  for (uint32_t h = 0; h < parts.size(); ++h) {
+    const Candidate only = Select(log, whole, [&](size_t i) { return hand[i] == h; });
+    parts[h] = {h, only.rows.size(), background.Replaying(only.accounts[0]), {h}, EventsOf(log, only.rows)};
+    beats.emplace_back(parts[h].events);
+  }
+  std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
+  std::unordered_set<uint64_t> apart;  // pairs of numbers that were tested
+  for (bool joined = true; joined;) {
+    joined = false;
+    for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
+      for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
+        if (parts[i].replays != parts[j].replays) continue;
+        if (!apart.insert(uint64_t{parts[i].number} << 32 | parts[j].number).second) continue;
+        const link::Rhythm cross = link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
+        if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
+        parts[i].number = static_cast<uint32_t>(beats.size());
+        parts[i].rows += parts[j].rows;
+        parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
+        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(), parts[j].events.end());
+        beats.emplace_back(parts[i].events);
+        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
+        joined = true;
+      }
+    }
+  }
+  Candidate with_hands = whole;
+  with_hands.part = hand;
+  std::vector<uint32_t> part_of(number.size());
+  for (uint32_t p = 0; p < parts.size(); ++p) {
+    for (const uint32_t h : parts[p].hands) part_of[h] = p;
+  }
+  std::vector<Candidate> out;
+  for (uint32_t p = 0; p < parts.size(); ++p) {
+    Candidate c = Select(log, with_hands, [&](size_t i) { return part_of[hand[i]] == p; });
+    std::map<uint32_t, uint32_t> dense;
+    for (uint32_t& h : c.part) h = dense.emplace(h, static_cast<uint32_t>(dense.size())).first->second;
+    out.push_back(std::move(c));
+  }
+  return out;
+}
+
+std::vector<Candidate> SplitByQueue(const Background& background, const link::AccountGraph& graph,
+                                    Candidate whole) {
+  const link::Log& log = background.log();
+  std::vector<Candidate> out;
+  for (int queue = 0; queue < kQueuesMax; ++queue) {
+    Following f = Follow(background, graph, whole, MainTemplates(log, whole));
+    const auto n = std::count(f.in.begin(), f.in.end(), true);
+    if (n == 0) break;
+    whole.way_bits = std::move(f.way_bits);
+    if (static_cast<size_t>(n) == f.in.size()) break;
+    out.push_back(Select(log, whole, [&](size_t i) { return f.in[i]; }));
+    whole = Select(log, whole, [&](size_t i) { return !f.in[i]; });
+    whole.way_bits.clear();
+  }
+  out.push_back(std::move(whole));
+  return out;
+}
+
+}  // namespace stillwatch::judge
