@@ -147,6 +147,31 @@ class Web(Case):
             self.assertNotIn("secret", run)
         self.assertIn("recognised as litellm", self.scanned("again", f"{url}/litellm.jsonl")[2])
 
+    def test_an_expression_of_the_engine_is_a_log(self):
+        url = self.serve()
+        os.mkdir(self.path("bucket"))
+        self.write("bucket/litellm.jsonl", specimen("litellm"))
+        self.write("t.csv", "exchange_id,ts,account_id\ne1,2026-01-01T00:00:00Z,a\n")
+        self.write("nothing.jsonl", "")
+        want = self.scanned("file", self.path("bucket/litellm.jsonl"))
+        # One column of text is lines; s3() here asks a server that knows nothing of S3.
+        for i, function in enumerate(("url('{}', 'LineAsString', 'line String')", "s3('{}', NOSIGN, 'LineAsString', 'line String')")):
+            got = self.scanned(f"lines{i}", function.format(f"{url}/bucket/litellm.jsonl"))
+            self.assertEqual(got[:2], want[:2])
+        table = self.scanned("table", f"url('{url}/t.csv', 'CSVWithNames')")
+        self.assertEqual(table[0].split("\t")[:2], ["e1", "a"])
+        self.assertIn("recognised as canonical: the columns include", table[2])
+        self.assertEqual(self.scanned("selected", f"(SELECT * FROM url('{url}/t.csv', 'CSVWithNames') WHERE account_id = 'b')", code=0)[0], "")
+        self.assertIn("nothing.jsonl: is empty", self.scanned("empty", f"{url}/nothing.jsonl")[2])
+        self.assertIn("nosuch(...): cannot be read", self.scanned("bad", "nosuch('x')", code=2))
+
+    def test_a_url_that_breaks_off_is_no_whole_log(self):
+        url = self.serve()
+        self.write("broken.jsonl", "".join(json.dumps({"exchange_id": f"e{i}", "ts": "2026-01-01T00:00:00Z", "account_id": "a"}) + "\n" for i in range(9000)))
+        err = self.scanned("o", f"{url}/broken.jsonl", code=2)
+        self.assertIn("broken.jsonl: cannot be read", err)
+        self.assertFalse(os.path.exists(self.path("o/campaigns.json")))
+
     def test_a_url_that_cannot_be_read_is_named(self):
         url = self.serve()
         err = self.scanned("o", f"{url}/nothing.jsonl?key=secret", code=2)
@@ -162,6 +187,13 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def copyfile(self, source, out):
+        data = source.read()
+        # Half of what the header promised, whoever asks how often.
+        out.write(data[:len(data) // 2] if "broken" in self.path else data)
+        if "broken" in self.path:
+            self.close_connection = True
 
 
 if __name__ == "__main__":

@@ -309,7 +309,8 @@ class TableSource : public FormatSource {
       : FormatSource(lake, std::move(format), std::move(options)), tables_(std::move(tables)) {}
 
  protected:
-  bool Empty() const override { return false; }
+  // Of canonical columns every row is a record; other formats leave rows out.
+  bool Empty() const override { return format_.name == kCanonicalTable; }
   std::string First() const override {
     return tables_[0].name + (tables_.size() > 1 ? " and the others" : "");
   }

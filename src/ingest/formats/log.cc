@@ -75,9 +75,9 @@ absl::Status Unreadable(const absl::Status& s, const std::string& log, const std
     for (size_t at = 0; log != name && (at = why.find(secret, at)) != why.npos; at += name.size())
       why.replace(at, secret.size(), name);
   }
-  why.resize(std::min(why.find(", body: "), why.size()));
-  return absl::InvalidArgumentError(
-      StrCat(name, ": cannot be read: ", why.substr(0, why.find('\n'))));
+  for (const char* tail : {", body: ", ", Stack trace"}) why.resize(std::min(why.find(tail), why.size()));
+  std::replace(why.begin(), why.end(), '\n', ' ');
+  return absl::InvalidArgumentError(StrCat(name, ": cannot be read: ", why.substr(0, 500)));
 }
 
 // Columns of a table as the engine sees them; `one_string`: there is one, of text. DESCRIBE would
@@ -405,6 +405,7 @@ absl::StatusOr<std::unique_ptr<Source>> Log::Open(lake::Lake* lake, const Format
             return absl::OkStatus();
           });
       if (!s.ok()) return Unreadable(s, part.log, part.name);
+      if (head.empty()) options.note(StrCat(part.name, ": is empty"));
       if (absl::Status r = Recognise(&part, GlanceAtJson(head)); !r.ok()) return r;
     }
     if (part.lines) {
