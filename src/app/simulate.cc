@@ -305,6 +305,7 @@ absl::Status Run(const Options& o) {
       truth.clear();
     }
     if (s.ok()) s = WriteFile(side + "/permits.yaml", world.Permits());
+    if (s.ok()) s = WriteFile(side + "/known.yaml", world.Known());
     if (s.ok()) s = WriteFile(side + "/scenario.yaml", yaml);
     if (s.ok()) s = roles.Finish();
     if (s.ok()) s = accounts.Finish();

@@ -765,8 +765,7 @@ void World::RenderAccount(uint32_t account, Text* out) const {
   // Card.
   if (operators) {
     const uint32_t n = account - pools_[p.pool].first;
-    id(",\"payment_id\":\"pay_",
-       Key(Key(seed_, 0xca2d, p.pool), n / scenario_.pools[p.pool].card_accounts));
+    id(",\"payment_id\":\"pay_", PoolCard(p.pool, n / scenario_.pools[p.pool].card_accounts));
   } else if (k.one_card && k.unit > 0) {
     id(",\"payment_id\":\"pay_", Key(UnitKey(p.unit), 0xca2d));
   } else if (!k.web || r.Chance(.5)) {
@@ -794,6 +793,34 @@ void World::RenderAccount(uint32_t account, Text* out) const {
   out->Put(",\"signup_ip\":\"");
   PutIp(Address(p, created, Key(p.key, 3)), out);
   out->Put("\"}\n");
+}
+
+// What a provider has kept of the pools that it banned.
+std::string World::Known() const {
+  std::string out;
+  for (size_t i = 0; i < pools_.size(); ++i) {
+    const PoolSpec& spec = scenario_.pools[i];
+    if (spec.banned_ms == 0 || spec.infrastructure == 0) continue;
+    StrAppend(&out, "- actor: ", spec.operator_name, "\n  basis: pool ", spec.name, ", banned ",
+              base::FormatRfc3339(spec.banned_ms), "\n  reliability: B\n  traits:\n");
+    const auto trait = [&](std::string_view family, std::string_view value) {
+      StrAppend(&out, "    - {family: ", family, ", value: ", value, "}\n");
+    };
+    const uint64_t cards = (spec.accounts + spec.card_accounts - 1) / spec.card_accounts;
+    for (uint64_t c = 0; c < std::min<uint64_t>(cards, 5); ++c) {
+      Text id;
+      id.Put("pay_");
+      id.PutHex(PoolCard(static_cast<uint16_t>(i), c) >> 8, 14);
+      trait("payment", id.view());
+    }
+    for (size_t e = 0; e < std::min<size_t>(pools_[i].exits.size(), 8); ++e) {
+      Text ip;
+      PutIp(pools_[i].exits[e], &ip);
+      trait("network", ip.view());
+    }
+    trait("enrolment", pools_[i].domains[0]);
+  }
+  return out.empty() ? "[]\n" : out;
 }
 
 std::string World::Permits() const {

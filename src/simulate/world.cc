@@ -513,6 +513,18 @@ void World::MakePools() {
       pool.customers = static_cast<uint32_t>(std::clamp(pool.customers_day * days / 60, 12., 5e6));
     }
   }
+  // Whoever rents the next pool often goes back to the same proxies and mail domains.
+  for (size_t i = 0; i < pools_.size(); ++i) {
+    for (size_t j = 0; j < pools_.size(); ++j) {
+      if (scenario_.pools[i].failover != scenario_.pools[j].name) continue;
+      Rng r(Key(seed_, 0x9002, j));
+      for (uint32_t& exit : pools_[j].exits) {
+        const auto& before = pools_[i].exits;
+        if (r.Chance(.15)) exit = before[r.Below(static_cast<uint32_t>(before.size()))];
+      }
+      if (r.Chance(.5)) pools_[j].domains[0] = pools_[i].domains[0];
+    }
+  }
 }
 
 void World::MakeJobs() {

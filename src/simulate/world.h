@@ -131,7 +131,7 @@ class World {
   std::vector<uint32_t> AccountOrder() const;
   void RenderAccount(uint32_t account, Text* lines) const;
   void PutAccountId(uint32_t account, Text* out) const;
-  std::string Permits() const;  // YAML
+  std::string Permits() const, Known() const;  // YAML
   // After the last day.
   std::vector<CampaignTruth> Truth() const;
 
@@ -195,6 +195,7 @@ class World {
   void MakeJobs();
   std::vector<std::pair<int64_t, int64_t>> Spans(const CampaignSpec& c, const PoolSpec& p) const;
   Grammar::Symbol Symbol(Fixed f) const { return fixed_[f]; }
+  uint64_t PoolCard(uint16_t pool, uint64_t n) const { return Key(Key(seed_, 0xca2d, pool), n); }
   uint64_t OrgOf(uint32_t account, const Person& p) const;
   int ModelAt(const Person& p, const Manner& m, int64_t ts) const;
   uint32_t Home(uint64_t house, int day) const;

@@ -8,9 +8,10 @@ start: 2026-05-01T00:00:00Z
 days: 3
 innocents: {accounts: 120, exchanges: 900}
 pools:
-  - {name: p, operator: op, accounts: 30, account_age: [1, 5], victims: 2}
+  - {name: p, operator: op, accounts: 30, account_age: [1, 5], victims: 2, banned: 2026-05-02T10:00:00Z, failover: q}
+  - {name: q, operator: op, accounts: 24}
 campaigns:
-  - {name: c, operator: op, pools: [p], method: grading, exchanges: 2_000}
+  - {name: c, operator: op, pools: [p, q], method: grading, exchanges: 2_000}
 """
 
 class Simulate(Case):
@@ -48,7 +49,7 @@ class Simulate(Case):
         self.assertEqual(min(e["ts"] for e in harvest), campaign[0]["first_seen"])
         self.assertEqual(max(e["ts"] for e in harvest), campaign[0]["last_seen"])
         self.assertEqual({json.loads(l)["account_id"] for l in self.lines("w/accounts.jsonl")}, set(roles))
-        self.run_it("scan", "--accounts", self.path("w/accounts.jsonl"), "--permits", self.path("w/permits.yaml"), "--strict",
+        self.run_it("scan", "--accounts", self.path("w/accounts.jsonl"), "--permits", self.path("w/permits.yaml"), "--known", self.path("w/known.yaml"), "--strict",
                     "--out", self.path("o"), "--quiet", self.path("w/exchanges.jsonl"))
         with open(self.path("o/run.json"), encoding="utf-8") as f:
             run = json.load(f)
