@@ -80,6 +80,7 @@ class Formats(Case):
             self.assertTrue(any("not valid JSON" in r["reason"] for r in rejects), rejects)
         rows, rejected, _ = self.kept("cut", self.write("cut.json", text[:text.index('"id": "n4"')]))
         self.assertEqual((len(rows.splitlines()), rejected), (4, 1))
+        self.assertIn("cut short", self.lines("cut/rejected.jsonl")[0])
 
     def test_cut_and_broken_archives_say_so(self):
         whole = gzip.compress(specimen("litellm"))

@@ -271,7 +271,8 @@ class RecordsSource : public FormatSource {
         reason = StrCat("record: longer than ", kRecordBytesMax >> 20,
                         " MiB; split it or drop its attachments");
       } else if (parser->parse(text.data(), text.size(), false).get(e) != simdjson::SUCCESS) {
-        reason = "record: not valid JSON";
+        reason = record.cut ? "record: cut short: the log, or its line, ends inside of it"
+                            : "record: not valid JSON";
       } else if (!e.is_object()) {
         reason = "record: expected an object";
       }

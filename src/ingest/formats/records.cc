@@ -129,6 +129,7 @@ void DocumentSplitter::Feed(std::string_view text, RecordBatch* batch) {
 }
 
 void DocumentSplitter::Finish(RecordBatch* batch) {
+  at_.cut = depth_ > 0 || string_;
   if (!open_.empty()) Emit(batch);
   *this = DocumentSplitter();
 }
@@ -142,6 +143,7 @@ std::vector<RawRecord> SplitByIndent(std::string_view bytes, const RawRecord& re
     RawRecord r = record;
     r.begin = record.begin + at;
     r.size = next - at;
+    r.cut = record.cut && next == text.size();
     r.offset = record.offset + at;
     r.line = record.line + CountByte(text.substr(0, at), '\n');
     // A comma and, behind the last, the document's own bracket.
@@ -240,7 +242,7 @@ absl::StatusOr<bool> RecordReader::Next(RecordBatch* batch) {
         splitter.Feed(text, &elements);
         splitter.Finish(&elements);
       } else if (!text.empty()) {
-        batch->records.push_back({begin, text.size(), line, offset, -1});
+        batch->records.push_back({begin, text.size(), line, offset, false, -1});
       }
       at = end + 1;
     }

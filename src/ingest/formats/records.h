@@ -18,6 +18,7 @@ namespace stillwatch::ingest {
 struct RawRecord {
   size_t begin = 0, size = 0;     // in the batch's bytes
   uint64_t line = 0, offset = 0;  // where it begins in the source, decompressed
+  bool cut = false;               // the source, or its line, ends inside of it
   int indent = -1;                // columns before it when it is first in its line of a document
 };
 
