@@ -179,6 +179,12 @@ class Web(Case):
         self.assertIn(f"{url}/nothing.jsonl: cannot be read", err)
         self.assertIn("404", err)
         self.assertNotIn("secret", err)
+        self.write("wrong.parquet", "no table at all")
+        err = self.scanned("w", f"{url}/wrong.parquet?key=secret", code=2)
+        self.assertIn(f"{url}/wrong.parquet: cannot be read", err)
+        self.assertNotIn("secret", err)
+        err = self.scanned("f", "--format", "wildchat", f"{url}/wrong.parquet?key=secret", code=2)
+        self.assertNotIn("secret", err)
         err = self.scanned("p", "http://127.0.0.1:9/log.jsonl", code=2)
         self.assertIn("cannot be read", err)
 

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <mutex>
@@ -80,7 +81,7 @@ class FormatSource : public Source {
       const std::string& from, const std::string& name, int worker, RowReader* rows,
       const Sink& sink, Progress* progress, const std::atomic<bool>* stop,
       const std::function<void(uint64_t source_row, uint64_t row, model::Reject*)>& place,
-      uint64_t batch = 0) {
+      uint64_t batch = 0, const std::string& log = "") {
     uint64_t row = 0;
     const auto placed = [&](uint64_t source_row, uint64_t number) {
       model::Reject r;
@@ -107,8 +108,8 @@ class FormatSource : public Source {
           return Joined(false, worker, rows, sink, progress);
         });
     if (!absl::IsInvalidArgument(s) || s.message().substr(0, 5) != "lake:") return s;
-    return absl::InvalidArgumentError(StrCat(name, ": format ", format_.name, ": ",
-                                             std::string(s.message().data(), s.message().size())));
+    return absl::InvalidArgumentError(
+        StrCat(name, ": format ", format_.name, ": ", EngineMessage(s, log, name)));
   }
 
   // All before it were read and joined; UINT64_MAX: what is read has no numbers.
@@ -332,11 +333,12 @@ class TableSource : public FormatSource {
     base::Parallel(threads).For(tables_.size(), 1, [&](size_t begin, size_t end, int worker) {
       for (size_t i = begin; i < end && !failed; ++i) {
         RowReader rows(options_.now_ms);
-        const absl::Status s =
-            Select(tables_[i].from, tables_[i].name, worker, &rows, sink, progress, stop,
-                   [&](uint64_t source_row, uint64_t row, model::Reject* r) {
-                     r->line = source_row == 0 ? row : source_row;
-                   });
+        const absl::Status s = Select(
+            tables_[i].from, tables_[i].name, worker, &rows, sink, progress, stop,
+            [&](uint64_t source_row, uint64_t row, model::Reject* r) {
+              r->line = source_row == 0 ? row : source_row;
+            },
+            0, tables_[i].log);
         if (s.ok() && progress != nullptr) progress->bytes_done += size(tables_[i]);
         const std::lock_guard<std::mutex> hold(lock);
         if (status.ok()) status = s;
@@ -351,6 +353,21 @@ class TableSource : public FormatSource {
 };
 
 }  // namespace
+
+std::string EngineMessage(const absl::Status& s, const std::string& log, const std::string& name) {
+  std::string why(s.message().data(), s.message().size());
+  for (const std::string& secret : {log, lake::SqlString(log)}) {
+    if (log.empty() || log == name) break;
+    for (size_t at = 0; (at = why.find(secret, at)) != why.npos; at += name.size()) {
+      why.replace(at, secret.size(), name);
+    }
+  }
+  for (const char* tail : {", body: ", ", Stack trace"}) {
+    why.resize(std::min(why.find(tail), why.size()));
+  }
+  std::replace(why.begin(), why.end(), '\n', ' ');
+  return why.substr(0, 500);
+}
 
 std::unique_ptr<Source> MakeRecordsSource(lake::Lake* lake, Format format,
                                           std::vector<std::string> paths, FormatOptions options) {

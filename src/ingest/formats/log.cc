@@ -68,16 +68,9 @@ std::string UrlName(const std::string& url) {
 // A server that is not there is tried for seconds, not minutes.
 constexpr char kPatience[] = "http_max_tries = 3, http_connection_timeout = 5";
 
-// What the engine says of a log; it repeats the whole name, and with it what is secret.
 absl::Status Unreadable(const absl::Status& s, const std::string& log, const std::string& name) {
-  std::string why(s.message().data(), s.message().size());
-  for (const std::string& secret : {log, lake::SqlString(log)}) {
-    for (size_t at = 0; log != name && (at = why.find(secret, at)) != why.npos; at += name.size())
-      why.replace(at, secret.size(), name);
-  }
-  for (const char* tail : {", body: ", ", Stack trace"}) why.resize(std::min(why.find(tail), why.size()));
-  std::replace(why.begin(), why.end(), '\n', ' ');
-  return absl::InvalidArgumentError(StrCat(name, ": cannot be read: ", why.substr(0, 500)));
+  return absl::InvalidArgumentError(
+      StrCat(name, ": cannot be read: ", EngineMessage(s, log, name)));
 }
 
 // Columns of a table as the engine sees them; `one_string`: there is one, of text. DESCRIBE would
@@ -386,7 +379,7 @@ absl::StatusOr<std::unique_ptr<Source>> Log::Open(lake::Lake* lake, const Format
         tables.push_back({path,
                           StrCat("file(", lake::SqlString(fs::absolute(path).string()),
                                  table.empty() ? "" : StrCat(", '", table, "'"), ")"),
-                          path});
+                          path, ""});
       }
       sources.push_back(MakeTableSource(lake, *std::move(format), std::move(tables), options));
       continue;
@@ -426,7 +419,7 @@ absl::StatusOr<std::unique_ptr<Source>> Log::Open(lake::Lake* lake, const Format
                         part.kind == Part::kTable
                             ? part.log
                             : UrlTable(part.log, table.empty() ? "" : StrCat(", '", table, "'")),
-                        ""});
+                        "", part.log});
       sources.push_back(MakeTableSource(lake, *std::move(format), std::move(tables), options));
     }
   }

@@ -15,7 +15,8 @@ SELECT
   substring(s, 1, 1024) AS source_record,
   concat(t.traceId, if(t.spanId = '', '', '-'), t.spanId) AS exchange_id,
   if(older, exchange_id, '') AS part_of,
-  intDiv(if(toInt64OrZero(t.timeUnixNano) > 0, toInt64OrZero(t.timeUnixNano), toInt64OrZero(t.observedTimeUnixNano)), 1000000) AS ts,
+  if(toUInt64OrZero(t.timeUnixNano) > 0, toUInt64OrZero(t.timeUnixNano), toUInt64OrZero(t.observedTimeUnixNano)) AS part_order,
+  intDiv(part_order, 1000000) AS ts,
 {include otlp_columns.inc}
 FROM (
   WITH

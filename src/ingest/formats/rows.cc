@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <tuple>
 #include <variant>
 
@@ -169,6 +170,7 @@ enum At : int {
   kTs,
   kAccountId,
   kPartOf,
+  kPartOrder,
   kSystem,
   kMessages,
   kResponse,
@@ -189,6 +191,7 @@ const Spec kColumns[] = {
     {"ts"},
     {"account_id"},
     {"part_of"},
+    {"part_order", "UInt64", "0"},
     {"system"},
     {"messages"},
     {"response"},
@@ -220,6 +223,14 @@ const Spec kColumns[] = {
     {"temperature", "Float32", "nan", &ExchangeView::temperature},
     {"top_p", "Float32", "nan", &ExchangeView::top_p},
 };
+
+// Milliseconds since 1970 or RFC 3339; 0 of nothing.
+std::optional<int64_t> ParseTime(std::string_view text) {
+  int64_t ms = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
+  if (text.empty() || (error == std::errc() && end == text.data() + text.size())) return ms;
+  return base::ParseRfc3339(text);
+}
 
 }  // namespace
 
@@ -341,16 +352,13 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
       return fail(StrCat(name, ": contains a control character"));
     }
   }
-  const std::string_view ts = text(kTs);
-  if (const auto [end, error] = std::from_chars(ts.data(), ts.data() + ts.size(), e->ts_ms);
-      error != std::errc() || end != ts.data() + ts.size()) {
-    const auto ms = base::ParseRfc3339(ts);
-    if (!ms && !ts.empty())
-      return fail(StrCat("ts: neither milliseconds since 1970 nor RFC 3339 with a zone: \"",
-                         ts.substr(0, 64), "\""),
-                  true);
-    e->ts_ms = ms.value_or(0);
+  const auto ts = ParseTime(text(kTs));
+  if (!ts) {
+    return fail(StrCat("ts: neither milliseconds since 1970 nor RFC 3339 with a zone: \"",
+                       text(kTs).substr(0, 64), "\""),
+                true);
   }
+  e->ts_ms = *ts;
   if (e->ts_ms == 0) return fail("ts: missing", true);
   if (e->ts_ms < 0) return fail("ts: before 1970");
   if (e->ts_ms > s.now_ms + base::kMsPerDay) return fail("ts: in the future");
@@ -451,14 +459,15 @@ void RowJoiner::Take(const lake::Block& b, size_t row, uint64_t batch, model::Re
   Open& o = at->second;
   if (fresh) order_.push_back(id);
   o.batch = std::max(o.batch, batch);
-  int64_t ts = 0;
-  std::from_chars(text(kTs).data(), text(kTs).data() + text(kTs).size(), ts);
+  const int64_t ts = ParseTime(text(kTs)).value_or(0);
+  uint64_t order = b.columns[kPartOrder].As<std::vector<uint64_t>>()[row];
+  if (order == 0) order = static_cast<uint64_t>(std::max<int64_t>(0, ts));
   for (const int list : {kMessages, kResponseJson}) {
     std::string_view items = text(list);
     const size_t begin = items.find('['), end = items.rfind(']');
     if (begin == items.npos || end <= begin + 1) continue;
     items = items.substr(begin + 1, end - begin - 1);
-    (list == kMessages ? o.asked : o.answered).push_back({ts, place.line, std::string(items)});
+    (list == kMessages ? o.asked : o.answered).push_back({order, place.line, std::string(items)});
     bytes_ += items.size();
   }
   // Of everything else the first that says something.
@@ -502,7 +511,7 @@ bool RowJoiner::Next(bool all, uint64_t settled, lake::Block* row, model::Reject
   Open& o = node.mapped();
   const auto joined = [&](std::vector<Item>& items) {
     std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-      return std::tie(a.ts, a.line) < std::tie(b.ts, b.line);
+      return std::tie(a.order, a.line) < std::tie(b.order, b.line);
     });
     std::string out;
     for (const Item& item : items) {

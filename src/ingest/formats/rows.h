@@ -58,8 +58,7 @@ class RowJoiner {
 
  private:
   struct Item {
-    int64_t ts;
-    uint64_t line;
+    uint64_t order, line;
     std::string json;
   };
   struct Open {
