@@ -1,9 +1,11 @@
 #include "engine/scan.h"
 
 #include <malloc.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -147,6 +149,19 @@ void RunJson(const Options& o, const std::vector<std::string>& inputs, const eng
   out->push_back('\n');
 }
 
+// What writes the log to our stdin may write the side files first, as simulate does: a file that is
+// not there yet is missed only once the log has begun or ended.
+void AwaitSideFiles(const Options& o) {
+  if (std::find(o.logs.begin(), o.logs.end(), "-") == o.logs.end()) return;
+  const auto missing = [](const std::string& path) {
+    return !path.empty() && access(path.c_str(), R_OK) != 0;
+  };
+  if (!missing(o.accounts) && !missing(o.permits) && !missing(o.known)) return;
+  pollfd log{STDIN_FILENO, POLLIN, 0};
+  while (!g_stop && poll(&log, 1, 200) == 0) {
+  }
+}
+
 absl::Status Run(const Options& o) {
   engine::ScanInput in;
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
@@ -163,6 +178,7 @@ absl::Status Run(const Options& o) {
   if (o.specimens > engine::kSpecimensMax) {
     return absl::InvalidArgumentError(StrCat("--specimens: expected 0 to ", engine::kSpecimensMax));
   }
+  AwaitSideFiles(o);
   if (!o.permits.empty()) {
     auto permits = ingest::ReadPermits(o.permits);
     if (!permits.ok()) return permits.status();

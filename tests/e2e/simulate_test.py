@@ -1,7 +1,7 @@
 """simulate as a person would run it: the same world at any thread count and through a pipe, truth that
 counts what was written, one clear line for what cannot be."""
-import csv, filecmp, json, os, unittest
-from common import Case
+import csv, filecmp, json, os, subprocess, time, unittest
+from common import BINARY, Case
 
 TINY = """name: tiny
 start: 2026-05-01T00:00:00Z
@@ -54,6 +54,21 @@ class Simulate(Case):
         with open(self.path("o/run.json"), encoding="utf-8") as f:
             run = json.load(f)
         self.assertEqual((run["exchanges"], run["rejected"]), (len(exchanges), 0))
+
+    def test_piped_into_a_scan_that_waits_for_the_side_files(self):
+        side, out = self.path("s"), self.path("o")
+        scan = subprocess.Popen([BINARY, "scan", "--accounts", side + "/accounts.jsonl", "--permits", side + "/permits.yaml", "--known",
+                                 side + "/known.yaml", "--out", out, "--quiet", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(.3)
+        self.assertIsNone(scan.poll(), "it did not wait")
+        simulated = subprocess.run([BINARY, "simulate", self.tiny, "--out", "-", "--side", side, "--quiet"], stdout=scan.stdin)
+        _, err = scan.communicate(timeout=120)
+        self.assertEqual((simulated.returncode, scan.returncode), (0, 0), err.decode())
+        with open(out + "/run.json", encoding="utf-8") as f:
+            self.assertGreater(json.load(f)["exchanges"], 2500)
+        # Nothing comes, and nothing will: the missing file is named.
+        _, err = self.run_it("scan", "--accounts", self.path("none"), "--out", self.path("p"), "-", stdin=b"", code=2)
+        self.assertIn("none: cannot be read", err)
 
     def test_knobs_and_prompts(self):
         shown, _ = self.run_it("simulate", self.tiny, "--show", "--set", "samples=4", "--set", "careful=true")
