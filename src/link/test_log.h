@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -24,7 +25,7 @@ struct TestRow {
   std::string id;  // of the exchange; "": "x" and its place among the rows that were added
   std::string model, setting, address, ja4;
   uint32_t input_tokens = model::kNoTokens, output_tokens = model::kNoTokens;
-  model::TextFeatures features;  // all zero: no text
+  std::optional<model::TextFeatures> features;  // none: no text
   std::vector<uint32_t> system, turn;
   std::vector<uint64_t> presented, issued;
 };
@@ -100,7 +101,8 @@ struct TestLog {
       log.ja4.push_back(of(log.ja4s, r.ja4));
       log.input_tokens.push_back(r.input_tokens);
       log.output_tokens.push_back(r.output_tokens);
-      log.features.push_back(r.features.Pack());
+      // As the engine stores it: 0 is no text.
+      log.features.push_back(!r.features ? 0 : std::max(r.features->Pack(), uint64_t{1}));
       log.item.push_back(ItemOf(r.turn));
       log.text.push_back(text[i]);
       for (const uint64_t s : r.presented) log.presented.push_back({place, s});

@@ -39,8 +39,7 @@ struct Jobs {
       for (uint32_t i = 0; i < (wanted[t].last - wanted[t].first) * wanted[t].times; ++i) {
         const uint32_t a = wanted[t].first + i / wanted[t].times;
         TestRow& r = all.Add(TestAccount(a), kTestDay + t);
-        r.features.capability = wanted[t].capability;
-        r.features.messages = 1;
+        r.features.emplace().capability = wanted[t].capability;
         of.push_back({r.id, t});
       }
     }
