@@ -16,6 +16,8 @@ using link::kNone;
 
 constexpr size_t kNullGroups = 24;
 constexpr size_t kNullAccountsMax = 400;
+// Beyond what a calendar that strangers share brings about.
+constexpr double kQueueZ = 6, kQueueExcess = .1;
 constexpr double kCoverageBitsMax = 8;
 
 // log2 of Binomial(n, p) odds between two rates for k successes.
@@ -55,8 +57,8 @@ link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c
 
 // The candidate's rhythm in standard deviations of random groups of other accounts of the log,
 // with as many accounts and as many exchanges per account.
-void Calibrate(const Background& background, const Candidate& c, const std::vector<uint8_t>& in_candidate,
-               Facts* f) {
+void Calibrate(const Background& background, const Candidate& c,
+               const std::vector<uint8_t>& not_innocent, Facts* f) {
   const link::Log& log = background.log();
   const std::vector<link::Event> own = EventsOf(log, c.rows);
   f->rhythm = RhythmOf(own, c);
@@ -71,7 +73,9 @@ void Calibrate(const Background& background, const Candidate& c, const std::vect
   }
   const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
   const size_t size = std::min(kNullAccountsMax, c.accounts.size());
-  const auto fits = [&](uint32_t a) { return !in_candidate[a] && log.Exchanges(a) * 2 >= per_account; };
+  const auto fits = [&](uint32_t a) {
+    return !not_innocent[a] && log.Exchanges(a) * 2 >= per_account;
+  };
   const std::vector<uint32_t>& order = background.shuffled();
   const size_t wanted = std::max<size_t>(20, size / 2);
   std::vector<double> zs;
@@ -106,6 +110,11 @@ void Calibrate(const Background& background, const Candidate& c, const std::vect
 }
 
 }  // namespace
+
+bool FollowsAQueue(const Background& background, const Candidate& c) {
+  const link::Rhythm r = RhythmOf(EventsOf(background.log(), c.rows), c);
+  return r.z >= kQueueZ && r.excess >= kQueueExcess;
+}
 
 bool IsYoung(const link::Log& log, uint32_t a) {
   if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) return false;
@@ -162,8 +171,8 @@ uint32_t Background::IssuedTo(uint64_t signature) const {
   return it->second;
 }
 
-Facts Measure(const Background& background, const link::AccountGraph& graph,
-              const Candidate& c, const std::vector<uint8_t>& in_candidate) {
+Facts Measure(const Background& background, const link::AccountGraph& graph, const Candidate& c,
+              const std::vector<uint8_t>& not_innocent) {
   const link::Log& log = background.log();
   Facts f;
   f.accounts = static_cast<uint32_t>(c.accounts.size());
@@ -180,7 +189,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph,
   if (all > 0) f.dedicated = static_cast<double>(f.exchanges) / all;
   f.entities = static_cast<uint32_t>(distinct);
 
-  Calibrate(background, c, in_candidate, &f);
+  Calibrate(background, c, not_innocent, &f);
 
   // Links inside the candidate.
   std::vector<uint8_t> inside(log.accounts(), 0);

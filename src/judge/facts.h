@@ -120,8 +120,13 @@ class Background {
 
 bool IsYoung(const link::Log& log, uint32_t account);
 
-// `innocent` says which accounts may serve in random groups (in no other candidate).
+// Whether a candidate's rhythm is a queue's beyond all calibration. Its accounts then say nothing
+// about innocent groups.
+bool FollowsAQueue(const Background& background, const Candidate& candidate);
+
+// `not_innocent` marks the accounts that may not serve in random groups: the candidate's own, and
+// those of every candidate that follows a queue.
 Facts Measure(const Background& background, const link::AccountGraph& graph,
-              const Candidate& candidate, const std::vector<uint8_t>& in_candidate);
+              const Candidate& candidate, const std::vector<uint8_t>& not_innocent);
 
 }  // namespace stillwatch::judge

@@ -191,12 +191,20 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   }
 
   std::vector<Finding> findings;
+  std::vector<uint8_t> queued(log.accounts(), 0);  // by any candidate, whatever comes of it
   const auto weigh_all = [&](std::vector<Candidate> list) {
     const size_t first = findings.size();
-    for (Candidate& c : list) findings.push_back({std::move(c), {}, {}});
+    std::vector<uint8_t> queues(list.size());
+    parallel.For(list.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t i = begin; i < end; ++i) queues[i] = FollowsAQueue(background, list[i]);
+    });
+    for (size_t i = 0; i < list.size(); ++i) {
+      for (const uint32_t a : list[i].accounts) queued[a] |= queues[i];
+      findings.push_back({std::move(list[i]), {}, {}});
+    }
     parallel.For(findings.size() - first, 1, [&](size_t begin, size_t end, int) {
       for (size_t i = first + begin; i < first + end; ++i) {
-        std::vector<uint8_t> excluded(log.accounts(), 0);
+        std::vector<uint8_t> excluded = queued;
         for (const uint32_t a : findings[i].candidate.accounts) excluded[a] = 1;
         findings[i].facts = Measure(background, graph, findings[i].candidate, excluded);
         findings[i].weighed = Weigh(findings[i].facts, findings[i].candidate.formed);
