@@ -126,10 +126,21 @@ Background::Background(const link::Log& log) : log_(log) {
   first_use_.assign(log.models.size(), INT64_MAX);
   for (uint32_t row = 0; row < log.rows(); ++row) {
     first_use_[log.model[row]] = std::min(first_use_[log.model[row]], log.ts_ms[row]);
-    if (log.features[row] == 0) continue;
-    ++rows_with_text_;
-    const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
-    for (int b = 0; b < 7; ++b) signs_[b] += purpose >> b & 1;
+  }
+  account_signs_.resize(log.accounts());
+  for (uint32_t a = 0; a < log.accounts(); ++a) {
+    float texts = 0;
+    Signs& signs = account_signs_[a];
+    for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+      if (log.features[row] == 0) continue;
+      ++texts;
+      const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
+      for (int b = 0; b < 7; ++b) signs[b] += static_cast<float>(purpose >> b & 1);
+    }
+    if (texts == 0) continue;
+    ++accounts_with_text_;
+    signs[7] = 1;
+    for (int b = 0; b < 7; ++b) signs_[b] += signs[b] /= texts;
   }
   replays_.assign(log.accounts(), 0);
   for (uint32_t row = 0; row < log.rows(); ++row) {
@@ -332,9 +343,16 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
   f.has_text = text_rows * 2 > static_cast<double>(f.exchanges);
   if (text_rows > 0) {
     for (double& share : f.capability) share /= text_rows;
-    const double rest = background.rows_with_text() - text_rows;
+    // By accounts, each counted once: other harvests in the log are many exchanges of few.
+    std::array<double, 7> elsewhere = background.signs();
+    double rest = background.accounts_with_text();
+    for (const uint32_t a : c.accounts) {
+      const Background::Signs& signs = background.SignsOf(a);
+      rest -= signs[7];
+      for (int b = 0; b < 7; ++b) elsewhere[b] -= signs[b];
+    }
     for (int b = 0; b < 7; ++b) {
-      if (rest > 0) f.sign_elsewhere[b] = (background.signs()[b] - f.sign[b]) / rest;
+      if (rest > .5) f.sign_elsewhere[b] = std::max(0.0, elsewhere[b] / rest);
       f.sign[b] /= text_rows;
     }
     f.follow_ups = followed / text_rows;

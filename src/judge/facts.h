@@ -76,7 +76,7 @@ struct Facts {
 
   std::array<double, model::kCapabilities> capability{};  // shares
   std::array<double, 7> sign{};     // share of exchanges with each PurposeSign bit
-  std::array<double, 7> sign_elsewhere{};  // among all other exchanges with text
+  std::array<double, 7> sign_elsewhere{};  // mean of that share over all other accounts
   double follow_ups = 0;        // share of exchanges inside a longer conversation
   double replays = 0;           // exchanges that present another account's signature
   double replayed_volume = 0;   // share of exchanges by accounts that replay
@@ -90,8 +90,11 @@ class Background {
   const link::Log& log() const { return log_; }
   // Account that was issued a signature; kNone when unknown or issued to several.
   uint32_t IssuedTo(uint64_t signature) const;
-  const std::array<double, 7>& signs() const { return signs_; }   // sums over rows with text
-  double rows_with_text() const { return rows_with_text_; }
+  // Share of an account's exchanges that carry each sign of purpose; [7] is 1 if it sent any text.
+  using Signs = std::array<float, 8>;
+  const Signs& SignsOf(uint32_t account) const { return account_signs_[account]; }
+  const std::array<double, 7>& signs() const { return signs_; }  // sums over accounts
+  double accounts_with_text() const { return accounts_with_text_; }
   double young_accounts() const { return young_; }
   double described_accounts() const { return described_; }
   double active_accounts() const { return active_; }
@@ -115,7 +118,8 @@ class Background {
   std::vector<int64_t> first_use_;
   std::vector<uint32_t> replays_;
   std::unordered_map<std::string_view, size_t> domains_;
-  double rows_with_text_ = 0, young_ = 0, described_ = 0, active_ = 0;
+  std::vector<Signs> account_signs_;
+  double accounts_with_text_ = 0, young_ = 0, described_ = 0, active_ = 0;
 };
 
 bool IsYoung(const link::Log& log, uint32_t account);

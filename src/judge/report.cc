@@ -58,7 +58,9 @@ std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // i
 
 constexpr uint64_t kVictimRowsMin = 3;
 constexpr uint64_t kFewExchanges = 2;
-constexpr double kOwnShareMin = .05;  // of an account's exchanges, to accuse it without a card in common
+constexpr double kOwnShareMin =
+    .05;  // of an account's exchanges, to accuse it without a card in common
+constexpr double kRelayedShareMin = .01;  // ... and with one
 
 }  // namespace
 
@@ -364,7 +366,8 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .4);
         m.why += " A verified organisation owns it, which speaks against a fraudulent account.";
-      } else if (own >= 5 && share < .85 && !same_purse && (strong < 2 || share < kOwnShareMin)) {
+      } else if (own >= 5 && share < .85 && (!same_purse || share < kRelayedShareMin) &&
+                 (strong < 2 || share < kOwnShareMin)) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);
         m.why +=

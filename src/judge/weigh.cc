@@ -17,7 +17,9 @@ constexpr double kCompanyMin = .67;  // most of a group, without those who are i
 constexpr double kCoverageExcessMin = .1;  // of the accounts
 // What is a small part of the work of accounts that mostly share nothing is nobody's harvest, but a
 // turn of phrase.
-constexpr double kDedicatedMin = .15, kCoveredMin = .5;
+constexpr double kDedicatedMin = .15, kCoveredMin = .5, kRelayedMin = .02;
+constexpr double kHiddenMin = .3;  // of the accounts, beyond chance
+constexpr double kHiddenBits = 1.5;
 constexpr double kProbabilityMax = .995;
 constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words or more
 
@@ -180,6 +182,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
 
   // Purpose.
   double purpose = 0;
+  bool asks = false;  // signs in the text
   std::string signs;
   if (f.has_text) {
     std::array<double, 7> gains{};
@@ -191,6 +194,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
     }
     std::sort(gains.rbegin(), gains.rend());
     purpose += gains[0] + gains[1] / 2;
+    asks = gains[0] > 0;
     if (!signs.empty()) {
       add(Family::kPurpose, purpose, "Of the exchanges, " + signs + ".",
           "Requests carry these signs as often as the rest of this log.");
@@ -209,6 +213,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
               model::CapabilityName(static_cast<model::Capability>(top)) + ".",
           "Customers' requests spread over capabilities.");
       purpose += concentration;
+      asks = true;
     }
     double items = 0;
     if (f.popular_items >= .6 || (f.effective_items < 30 && f.entities >= 10))
@@ -237,6 +242,18 @@ Weighed Weigh(const Facts& f, Formed formed) {
       purpose += follow;
     }
   }
+  // An open customer's batch is paid with one card. Accounts under one control that spread it over
+  // several hide the control. That says what for only beside a sign in the text.
+  if (asks && !w.overt && f.payments >= 3 && f.one_payment < .5 &&
+      f.coverage[3].linked - f.coverage[3].expected >= kHiddenMin * n) {
+    add(Family::kPurpose, kHiddenBits,
+        "The accounts that share a payment instrument are spread over " +
+            std::to_string(f.payments) + " instruments, the largest of which pays for " +
+            Percent(f.one_payment) +
+            " of them: common control that does not show in any one account.",
+        "A customer who runs many accounts for a reason of his own pays for them openly.");
+    purpose += kHiddenBits;
+  }
   if (replay > 0) purpose += 4;
   if (f.company >= kCompanyMin) {
     add(Family::kPurpose, 2,
@@ -250,9 +267,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
   // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold
   // paid for with shared cards (a campus shares addresses and a mail domain, never a card).
-  const bool one_job =
-      rhythm >= kFamilyBitsMin || replay > 0 ||
-      (f.rhythm.power < 3 && f.scaffold >= kLongScaffold && f.main_family >= .5 && f.coverage[3].bits >= 4);
+  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
+                       (f.rhythm.power < 3 && f.dedicated >= kDedicatedMin &&
+                        f.scaffold >= kLongScaffold && f.main_family >= .5 &&
+                        f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
@@ -289,7 +307,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // A phrase brings strangers together: most of its work must be told to follow the queue.
   const bool told = !f.phrase || f.followed >= .5 || replay > 0;
   bool theirs = f.dedicated >= kDedicatedMin || replay > 0;
-  for (const Coverage& c : f.coverage) theirs |= c.linked - c.expected >= kCoveredMin * n;
+  for (const Coverage& c : f.coverage) {
+    theirs |= f.dedicated >= kRelayedMin && c.linked - c.expected >= kCoveredMin * n;
+  }
   const bool gates = one_job && told && theirs && w.families >= kCoordinationFamiliesMin &&
                      purpose >= kPurposeBitsMin && !w.overt && !w.crowd &&
                      (formed == Formed::kText || formed == Formed::kReplay);

@@ -153,6 +153,35 @@ TEST(Weigh, OnlyDistillationAccusesAndItNeedsAllOfItsGates) {
   EXPECT_NE(verdict([](Facts& f) { f.effective_items = 20; }), Verdict::kDistillation);
 }
 
+TEST(Weigh, ControlHiddenBehindSeveralCardsSaysWhatForBesideASign) {
+  const auto purpose = [](uint32_t payments, bool signs) {
+    Facts f = Harvest();
+    if (!signs) f.sign = {}, f.capability = {};
+    f.coverage[3] = {40, .5, 8};
+    f.one_payment = .2;
+    f.payments = payments;
+    return Weigh(f, Formed::kText).purpose_bits;
+  };
+  EXPECT_DOUBLE_EQ(purpose(8, true), purpose(2, true) + 1.5);
+  EXPECT_DOUBLE_EQ(purpose(8, false), purpose(2, false));
+}
+
+// A phrase in a small part of the work of customers who share little.
+TEST(Weigh, WhatIsHardlyTheirWorkIsNotHeldAgainstThem) {
+  const auto verdict = [](double dedicated, uint32_t linked) {
+    Facts f = Harvest();
+    f.dedicated = dedicated;
+    for (Coverage& c : f.coverage) c = {};
+    f.coverage[3] = {linked, .5, 8};
+    return Weigh(f, Formed::kText).verdict;
+  };
+  const uint32_t n = Harvest().accounts;
+  EXPECT_EQ(verdict(.2, n / 5), Verdict::kDistillation);
+  EXPECT_NE(verdict(.1, n / 5), Verdict::kDistillation);
+  EXPECT_EQ(verdict(.1, n), Verdict::kDistillation);  // a relay's pool
+  EXPECT_NE(verdict(.01, n), Verdict::kDistillation);
+}
+
 TEST(Weigh, OneFamilyOfCoordinationIsNotEnough) {
   // A rhythm and nothing else: what the accounts send is a turn of phrase.
   Facts f = Harvest();
