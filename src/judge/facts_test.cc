@@ -201,7 +201,7 @@ TEST(Facts, SettingsTextAndPurpose) {
   EXPECT_DOUBLE_EQ(f.follow_ups, .5);
   EXPECT_DOUBLE_EQ(f.sign[2], .75);
   EXPECT_DOUBLE_EQ(f.sign[6], .25);
-  EXPECT_DOUBLE_EQ(f.sign_elsewhere[2], 1. / 3);  // with text, not the candidate's
+  EXPECT_DOUBLE_EQ(f.sign_elsewhere[2], (.5 + 0) / 2);  // the others who sent text, each once
   EXPECT_DOUBLE_EQ(f.sign_elsewhere[6], 0);
 }
 
