@@ -1,5 +1,6 @@
 // Any bytes as a row that the engine gives for a format: an exchange within the bounds, or a
-// reason. The input is cut into the columns that the SELECT asks for; a text ends at a 1.
+// reason, also when it comes in two parts. The input is cut into the columns that the SELECT asks
+// for; a text ends at a 1.
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -53,6 +54,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   model::ExchangeView e;
+  if (ingest::IsPart(block, 0)) {
+    ingest::RowJoiner joiner;
+    joiner.Take(block, 0, 1, {});
+    joiner.Take(block, 0, 2, {});
+    lake::Block joined;
+    model::Reject place;
+    if (!joiner.Next(true, 0, &joined, &place) || joiner.Next(true, 0, &joined, &place))
+      std::abort();
+    if (ingest::IsPart(joined, 0) || joined.columns.size() != block.columns.size()) std::abort();
+    block = std::move(joined);
+  }
   const auto outcome = reader.Read(block, 0, &e);
   if (!outcome.reason.empty()) return 0;
   if (e.exchange_id.empty() || e.account_id.empty() || e.ts_ms <= 0) std::abort();
