@@ -175,6 +175,9 @@ class RecordsSource : public FormatSource {
     empty_ = true;
     settled_ = 1;
     done_.clear();
+    for (int w = 0; w < kFormatWorkersMax; ++w) {  // of a scan that was killed
+      if (absl::Status s = Drop(w); !s.ok()) return s;
+    }
     RecordReader reader(paths_, progress, options_.note, sink.reject);
     std::mutex lock;
     absl::Status status;
@@ -193,10 +196,15 @@ class RecordsSource : public FormatSource {
   }
 
  private:
+  static std::string TableOf(int worker) { return StrCat("incoming_", worker); }
+  absl::Status Drop(int worker) {
+    return lake_->Execute(StrCat("DROP TABLE IF EXISTS ", TableOf(worker), " SYNC"));
+  }
+
   // Texts go through a table in memory: nothing of them touches the disk.
   absl::Status Work(int worker, RecordReader* reader, const Sink& sink, Progress* progress,
                     const std::atomic<bool>* stop, const std::atomic<bool>* failed) {
-    const std::string table = StrCat("incoming_", worker);
+    const std::string table = TableOf(worker);
     RecordBatch batch;
     RowReader rows(options_.now_ms);
     dom::parser parser;
@@ -217,10 +225,8 @@ class RecordsSource : public FormatSource {
       status = Sort(&batch, &parser, sink, &number, &json);
       if (!status.ok() || number.empty()) continue;
       if (!made) {
-        status = lake_->Execute(StrCat("DROP TABLE IF EXISTS ", table, " SYNC"));
-        if (status.ok())
-          status = lake_->Execute(
-              StrCat("CREATE TABLE ", table, " (source_row UInt64, json String) ENGINE = Memory"));
+        status = lake_->Execute(
+            StrCat("CREATE TABLE ", table, " (source_row UInt64, json String) ENGINE = Memory"));
         made = true;
       } else {
         status = lake_->Execute(StrCat("TRUNCATE TABLE ", table));
@@ -240,7 +246,7 @@ class RecordsSource : public FormatSource {
           batch.number);
     }
     if (made) {
-      const absl::Status dropped = lake_->Execute(StrCat("DROP TABLE IF EXISTS ", table, " SYNC"));
+      const absl::Status dropped = Drop(worker);
       if (status.ok()) status = dropped;
     }
     return status;
