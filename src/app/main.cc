@@ -1,6 +1,8 @@
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "app/command.h"
@@ -74,6 +76,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kOk : kUsage;
+  }
+  // Who reads no further has what it wanted; any other loss is said.
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout)) && errno != EPIPE && code == kOk) {
+    std::fprintf(stderr, "stillwatch: standard output: %s\n", std::strerror(errno));
+    return kUsage;
   }
   return code;
 }

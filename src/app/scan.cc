@@ -166,6 +166,8 @@ absl::Status Run(const Options& o) {
   engine::ScanInput in;
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
   if (absl::Status s = Time(o.until, "--until", &in.until_ms); !s.ok()) return s;
+  if (in.since_ms >= in.until_ms)
+    return absl::InvalidArgumentError("--since: must be before --until");
   if (o.threads < 1 || o.threads > 1024)
     return absl::InvalidArgumentError("--threads: expected 1 to 1024");
   if (o.attribution == "parquet")
@@ -204,8 +206,14 @@ absl::Status Run(const Options& o) {
         log->once(),
         ": --specimens reads the log a second time, which a pipe does not allow; name files"));
   }
-  if (!o.accounts.empty() && access(o.accounts.c_str(), R_OK) != 0) {
-    return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
+  if (!o.accounts.empty()) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(o.accounts, ignored)) {
+      return absl::InvalidArgumentError(StrCat(o.accounts, ": is a folder; name one file"));
+    }
+    if (access(o.accounts.c_str(), R_OK) != 0) {
+      return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
+    }
   }
   std::error_code error;
   std::filesystem::create_directories(o.out, error);

@@ -341,7 +341,7 @@ TEST(Weigh, SilenceCountsOnlyAsFarAsItCouldHaveBeenHeard) {
   EXPECT_NEAR(rhythm(0, 3), -3.25, .01);
   EXPECT_DOUBLE_EQ(rhythm(0, 20), -3.3);  // one in ten hides its rhythm
   EXPECT_DOUBLE_EQ(rhythm(1.5, 3), 0);    // half heard
-  EXPECT_NEAR(rhythm(6, 8), 36 / 4 / std::log(2.0) - 1, 1e-9);
+  EXPECT_NEAR(rhythm(6, 8), 36.0 / 4 / std::log(2.0) - 1, 1e-9);
   EXPECT_DOUBLE_EQ(rhythm(60, 8), 14);
 }
 

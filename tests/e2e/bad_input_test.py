@@ -1,10 +1,23 @@
 """Each kind of bad input ends in one clear line and leaves nothing half-written."""
-import gzip, json, os, subprocess, threading, time, unittest
+import gzip, json, os, signal, subprocess, threading, time, unittest
 from common import BINARY, Case, record, wait_until_reading
 
 class BadInput(Case):
     def scan(self, *args, code=0):
         return self.run_it("scan", "--out", self.path("out"), *args, code=code)
+
+    def refused(self, reason, *args, **how):
+        """Ends with 2 and one line that says why; no result, whole or half, is there after it."""
+        _, err = self.run_it("scan", "--out", self.path("out"), *args, code=2, **how)
+        self.assertRegex(err, r"^stillwatch: .*\n$")
+        self.assertEqual(len(err.splitlines()), 1, err)
+        self.assertIn(reason, err)
+        if os.path.isdir(self.path("out")):
+            self.assertLessEqual(set(os.listdir(self.path("out"))), {"lake"})
+        return err
+
+    def kept(self):
+        return int(self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT uniqExact(exchange_id) FROM exchanges")[0])
 
     def rejected(self):
         return [json.loads(line) for line in self.lines("out/rejected.jsonl")]
@@ -76,42 +89,78 @@ class BadInput(Case):
             self.assertIn("two different records", r[0]["reason"])
             self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 3)
 
+    def test_any_order_of_time_is_one(self):
+        lines = [record(n) for n in range(0, 40_000, 7)]
+        found = []
+        for order in (lines, lines[::-1], lines[1::2] + lines[::2]):
+            self.setUp()
+            self.scan(self.write("log.jsonl", "".join(order)))
+            self.assertEqual(self.rejected(), [])
+            found.append([open(self.path(f"out/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv", "exchanges.csv")])
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
+
     def test_undescribed_account_and_bad_account_records(self):
         accounts = self.write("accounts.jsonl", '{"account_id": "a1"}\nnot json\n{"plan": "pro"}\n{"account_id": "zz", "created_at": "soon"}\n')
         self.scan("--accounts", accounts, self.write("log.jsonl", record(1) + record(2)))
-        self.assertEqual(len(self.rejected()), 3)
+        self.assertEqual([(r["line"], r["source"]) for r in self.rejected()], [(n, accounts) for n in (2, 3, 4)])
+        for r, reason in zip(self.rejected(), ("not valid JSON", "account_id: missing", "created_at: ")):
+            self.assertIn(reason, r["reason"])
+        run = json.load(open(self.path("out/run.json")))
+        self.assertEqual((run["exchanges"], run["accounts"]), (2, 2), "a2, which no record describes, counts")
 
     def test_empty_file(self):
         _, err = self.scan(self.write("log.jsonl", ""))
-        self.assertIn("is empty", err)
+        self.assertIn("log.jsonl: is empty", err)
+        self.assertEqual(json.load(open(self.path("out/campaigns.json")))["campaigns"], [])
 
-    def test_folder_missing_and_unreadable(self):
-        for path, reason in ((self.dir, "is a folder"), (self.path("nowhere"), "does not exist")):
-            _, err = self.scan(path, code=2)
-            self.assertIn(reason, err)
-            self.assertEqual(len(err.strip().splitlines()), 1)
-        self.assertFalse(os.path.exists(self.path("out/campaigns.json")))
+    def test_folder_and_missing(self):
+        self.refused(f"{self.dir}: is a folder", self.dir)
+        self.refused(f"{self.path('nowhere')}: does not exist", self.path("nowhere"))
+        log = self.write("log.jsonl", record(1))
+        for flag in ("--accounts", "--permits", "--known", "--mmdb"):
+            self.refused(self.path("nowhere"), flag, self.path("nowhere"), log)
+            self.refused(self.dir, flag, self.dir, log)
+        self.assertFalse(os.path.exists(self.path("out/lake")), "said before anything was made")
+
+    def as_nobody(self):
+        """Root may read and write all; then the program runs as somebody who may not."""
+        os.chmod(self.dir, 0o755)
+        os.chmod(os.path.dirname(self.dir), 0o755)
+        return {"user": 65534} if os.geteuid() == 0 else {}
+
+    def test_may_not_be_read(self):
+        log = self.write("log.jsonl", record(1))
+        os.chmod(log, 0)
+        self.refused("log.jsonl: may not be read", log, **self.as_nobody())
+
+    def test_may_not_be_written(self):
+        log = self.write("log.jsonl", record(1))
+        os.mkdir(self.path("out"), 0o555)
+        self.refused("results cannot be written there; name another folder", log, **self.as_nobody())
+        self.assertEqual(os.listdir(self.path("out")), [])
 
     def test_not_a_log_at_all(self):
         _, err = self.scan(self.write("log.jsonl", "hello\nworld\n"), code=2)
         self.assertIn("none of the 2 records", err)
+        self.assertEqual(len(self.rejected()), 2)
+
+    def test_another_format_than_named(self):
+        log = self.write("log.jsonl", "".join(record(n) for n in range(5)))
+        self.refused("format litellm: does not fit this log: none of its 5 records", "--format", "litellm", log)
+        self.refused("xml is unknown", "--format", "xml", log)
+        self.assertEqual(self.kept(), 0)
 
     def test_compressed_file_cut_short(self):
         data = "".join(record(n) for n in range(5000)).encode()
         whole = gzip.compress(data)
         log = self.write("log.gz", whole[: len(whole) // 2])
-        _, err = self.scan(log, code=2)
-        self.assertIn("in the middle of its gzip", err)
+        self.refused("log.gz: ends in the middle of its gzip", log)
         subprocess.run(["zstd", "-qf", self.write("log.jsonl", data), "-o", self.path("log.zst")], check=True)
         whole = open(self.path("log.zst"), "rb").read()
-        _, err = self.scan(self.write("cut.zst", whole[: len(whole) // 2]), code=2)
-        self.assertIn("in the middle of its zstd", err)
-        _, err = self.scan(self.write("bad.zst", whole[:2000] + b"garbage!" + whole[2008:]), code=2)
-        self.assertIn("broken zstd", err)
-        self.assertFalse(os.path.exists(self.path("out/campaigns.json")))
-        # What the attempts had read is withdrawn.
-        count = self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT count() FROM exchanges")[0]
-        self.assertEqual(int(count), 0)
+        self.refused("cut.zst: ends in the middle of its zstd", self.write("cut.zst", whole[: len(whole) // 2]))
+        self.refused("broken zstd", self.write("bad.zst", whole[:2000] + b"garbage!" + whole[2008:]))
+        self.assertEqual(self.kept(), 0, "what the attempts had read is withdrawn")
 
     def test_file_that_grows(self):
         fifo = self.path("growing.jsonl")
@@ -144,28 +193,76 @@ class BadInput(Case):
         self.assertEqual(child.wait(60), 0)
         self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 300_000)
 
+    def test_file_that_is_gone_before_its_turn(self):
+        first, second = self.write("1.jsonl", "".join(record(n) for n in range(300_000))), self.write("2.jsonl", record(1))
+        child = subprocess.Popen([BINARY, "scan", "--quiet", "--out", self.path("out"), "--threads", "1", first, second], stderr=subprocess.PIPE)
+        wait_until_reading(child, first, self.path("out/lake"))
+        os.remove(second)
+        _, err = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 2, err)
+        self.assertRegex(err.decode(), r"^stillwatch: .*2\.jsonl: .*\n$")
+        self.assertEqual(os.listdir(self.path("out")), ["lake"])
+        self.assertEqual(self.kept(), 0)
+
+    def test_interrupted_the_first_time(self):
+        log = self.write("log.jsonl", "".join(record(n) for n in range(400_000)))
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            self.scan("--quiet", self.write("small.jsonl", record(1)))  # the lake is there, results too
+            before = {name: os.stat(self.path(f"out/{name}")).st_mtime_ns for name in os.listdir(self.path("out")) if name != "lake"}
+            child = subprocess.Popen([BINARY, "scan", "--out", self.path("out"), "--threads", "1", log], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+            wait_until_reading(child, log, self.path("out/lake"))
+            time.sleep(.03)
+            child.send_signal(stop)
+            out, err = child.communicate(timeout=60)
+            self.assertEqual((child.returncode, out), (130, b""), err)
+            self.assertRegex(err.decode(), r"(^|\n)stillwatch: interrupted; what was read stays in the lake .*\n$")
+            after = {name: os.stat(self.path(f"out/{name}")).st_mtime_ns for name in os.listdir(self.path("out")) if name != "lake"}
+            self.assertEqual(before, after)
+        _, err = self.scan(log)
+        self.assertIn("was interrupted", err)
+        self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 400_000)
+
     def test_strict_writes_nothing(self):
         log = self.write("log.jsonl", record(1) + "nonsense\n" + record(3))
-        _, err = self.scan("--strict", log, code=2)
-        self.assertIn("log.jsonl:2:", err)
-        self.assertFalse(os.path.exists(self.path("out/campaigns.json")))
-        count = self.run_it("query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT count() FROM exchanges")[0]
-        self.assertEqual(int(count), 0)
+        self.refused("log.jsonl:2:", "--strict", log)
+        self.assertEqual(self.kept(), 0)
 
     def test_unwritable_out(self):
         self.write("file", "x")
         _, err = self.run_it("scan", "--out", self.path("file/out"), self.write("log.jsonl", record(1)), code=2)
-        self.assertIn("cannot be written", err)
+        self.assertIn("file/out: results cannot be written there; name another folder", err)
 
     def test_full_disk(self):
-        disk = self.path("disk")
+        disk, log = self.path("disk"), self.write("log.jsonl", "".join(record(n, exchange_id=os.urandom(20).hex()) for n in range(120_000)))
         os.mkdir(disk)
-        log = self.write("log.jsonl", "".join(record(n, exchange_id=os.urandom(20).hex()) for n in range(120_000)))
-        code, out, err = self.run_where(f'mount -t tmpfs -o size=3m none {disk}; "$0" "$@" || code=$?; ls -A {disk}; exit $code',
-                                        "scan", "--out", disk, log)
+        again = f'ls -A {disk}; mount -o remount,size=300m {disk}; "$0" "$@"; grep "\\"exchanges\\"" {disk}/run.json; exit $code'
+        code, out, err = self.run_where(f'mount -t tmpfs -o size=3m none {disk}; "$0" "$@" || code=$?; ' + again, "scan", "--quiet", "--out", disk, log)
         self.assertEqual(code, 2, err)
         self.assertRegex(err, r"(?i)^stillwatch: .*(no space left|disk is full).*free.*\n$")
-        self.assertEqual(out.split(), ["lake"], "nothing half-written")
+        self.assertEqual(out.split(), ["lake", '"exchanges":', "120000,"], "nothing half-written, and the next run has all")
+
+    def test_disk_full_of_results(self):
+        """The lake lies elsewhere; the old results stay."""
+        disk, log = self.path("disk"), self.write("log.jsonl", "".join(record(n, account_id=f"a{n}", ts="bad") for n in range(3000)) + record(1))
+        os.mkdir(disk)
+        first = f'mount -t tmpfs -o size=256k none {disk}; "$0" scan --quiet --out {disk} --lake {self.path("lake")} {self.write("one.jsonl", record(1))}; md5sum {disk}/*.* | md5sum; '
+        code, out, err = self.run_where(first + f'"$0" "$@" || code=$?; md5sum {disk}/*.* | md5sum; ls -A {disk} | grep partial || exit $code',
+                                        "scan", "--quiet", "--out", disk, "--lake", self.path("lake"), log)
+        self.assertEqual(code, 2, err)
+        self.assertRegex(err, r"(?i)^stillwatch: .*no space left.*free space and run again\n$")
+        self.assertEqual(len(out.splitlines()), 2, out)
+        self.assertEqual(*out.splitlines())
+
+    def test_standard_output_that_is_full(self):
+        self.scan("--quiet", self.write("log.jsonl", record(1)))
+        with open("/dev/full", "w") as full:
+            for args in (["query", "--lake", self.path("out/lake"), "SELECT 1"], ["sketch", self.path("log.jsonl")], ["scan", "--json", "--out", self.path("out")]):
+                done = subprocess.run([BINARY, *args], stdout=full, stderr=subprocess.PIPE, timeout=60)
+                self.assertEqual(done.returncode, 2, args)
+                self.assertRegex(done.stderr.decode(), r"^stillwatch: st.*out.*\n$")
+        many = ["query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT number FROM numbers(100000)"]
+        done = subprocess.run(["sh", "-c", '"$0" "$@" | head -1', BINARY, *many], capture_output=True, timeout=60)
+        self.assertEqual((done.stdout, done.stderr), (b"0\n", b""), "who reads no further is no fault")
 
     def test_a_machine_without_cgroups(self):
         code, out, err = self.run_where('mount -t tmpfs none /sys/fs/cgroup; exec "$0" "$@"', "lake", "init", "--lake", self.path("lake"))
@@ -176,15 +273,17 @@ class BadInput(Case):
         for text, reason in (("- id: p\n  org: x\n", 'unknown key "org"'), ("- org_id: x\n", "needs an id"), ("{", "not valid YAML"),
                              ("- id: p\n  org_id: o\n  exchanges_max: -3\n", "whole number"), ("- id: p\n  org_id: o\n  valid_from: monday\n", "RFC 3339")):
             permits = self.write("permits.yaml", text)
-            _, err = self.scan("--permits", permits, log, code=2)
-            self.assertIn(reason, err)
-            self.assertIn("permits.yaml:", err)
-        _, err = self.scan("--known", self.write("known.yaml", "- actor: x\n  reliability: Z\n"), log, code=2)
-        self.assertIn("A to F", err)
+            self.assertIn("permits.yaml:", self.refused(reason, "--permits", permits, log))
+        self.refused("A to F", "--known", self.write("known.yaml", "- actor: x\n  reliability: Z\n"), log)
+        self.refused("broken.mmdb: ", "--mmdb", self.write("broken.mmdb", os.urandom(4000)), log)
 
     def test_usage(self):
-        for args in (["scan", "--since", "yesterday", self.write("log.jsonl", record(1))], ["scan", "--nonsense"], [], ["evaluate"]):
-            self.run_it(*args, code=2)
+        log = self.write("log.jsonl", record(1))
+        self.refused("--since: not RFC 3339 with a zone: yesterday", "--since", "yesterday", log)
+        self.refused("--since: must be before --until", "--since", "2026-05-01T00:00:00Z", "--until", "2026-05-01T00:00:00Z", log)
+        self.refused("--threads: expected 1 to 1024", "--threads", "0", log)
+        for args in (["scan", "--nonsense"], [], ["evaluate"], ["lake", "burn"]):
+            self.assertTrue(self.run_it(*args, code=2)[1])
 
 if __name__ == "__main__":
     unittest.main()

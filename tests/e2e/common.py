@@ -22,9 +22,9 @@ class Case(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def run_it(self, *args, code=0, stdin=None, timeout=120):
+    def run_it(self, *args, code=0, stdin=None, timeout=120, **how):
         """Runs the program, checks its exit code and gives (stdout, stderr)."""
-        done = subprocess.run([BINARY, *args], input=stdin, capture_output=True, timeout=timeout)
+        done = subprocess.run([BINARY, *args], input=stdin, capture_output=True, timeout=timeout, **how)
         self.assertEqual(done.returncode, code, f"{args}: {done.stderr.decode(errors='replace')[-2000:]}")
         return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
