@@ -12,6 +12,10 @@ namespace stillwatch::simulate {
 
 enum class RefType : uint8_t { kInnocent = 0, kHarvest = 1, kCustomer = 2 };
 
+// Bounds of the fields below: 512 days, 2^18 sessions of an account and day, 32 turns of a session,
+// 65,536 pools and campaigns (scenario.h allows fewer), 2^25 accounts.
+inline constexpr uint32_t kSessionsMax = (1U << 18) - 1;
+
 inline uint64_t InnocentRef(int day, uint32_t session, uint32_t turn) {
   return uint64_t(day) << 23 | uint64_t{session} << 5 | turn;
 }

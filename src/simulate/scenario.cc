@@ -280,6 +280,8 @@ void ReadInto(const std::string& name, std::string_view yaml,
     }
   }
   if (root["pools"]) {
+    if (root["pools"].size() > kPoolsMax)
+      r.Fail(root["pools"], StrCat("pools: more than ", kPoolsMax));
     s->pools.clear();
     for (const auto& p : r.List(root["pools"], "pools")) {
       r.Map(p, "a pool",
@@ -353,6 +355,8 @@ void ReadInto(const std::string& name, std::string_view yaml,
     return rate * account_days;
   };
   if (root["campaigns"]) {
+    if (root["campaigns"].size() > kCampaignsMax)
+      r.Fail(root["campaigns"], StrCat("campaigns: more than ", kCampaignsMax));
     s->campaigns.clear();
     for (const auto& node : r.List(root["campaigns"], "campaigns")) {
       r.Map(node, "a campaign",

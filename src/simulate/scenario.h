@@ -19,6 +19,7 @@ inline constexpr double kPerAccountDayMax =
 inline constexpr uint64_t kAccountsMax = 20'000'000;      // of a world
 inline constexpr uint64_t kExchangesMax = 4'000'000'000;  // of a campaign
 inline constexpr int kDaysMax = 400;
+inline constexpr size_t kPoolsMax = 1000, kCampaignsMax = 1000;
 
 struct ModelSpec {
   std::string name;

@@ -473,8 +473,8 @@ void World::MakePools() {
     pool.weight.resize(pool.accounts);
     for (float& w : pool.weight) w = static_cast<float>(r.LogNormal(spec.spread));
     pool.plain = !spec.own_hours;
-    const size_t exits = std::max<size_t>(
-        4, static_cast<size_t>(std::llround(spec.addresses * static_cast<double>(spec.accounts))));
+    const size_t exits = static_cast<size_t>(
+        std::clamp(spec.addresses * static_cast<double>(spec.accounts), 4., double{kExitsMax}));
     for (size_t e = 0; e < exits; ++e) {
       // Residential proxies sit in strangers' homes and phones, others are rented by anybody.
       const double u = r.Unit();
@@ -676,6 +676,7 @@ void World::Live(const Person& p, int day, double per_day, double more, Rng* rng
   const double rate = per_day * (k.business ? (weekend ? .43 : 1.228) : weekend ? .888 : 1.045);
   uint32_t session = 0;
   const auto begin_session = [&](double hour, double turns) {
+    if (session >= kSessionsMax) return;
     int64_t ts = day_ms + static_cast<int64_t>(hour * double{kMsPerHour});
     const uint32_t n = std::min<uint32_t>(r.Geometric(turns), static_cast<uint32_t>(kTurnsMax));
     for (uint32_t i = 0; i < n; ++i) {

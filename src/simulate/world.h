@@ -28,6 +28,7 @@ namespace stillwatch::simulate {
 
 inline constexpr uint32_t kNone32 = UINT32_MAX;
 inline constexpr uint16_t kNone16 = UINT16_MAX;
+inline constexpr uint32_t kExitsMax = 4'000'000;  // addresses of a pool
 inline constexpr size_t kBlockEvents = 2048;  // of one block at least, but for a day's last
 
 // How somebody calls the API. Operators' are drawn by the function that draws everybody's.
