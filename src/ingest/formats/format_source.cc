@@ -368,11 +368,12 @@ std::string EngineMessage(const absl::Status& s, const std::string& log, const s
       why.replace(at, secret.size(), name);
     }
   }
-  for (const char* tail : {", body: ", ", Stack trace"}) {
+  for (const char* tail : {", body: ", "Stack trace"}) {
     why.resize(std::min(why.find(tail), why.size()));
   }
   std::replace(why.begin(), why.end(), '\n', ' ');
-  return why.substr(0, 500);
+  why.resize(std::min<size_t>(500, why.find_last_not_of(" .,") + 1));
+  return why;
 }
 
 std::unique_ptr<Source> MakeRecordsSource(lake::Lake* lake, Format format,
