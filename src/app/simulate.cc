@@ -282,6 +282,10 @@ absl::Status Run(const Options& o) {
   if (error || access(side.c_str(), W_OK) != 0)
     return absl::InvalidArgumentError(StrCat(side, ": cannot be written; name another folder"));
 
+  // Of an earlier world nothing stays that could be taken for this one's.
+  for (const char* name : {"/exchanges.jsonl", "/truth_exchanges.csv", "/truth_campaigns.csv"}) {
+    std::filesystem::remove(side + name, error);
+  }
   // What a scan reads beside the log comes first.
   {
     File roles(side + "/truth_accounts.csv"), accounts(side + "/accounts.jsonl");

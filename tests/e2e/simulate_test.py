@@ -1,6 +1,6 @@
 """simulate as a person would run it: the same world at any thread count and through a pipe, truth that
 counts what was written, one clear line for what cannot be."""
-import csv, filecmp, json, os, subprocess, time, unittest
+import csv, filecmp, json, os, signal, subprocess, time, unittest
 from common import BINARY, Case
 
 TINY = """name: tiny
@@ -69,6 +69,19 @@ class Simulate(Case):
         # Nothing comes, and nothing will: the missing file is named.
         _, err = self.run_it("scan", "--accounts", self.path("none"), "--out", self.path("p"), "-", stdin=b"", code=2)
         self.assertIn("none: cannot be read", err)
+
+    def test_interrupted_it_leaves_nothing_that_looks_complete(self):
+        self.run_it("simulate", self.tiny, "--out", self.path("w"), "--quiet")
+        child = subprocess.Popen([BINARY, "simulate", "june-2026", "--scale", ".2", "--out", self.path("w"), "--threads", "1", "--quiet"])
+        end = time.monotonic() + 60
+        while not os.path.exists(self.path("w/exchanges.jsonl.partial")) and time.monotonic() < end:
+            time.sleep(.01)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(timeout=60), 130)
+        left = sorted(os.listdir(self.path("w")))
+        self.assertFalse([f for f in left if f.endswith(".partial")], left)
+        for name in ("exchanges.jsonl", "truth_exchanges.csv", "truth_campaigns.csv"):
+            self.assertNotIn(name, left)
 
     def test_knobs_and_prompts(self):
         shown, _ = self.run_it("simulate", self.tiny, "--show", "--set", "samples=4", "--set", "careful=true")
