@@ -92,7 +92,7 @@ absl::Status RejectConflicts(const ScanInput& in,
 
 // One line for each candidate that was weighed; read by evaluate.
 std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) {
-  static constexpr const char* kFormed[] = {"text", "purse", "manner", "replay"};
+  static constexpr const char* kFormed[] = {"text", "purse", "manner", "replay", "company"};
   std::string out;
   for (const judge::WeighedCandidate& c : weighed) {
     base::JsonWriter w(&out);

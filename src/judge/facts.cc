@@ -325,6 +325,14 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
       asks.push_back({item, log.entity[a], a, static_cast<int32_t>(log.ts_ms[row] / base::kMsPerDay)});
     }
   }
+  if (c.formed == Formed::kCompany) {
+    std::unordered_map<uint64_t, uint32_t> carried;
+    uint32_t most = 0;
+    for (const uint32_t row : c.rows) {
+      for (const uint64_t h : log.texts[log.text[row]]) most = std::max(most, ++carried[h]);
+    }
+    f.focus = most / static_cast<double>(std::max<uint64_t>(1, f.exchanges));
+  }
   f.linked_volume = f.exchanges ? linked_rows / static_cast<double>(f.exchanges) : 0;
   f.replays = replays;
   f.replayed_volume = f.exchanges ? replayed / static_cast<double>(f.exchanges) : 0;

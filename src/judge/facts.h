@@ -16,7 +16,7 @@
 namespace stillwatch::judge {
 
 // How a candidate was formed: its own kind of evidence is then not counted for it.
-enum class Formed : uint8_t { kText, kPurse, kManner, kReplay };
+enum class Formed : uint8_t { kText, kPurse, kManner, kReplay, kCompany };
 
 struct Candidate {
   Formed formed = Formed::kText;
@@ -81,6 +81,7 @@ struct Facts {
   double replays = 0;           // exchanges that present another account's signature
   double replayed_volume = 0;   // share of exchanges by accounts that replay
   double company = 0;           // share of accounts that do other work which is accused
+  double focus = 0;             // share of exchanges with the commonest shingle; of kCompany alone
 };
 
 // Evidence that looks at all accounts together, computed once per log.

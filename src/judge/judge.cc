@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
@@ -148,8 +149,8 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   };
 
   // Candidates by text.
-  std::vector<Candidate> candidates;
-  for (const link::Workload& w : workloads) {
+  std::vector<std::vector<Candidate>> of_workload(workloads.size());
+  const auto form = [&](const link::Workload& w, std::vector<Candidate>* formed) {
     Candidate c;
     c.formed = Formed::kText;
     std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
@@ -172,14 +173,21 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
         return linked[c.accounts[i]] && !background.Replaying(c.accounts[i]);
       });
     }
-    if (!worth(c)) continue;
+    if (!worth(c)) return;
     for (const Candidate& hand : SplitByHand(background, graph, options.pools, c)) {
       for (Candidate& part : SplitByQueue(background, graph, hand)) {
         if (!worth(part)) continue;
         Describe(templates, &part);
-        candidates.push_back(std::move(part));
+        formed->push_back(std::move(part));
       }
     }
+  };
+  parallel.For(workloads.size(), 1, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) form(workloads[i], &of_workload[i]);
+  });
+  std::vector<Candidate> candidates;
+  for (std::vector<Candidate>& formed : of_workload) {
+    std::move(formed.begin(), formed.end(), std::back_inserter(candidates));
   }
   // The largest first, so that the bound cuts the least.
   std::stable_sort(
@@ -212,18 +220,20 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     });
   };
   weigh_all(std::move(candidates));
-  // The other jobs of a pool that harvests.
+  // How many of a candidate's accounts do other work that is accused.
   std::vector<uint8_t> accused(log.accounts(), 0);
+  const auto accompany = [&](Finding& f) {
+    double n = 0;
+    for (const uint32_t a : f.candidate.accounts) n += accused[a];
+    f.facts.company = n / static_cast<double>(f.candidate.accounts.size());
+    f.weighed = Weigh(f.facts, f.candidate.formed);
+  };
   for (const Finding& f : findings) {
     if (f.weighed.verdict != Verdict::kDistillation) continue;
     for (const uint32_t a : f.candidate.accounts) accused[a] = 1;
   }
   for (Finding& f : findings) {
-    if (f.weighed.verdict == Verdict::kDistillation) continue;
-    double n = 0;
-    for (const uint32_t a : f.candidate.accounts) n += accused[a];
-    f.facts.company = n / static_cast<double>(f.candidate.accounts.size());
-    f.weighed = Weigh(f.facts, f.candidate.formed);
+    if (f.weighed.verdict != Verdict::kDistillation) accompany(f);
   }
 
   // Accounts whose work is explained by a finding are not sought a second time.
@@ -268,6 +278,35 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     const size_t first = findings.size();
     weigh_all(std::move(list));
     for (size_t i = first; i < findings.size(); ++i) explain(findings[i]);
+  }
+
+  // Candidates by company: what else the accounts of a harvest do, if it follows a queue as well.
+  {
+    std::vector<uint8_t> asked(log.accounts(), 0);
+    std::vector<Candidate> list;
+    for (const Finding& f : findings) {
+      if (f.weighed.verdict != Verdict::kDistillation) continue;
+      Candidate c;
+      c.formed = Formed::kCompany;
+      for (const uint32_t a : f.candidate.accounts) {
+        if (asked[a]) continue;
+        asked[a] = accused[a] = 1;
+        for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+          if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
+        }
+      }
+      c.accounts = AccountsOf(log, c.rows);
+      if (!worth(c)) continue;
+      for (Candidate& part : SplitByQueue(background, graph, std::move(c))) {
+        if (!part.way_bits.empty() && worth(part)) list.push_back(std::move(part));
+      }
+    }
+    const size_t first = findings.size();
+    weigh_all(std::move(list));
+    for (size_t i = first; i < findings.size(); ++i) {
+      accompany(findings[i]);
+      explain(findings[i]);
+    }
   }
 
   // Candidates by purse: pools of the whole log.

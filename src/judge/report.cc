@@ -69,6 +69,9 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
   if (formed == Formed::kText && f.phrase && w.verdict != Verdict::kDistillation &&
       f.rhythm_z < 3 && !w.overt)
     return false;
+  // A small part of what the accounts of an accused campaign do says nothing more about them.
+  if (f.company >= kCompanyMin && f.dedicated < kDedicatedMin && w.verdict != Verdict::kDistillation)
+    return false;
   switch (w.verdict) {
     case Verdict::kDistillation:
     case Verdict::kPermitted:
@@ -526,7 +529,7 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
 
 model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
                                  const Weighed& weighed) const {
-  static constexpr const char* kKinds[] = {"text", "purse", "manner", "replay"};
+  static constexpr const char* kKinds[] = {"text", "purse", "manner", "replay", "company"};
   model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
   c.verdict = weighed.verdict;
   for (int v = 0; v < model::kVerdicts; ++v) {

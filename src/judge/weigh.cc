@@ -13,11 +13,12 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
-constexpr double kCompanyMin = .67;  // most of a group, without those who are in it by chance
+constexpr double kFocusMin = .6;     // of the exchanges have one shingle in common
+constexpr double kCompanyBits = 14;  // what the strongest family alone says
 constexpr double kCoverageExcessMin = .1;  // of the accounts
-// What is a small part of the work of accounts that mostly share nothing is nobody's harvest, but a
-// turn of phrase.
-constexpr double kDedicatedMin = .15, kCoveredMin = .5, kRelayedMin = .02;
+// What is a small part of the work (kDedicatedMin) of accounts that mostly share nothing is nobody's
+// harvest, but a turn of phrase.
+constexpr double kCoveredMin = .5, kRelayedMin = .02;
 constexpr double kHiddenMin = .3;  // of the accounts, beyond chance
 constexpr double kHiddenBits = 1.5;
 constexpr double kProbabilityMax = .995;
@@ -160,6 +161,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
         "scaffold "
         "explains it as well, so this counts little.");
   }
+  if (formed == Formed::kCompany && f.focus >= kFocusMin) {
+    add(Family::kText, 2, Percent(f.focus) + " of the exchanges have the same few words in common.",
+        "Accounts of one pool do unrelated work, in words of its own.");
+  }
   if (f.one_setting >= .9 && f.accounts >= 8) {
     add(Family::kManner, 1,
         Percent(f.one_setting) + " of the exchanges use the same decoding settings.",
@@ -255,11 +260,15 @@ Weighed Weigh(const Facts& f, Formed formed) {
     purpose += kHiddenBits;
   }
   if (replay > 0) purpose += 4;
-  if (f.company >= kCompanyMin) {
+  // Accounts that were told to be one operator's by other work of theirs need not be told so again;
+  // what this work is for must show.
+  const bool company = f.company >= kCompanyMin;
+  if (company) {
     add(Family::kPurpose, 2,
         Percent(f.company) + " of the accounts take part in other work of this log that is a harvest.",
         "Accounts of one pool do unrelated work.");
     purpose += 2;
+    independent += kCompanyBits;
   }
   w.purpose_bits = purpose;
   w.independent_bits = independent;
@@ -277,7 +286,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Accounts that only ask in one manner may follow a calendar that nobody here knows: five bits
   // at most.
   const double coordination =
-      std::min(rhythm + purse + replay, formed == Formed::kManner ? 5.0 : 24.0);
+      std::min(rhythm + purse + replay + (company ? kCompanyBits : 0), formed == Formed::kManner ? 5.0 : 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
   bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) -
@@ -303,16 +312,18 @@ Weighed Weigh(const Facts& f, Formed formed) {
       w.probability[v] = std::exp2(bits[v] - top) / others * (1 - w.probability[best_at]);
   }
 
-  w.families = std::popcount(families);
+  w.families = std::popcount(families) + company;
   // A phrase brings strangers together: most of its work must be told to follow the queue.
   const bool told = !f.phrase || f.followed >= .5 || replay > 0;
-  bool theirs = f.dedicated >= kDedicatedMin || replay > 0;
+  // The accounts of a relay do their customers' work as well: only what has words in common is one job.
+  const bool focused = formed != Formed::kCompany || f.focus >= kFocusMin;
+  bool theirs = f.dedicated >= kDedicatedMin || replay > 0 || company;
   for (const Coverage& c : f.coverage) {
     theirs |= f.dedicated >= kRelayedMin && c.linked - c.expected >= kCoveredMin * n;
   }
-  const bool gates = one_job && told && theirs && w.families >= kCoordinationFamiliesMin &&
+  const bool gates = one_job && told && focused && theirs && w.families >= kCoordinationFamiliesMin &&
                      purpose >= kPurposeBitsMin && !w.overt && !w.crowd &&
-                     (formed == Formed::kText || formed == Formed::kReplay);
+                     formed != Formed::kPurse && formed != Formed::kManner;
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
   if (best == Verdict::kDistillation) {

@@ -17,6 +17,8 @@ inline constexpr double kAccuseProbability = .95;
 inline constexpr int kCoordinationFamiliesMin = 2;
 inline constexpr double kFamilyBitsMin = 1.5;  // a family counts from here on
 inline constexpr double kPurposeBitsMin = 4;
+inline constexpr double kCompanyMin = .67;  // most of a group, without those in it by chance
+inline constexpr double kDedicatedMin = .15;  // of the accounts' work: less is a small part of it
 inline constexpr double kErrorRate = .01;  // expected share of false ones among the accused
 
 struct Weighed {
