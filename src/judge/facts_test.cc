@@ -293,6 +293,32 @@ TEST(Background, KnowsWhoWasIssuedWhatAndWhenModelsCame) {
   EXPECT_EQ(b.active_accounts(), 2);
 }
 
+TEST(Background, ReplaysAreCountedByExchangeAndNotInsideOneCustomer) {
+  TestLog t;
+  t.Add("a", kTestDay).issued = {1, 2};
+  for (const char* id : {"a", "b"}) {
+    t.Describe(id).org_id = "org";
+    t.Describe(id).org_verified = true;
+  }
+  for (int64_t i = 0; i < 3; ++i) {
+    for (const char* id : {"a", "b", "c", "d"}) t.Add(id, kTestDay + i).presented = {1, 2};
+  }
+  t.Add("e", kTestDay).presented = {1};
+  t.Add("e", kTestDay + 1).presented = {2};
+  // Of d's exchanges one in twenty replays; one fewer is a shared session.
+  for (int64_t i = 0; i < 57; ++i) t.Add("d", kTestDay + 9 + i);
+  const link::Log log = t.Build();
+  const Background b(log);
+  const std::vector<uint32_t> expected = {0, 0, 3, 3, 2};
+  for (uint32_t a = 0; a < 5; ++a) EXPECT_EQ(b.Replays(a), expected[a]) << a;
+  EXPECT_TRUE(b.Replaying(2));
+  EXPECT_TRUE(b.Replaying(3));
+  EXPECT_FALSE(b.Replaying(4));
+  t.Add("d", kTestDay + 99);
+  const link::Log more = t.Build();
+  EXPECT_FALSE(Background(more).Replaying(3));
+}
+
 TEST(Background, TheRandomOrderIsThatOfIdsNotOfRows) {
   TestLog t;
   for (uint32_t a = 0; a < 500; ++a) t.Add(TestAccount(a), kTestDay - a);

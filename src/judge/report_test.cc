@@ -273,7 +273,7 @@ TEST(Report, ACampaignKeepsItsNameWhileItGrows) {
   // Some more of its exchanges, later.
   for (int i = 0; i < 100; ++i) {
     link::TestRow r = w.log.rows[w.log.rows.size() - 1 - static_cast<size_t>(i * 7 % 900)];
-    r.ts_ms += base::kMsPerHour * 30;
+    r.ts_ms = link::kTestDay + 15 * base::kMsPerDay + i * base::kMsPerHour / 20;
     r.id = "more" + std::to_string(i);
     r.turn.back() += 1;
     w.log.rows.push_back(r);

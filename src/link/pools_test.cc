@@ -65,8 +65,9 @@ TEST(Graph, WeakLinksAreDroppedAndFamiliesAdd) {
   std::vector<Trait> traits;
   Share(&traits, Family::kNetwork, 1, Range(0, 16));  // 4 bits of 256
   EXPECT_TRUE(BuildGraph(traits, Strangers(256), 256, {}).links.empty());
-  Share(&traits, Family::kPayment, 1, Range(14, 18));  // 6 bits
-  Share(&traits, Family::kClient, 1, {15, 16});        // 2 bits, capped
+  EXPECT_EQ(BuildGraph(traits, Strangers(512), 512, {}).links.size(), 120u);  // 5 bits are enough
+  Share(&traits, Family::kPayment, 1, Range(14, 18));                         // 6 bits
+  Share(&traits, Family::kClient, 1, {15, 16});                               // 2 bits, capped
   const AccountGraph g = BuildGraph(traits, Strangers(256), 256, {});
   ASSERT_EQ(g.links.size(), 6u);
   const auto link = [&](uint32_t a, uint32_t b) {
@@ -118,7 +119,7 @@ TEST(Graph, TheBoundOnPairsSkipsTheLongestLists) {
   Share(&traits, Family::kPayment, 1, Range(0, 10));   // 45 pairs
   Share(&traits, Family::kPayment, 2, Range(20, 24));  // 6
   Share(&traits, Family::kPayment, 3, Range(30, 35));  // 10
-  const PoolOptions options{.link_bits_min = 0, .pairs_max = 16};
+  const PoolOptions options{.link_bits_min = 0, .pairs_max = 50};
   const AccountGraph g = BuildGraph(traits, Strangers(1024), 1024, options);
   EXPECT_EQ(g.values_skipped, 1u);
   EXPECT_EQ(g.links.size(), 16u);

@@ -126,6 +126,9 @@ TEST(TextSets, SetsThatLookAlikeStayApart) {
   for (const Hashes& set : sets) numbers.insert(texts.Add(set));
   EXPECT_EQ(numbers.size(), sets.size());
   EXPECT_FALSE(numbers.contains(0));
+  // Sets that begin as another one does, so many that some meet on their way to a free slot.
+  for (uint64_t h = 0; h < 5'000; ++h) numbers.insert(texts.Add(Hashes{1, 1'000 + h}));
+  EXPECT_EQ(numbers.size(), sets.size() + 5'000);
 }
 
 TEST(TextSets, NumberZeroIsTheEmptySet) {
