@@ -10,9 +10,10 @@
 
 #include "base/hash.h"
 #include "base/time.h"
+#include "judge/calibrate.h"
 #include "judge/facts.h"
-#include "judge/split.h"
 #include "judge/report.h"
+#include "judge/split.h"
 #include "judge/weigh.h"
 
 namespace stillwatch::judge {
@@ -389,6 +390,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
           "volume would decide it.";
     }
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
+    Calibrate(f.candidate.formed, &f.weighed);
     if (report) reported.push_back(&f);
     out.weighed.push_back({f.candidate.formed,
                            f.weighed.verdict,
