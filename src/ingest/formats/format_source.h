@@ -33,13 +33,13 @@ std::unique_ptr<Source> MakeRecordsSource(lake::Lake* lake, Format format,
 struct Table {
   std::string name, from;
   std::string path;  // of a local file, for the progress; may be empty
-  std::string
-      log;  // as the person wrote it; may hold a secret, so `name` stands for it in messages
+  std::string log;   // as the person wrote it, secrets included; `name` stands for it in messages
 };
+
+std::unique_ptr<Source> MakeTableSource(lake::Lake* lake, Format format, std::vector<Table> tables,
+                                        FormatOptions options);
 
 // What the engine says, without `log`, which it repeats, without pages of a server's, in one line.
 std::string EngineMessage(const absl::Status& s, const std::string& log, const std::string& name);
-std::unique_ptr<Source> MakeTableSource(lake::Lake* lake, Format format, std::vector<Table> tables,
-                                        FormatOptions options);
 
 }  // namespace stillwatch::ingest
