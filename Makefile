@@ -6,7 +6,8 @@ setup:
 	@tools/setup
 build: setup
 	@tools/build release
-demo: build
+demo: setup
+	@tools/build release stillwatch
 	@tools/demo
 test: build
 	@tools/test

@@ -1,6 +1,6 @@
 """Each kind of bad input ends in one clear line and leaves nothing half-written."""
 import gzip, json, os, signal, subprocess, threading, time, unittest
-from common import BINARY, Case, record, wait_until_reading
+from common import BINARY, Case, PATIENCE, record, wait_until_reading
 
 class BadInput(Case):
     def scan(self, *args, code=0):
@@ -190,7 +190,7 @@ class BadInput(Case):
         child = subprocess.Popen([BINARY, "scan", "--quiet", "--out", self.path("out"), "--threads", "1", log])
         wait_until_reading(child, log, self.path("out/lake"))
         os.remove(log)
-        self.assertEqual(child.wait(60), 0)
+        self.assertEqual(child.wait(60 * PATIENCE), 0)
         self.assertEqual(json.load(open(self.path("out/run.json")))["exchanges"], 300_000)
 
     def test_file_that_is_gone_before_its_turn(self):
@@ -198,7 +198,7 @@ class BadInput(Case):
         child = subprocess.Popen([BINARY, "scan", "--quiet", "--out", self.path("out"), "--threads", "1", first, second], stderr=subprocess.PIPE)
         wait_until_reading(child, first, self.path("out/lake"))
         os.remove(second)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=60 * PATIENCE)
         self.assertEqual(child.returncode, 2, err)
         self.assertRegex(err.decode(), r"^stillwatch: .*2\.jsonl: .*\n$")
         self.assertEqual(os.listdir(self.path("out")), ["lake"])
@@ -213,7 +213,7 @@ class BadInput(Case):
             wait_until_reading(child, log, self.path("out/lake"))
             time.sleep(.03)
             child.send_signal(stop)
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate(timeout=60 * PATIENCE)
             self.assertEqual((child.returncode, out), (130, b""), err)
             self.assertRegex(err.decode(), r"(^|\n)stillwatch: interrupted; what was read stays in the lake .*\n$")
             after = {name: os.stat(self.path(f"out/{name}")).st_mtime_ns for name in os.listdir(self.path("out")) if name != "lake"}
@@ -257,11 +257,11 @@ class BadInput(Case):
         self.scan("--quiet", self.write("log.jsonl", record(1)))
         with open("/dev/full", "w") as full:
             for args in (["query", "--lake", self.path("out/lake"), "SELECT 1"], ["sketch", self.path("log.jsonl")], ["scan", "--json", "--out", self.path("out")]):
-                done = subprocess.run([BINARY, *args], stdout=full, stderr=subprocess.PIPE, timeout=60)
+                done = subprocess.run([BINARY, *args], stdout=full, stderr=subprocess.PIPE, timeout=60 * PATIENCE)
                 self.assertEqual(done.returncode, 2, args)
                 self.assertRegex(done.stderr.decode(), r"^stillwatch: st.*out.*\n$")
         many = ["query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT number FROM numbers(100000)"]
-        done = subprocess.run(["sh", "-c", '"$0" "$@" | head -1', BINARY, *many], capture_output=True, timeout=60)
+        done = subprocess.run(["sh", "-c", '"$0" "$@" | head -1', BINARY, *many], capture_output=True, timeout=60 * PATIENCE)
         self.assertEqual((done.stdout, done.stderr), (b"0\n", b""), "who reads no further is no fault")
 
     def test_a_machine_without_cgroups(self):

@@ -5,6 +5,7 @@ warnings.simplefilter("ignore", ResourceWarning)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("STILLWATCH", os.path.join(ROOT, "build", "stillwatch"))
+PATIENCE = int(os.environ.get("STILLWATCH_PATIENCE", "1"))
 SAMPLE = os.path.join(ROOT, "tests", "data", "sample")
 
 # All folders of a run lie in one, which goes when Python ends: by a failure, ctrl-C or SIGTERM too.
@@ -24,7 +25,7 @@ class Case(unittest.TestCase):
 
     def run_it(self, *args, code=0, stdin=None, timeout=120, **how):
         """Runs the program, checks its exit code and gives (stdout, stderr)."""
-        done = subprocess.run([BINARY, *args], input=stdin, capture_output=True, timeout=timeout, **how)
+        done = subprocess.run([BINARY, *args], input=stdin, capture_output=True, timeout=timeout * PATIENCE, **how)
         self.assertEqual(done.returncode, code, f"{args}: {done.stderr.decode(errors='replace')[-2000:]}")
         return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
@@ -34,7 +35,7 @@ class Case(unittest.TestCase):
         inside = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
         if subprocess.run([*inside, "mount", "-t", "tmpfs", "none", self.dir], capture_output=True).returncode != 0:
             self.skipTest("mounting is not allowed here")
-        done = subprocess.run([*inside, "sh", "-ec", setup, BINARY, *args], capture_output=True, timeout=120)
+        done = subprocess.run([*inside, "sh", "-ec", setup, BINARY, *args], capture_output=True, timeout=120 * PATIENCE)
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
     def write(self, name, data):
@@ -46,7 +47,7 @@ class Case(unittest.TestCase):
         with open(self.path(name), encoding="utf-8") as f:
             return f.read().splitlines()
 
-def wait_until_reading(child, log, lake, seconds=60):
+def wait_until_reading(child, log, lake, seconds=60 * PATIENCE):
     """Returns once the child has the log open, or has ended. Before the lake is there, what has it
     open is only the look at its first record, which closes it again."""
     end = time.monotonic() + seconds

@@ -1,6 +1,6 @@
 """The main job on the sample, and what it promises about its lake and its results."""
 import gzip, html, json, os, pty, re, signal, subprocess, time, unittest
-from common import BINARY, ROOT, SAMPLE, Case, lake_bytes, record, sample_log, wait_until_reading
+from common import BINARY, PATIENCE, ROOT, SAMPLE, Case, lake_bytes, record, sample_log, wait_until_reading
 
 class Scan(Case):
     def sample(self, out="out", *extra, log=None, code=0):
@@ -105,7 +105,7 @@ class Scan(Case):
         wait_until_reading(child, log, self.path("out/lake"))
         time.sleep(.05)
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=60 * PATIENCE)
         self.assertEqual(child.returncode, 130, err)
         self.assertIn(b"interrupted", err)
         self.assertEqual(before, self.results("out"))
@@ -253,7 +253,7 @@ class Scan(Case):
                 break
             shown += piece
         os.close(master)
-        self.assertEqual(child.wait(60), 0, shown)
+        self.assertEqual(child.wait(60 * PATIENCE), 0, shown)
         return shown.decode()
 
     def test_progress_on_a_terminal_and_nothing_else(self):
