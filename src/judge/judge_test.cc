@@ -195,6 +195,29 @@ TEST(Judge, OneOpenCustomerIsNotAccused) {
   EXPECT_TRUE(Members(JudgeWorld(domain), "distillation").empty());
 }
 
+TEST(Judge, PoolsOfOneCardEachAreNotSoManyCustomersWhenTheyFollowOneQueue) {
+  // Five or ten accounts a card, and no other link: each pool is openly one customer.
+  for (const uint32_t cards : {5, 10}) {
+    World w(22);
+    w.People(200);
+    w.Add({.accounts = 50, .exchanges = 2'000, .cards = cards});
+    const Judged j = JudgeWorld(w);
+    EXPECT_EQ(Members(j, "distillation").size(), 50u) << cards;
+    EXPECT_EQ(With(j, Verdict::kDistillation).size(), 1u) << cards;
+  }
+  // Ten firms with five accounts each that use one scaffold, each by a queue of its own.
+  World firms(23);
+  firms.People(200);
+  for (uint32_t i = 0; i < 10; ++i) {
+    firms.Add({.prefix = "firm" + std::to_string(i),
+               .accounts = 5,
+               .exchanges = 200,
+               .cards = 1,
+               .addresses = 1});
+  }
+  EXPECT_TRUE(Members(JudgeWorld(firms), "distillation").empty());
+}
+
 TEST(Judge, WhatAPermitCoversIsPermitted) {
   World w(12);
   w.People(200);

@@ -1,11 +1,11 @@
 #include "judge/split.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <map>
 #include <tuple>
-#include <unordered_set>
 #include <utility>
 
 #include "base/time.h"
@@ -191,14 +191,16 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     beats.emplace_back(parts[h].events);
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
-  std::unordered_set<uint64_t> apart;  // pairs of numbers that were tested
+  std::map<std::pair<uint32_t, uint32_t>, link::Rhythm> apart;  // pairs of numbers that were tested
   for (bool joined = true; joined;) {
     joined = false;
     for (size_t i = 0; i < std::min(parts.size(), kPartsMax) && !joined; ++i) {
       for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax) && !joined; ++j) {
         if (parts[i].replays != parts[j].replays) continue;
-        if (!apart.insert(uint64_t{parts[i].number} << 32 | parts[j].number).second) continue;
-        const link::Rhythm cross = link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
+        const auto [it, fresh] = apart.try_emplace(std::minmax(parts[i].number, parts[j].number));
+        if (!fresh) continue;
+        const link::Rhythm cross = it->second =
+            link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
         parts[i].number = static_cast<uint32_t>(beats.size());
         parts[i].rows += parts[j].rows;
@@ -210,6 +212,32 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
       }
     }
   }
+  // What two small parts alone have too little traffic to tell, a part and all the others may:
+  // pools of one card each would otherwise look like so many customers. Scores are added by their
+  // power (Stouffer).
+  std::array<std::vector<size_t>, 2> heard;  // by replaying
+  for (size_t i = 0; i < std::min(parts.size(), kPartsMax); ++i) {
+    double score = 0, power = 0;
+    for (size_t j = 0; j < std::min(parts.size(), kPartsMax); ++j) {
+      if (i == j || parts[i].replays != parts[j].replays) continue;
+      const link::Rhythm& cross = apart.at(std::minmax(parts[i].number, parts[j].number));
+      score += cross.z * cross.power;
+      power += cross.power * cross.power;
+    }
+    power = std::sqrt(power);
+    if (power >= 2 && score / power >= std::max(kAudibleScore, power / 3))
+      heard[parts[i].replays].push_back(i);
+  }
+  std::vector<size_t> gone;
+  for (const std::vector<size_t>& together : heard) {
+    for (size_t k = 1; k < together.size(); ++k) {
+      const std::vector<uint32_t>& hands = parts[together[k]].hands;
+      parts[together[0]].hands.insert(parts[together[0]].hands.end(), hands.begin(), hands.end());
+      gone.push_back(together[k]);
+    }
+  }
+  std::sort(gone.rbegin(), gone.rend());
+  for (const size_t i : gone) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i));
   Candidate with_hands = whole;
   with_hands.part = hand;
   std::vector<uint32_t> part_of(number.size());
