@@ -195,8 +195,8 @@ TEST(Templates, TheMostFrequentHashHeadsItsGroup) {
   Deal(&t, 0, 8, 400, [&](TestRow& r) {
     const size_t i = t.rows.size() - 1;
     r.turn = Text({Scaffold(100, 3), Payload(random, 8)});
-    if (i < 280) r.turn = Text({r.turn, {51}});
-    if (i >= 120) r.turn = Text({r.turn, {301}});
+    if (i < 280) r.turn = Text({r.turn, {50}});
+    if (i >= 120) r.turn = Text({r.turn, {303}});
   });
   const auto found = Find(t.Build());
   ASSERT_EQ(found.size(), 1u);
