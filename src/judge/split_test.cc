@@ -1,0 +1,174 @@
+#include "judge/split.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "judge/facts.h"
+#include "link/test_log.h"
+
+namespace stillwatch::judge {
+namespace {
+
+constexpr int kDays = 21;
+
+// Which hours of each day a queue is full in.
+std::vector<std::vector<int>> Queue(std::mt19937_64& random) {
+  std::vector<std::vector<int>> full(kDays);
+  for (auto& day : full) {
+    for (int hour = 0; hour < 24; ++hour) {
+      if (random() % 2 == 0) day.push_back(hour);
+    }
+  }
+  return full;
+}
+
+// `hours` of each day, three in four of them of the queue if there is one.
+void Act(link::TestLog* log, std::mt19937_64& random, const std::string& account,
+         const std::vector<std::vector<int>>* queue, int days, int hours = 6) {
+  for (int day = 0; day < days; ++day) {
+    for (int i = 0; i < hours; ++i) {
+      int hour = static_cast<int>(random() % 24);
+      if (queue != nullptr && random() % 4 != 0 && !(*queue)[day].empty())
+        hour = (*queue)[day][random() % (*queue)[day].size()];
+      log->Add(account, link::kTestDay + day * base::kMsPerDay + hour * base::kMsPerHour +
+                            static_cast<int64_t>(random() % base::kMsPerHour));
+    }
+  }
+}
+
+Candidate All(const link::Log& log) {
+  Candidate c;
+  for (uint32_t row = 0; row < log.rows(); ++row) c.rows.push_back(row);
+  for (uint32_t a = 0; a < log.accounts(); ++a) c.accounts.push_back(a);
+  return c;
+}
+
+std::vector<Candidate> Split(const link::Log& log, Candidate c) {
+  const Background background(log);
+  const link::AccountGraph graph = link::BuildGraph({}, log.entity, log.entities, {});
+  return SplitByQueue(background, graph, std::move(c));
+}
+
+// Accounts of a candidate below `bound`, and from it on.
+std::pair<int, int> Sides(const Candidate& c, uint32_t bound) {
+  const auto first = std::count_if(c.accounts.begin(), c.accounts.end(), [&](uint32_t a) { return a < bound; });
+  return {static_cast<int>(first), static_cast<int>(c.accounts.size()) - static_cast<int>(first)};
+}
+
+TEST(SplitByQueue, FollowersLeaveTheStrangersBehind) {
+  std::mt19937_64 random(1);
+  const auto queue = Queue(random);
+  link::TestLog rows;
+  for (uint32_t i = 0; i < 30; ++i) Act(&rows, random, link::TestAccount(i), &queue, kDays);
+  for (uint32_t i = 30; i < 100; ++i) Act(&rows, random, link::TestAccount(i), nullptr, kDays);
+  const link::Log log = rows.Build();
+  const std::vector<Candidate> parts = Split(log, All(log));
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_GE(Sides(parts[0], 30).first, 29);
+  EXPECT_LE(Sides(parts[0], 30).second, 2);
+  EXPECT_EQ(parts[0].way_bits.size(), parts[0].accounts.size());
+  EXPECT_TRUE(parts[1].way_bits.empty());
+  // Nothing is lost, and every row goes with its account.
+  EXPECT_EQ(parts[0].rows.size() + parts[1].rows.size(), log.rows());
+  for (const Candidate& c : parts) {
+    for (const uint32_t row : c.rows)
+      EXPECT_TRUE(std::binary_search(c.accounts.begin(), c.accounts.end(), log.row_account[row]));
+  }
+}
+
+TEST(SplitByQueue, WithoutAQueueNothingIsCut) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937_64 random(seed);
+    link::TestLog rows;
+    for (uint32_t i = 0; i < 80; ++i) Act(&rows, random, link::TestAccount(i), nullptr, kDays);
+    const link::Log log = rows.Build();
+    const std::vector<Candidate> parts = Split(log, All(log));
+    ASSERT_EQ(parts.size(), 1u) << seed;
+    EXPECT_TRUE(parts[0].way_bits.empty()) << seed;
+    EXPECT_EQ(parts[0].accounts.size(), 80u) << seed;
+  }
+}
+
+TEST(SplitByQueue, AQueueOfAnotherTemplateIsHeardOnceTheLargerHasLeft) {
+  std::mt19937_64 random(2);
+  const auto one = Queue(random), other = Queue(random);
+  link::TestLog rows;
+  for (uint32_t i = 0; i < 85; ++i) Act(&rows, random, link::TestAccount(i), &one, kDays);
+  for (uint32_t i = 85; i < 100; ++i) Act(&rows, random, link::TestAccount(i), &other, kDays);
+  const link::Log log = rows.Build();
+  Candidate c = All(log);
+  for (const uint32_t row : c.rows) c.row_template.push_back(log.row_account[row] < 85 ? 0 : 1);
+  const std::vector<Candidate> parts = Split(log, c);
+  ASSERT_GE(parts.size(), 2u);
+  EXPECT_GE(Sides(parts[0], 85).first, 82);
+  EXPECT_LE(Sides(parts[0], 85).second, 3);
+  EXPECT_GE(Sides(parts[1], 85).second, 12);
+  EXPECT_FALSE(parts[1].way_bits.empty());
+}
+
+TEST(SplitByQueue, WhoHasFewHoursGoesWithThoseWhoCameTheSameWay) {
+  std::mt19937_64 random(3);
+  const auto queue = Queue(random);
+  link::TestLog rows;
+  const auto short_of_hours = [](uint32_t i) { return i % 5 == 0; };
+  for (uint32_t i = 0; i < 100; ++i) {
+    Act(&rows, random, link::TestAccount(i), i < 50 ? &queue : nullptr, short_of_hours(i) ? 1 : kDays,
+        short_of_hours(i) ? 2 : 6);
+  }
+  const link::Log log = rows.Build();
+  Candidate c = All(log);
+  // Followers use one template, strangers another.
+  for (const uint32_t row : c.rows) c.row_template.push_back(log.row_account[row] < 50 ? 0 : 1);
+  const std::vector<Candidate> parts = Split(log, c);
+  ASSERT_EQ(parts.size(), 2u);
+  int followers = 0, strangers = 0;
+  for (const uint32_t a : parts[0].accounts) {
+    if (short_of_hours(a)) ++(a < 50 ? followers : strangers);
+  }
+  EXPECT_GE(followers, 9);
+  EXPECT_LE(strangers, 1);
+  EXPECT_TRUE(std::all_of(parts[0].row_template.begin(), parts[0].row_template.end(), [](uint32_t t) { return t == 0; }));
+}
+
+TEST(FollowingBits, SpeaksForAQueueFromItsFullHoursAndAgainstItFromOrdinaryOnes) {
+  EXPECT_GT(FollowingBits({0, 100, 1.3}, .3), kTellingBits);
+  EXPECT_LT(FollowingBits({0, 100, 1.0}, .3), -kTellingBits);
+  EXPECT_LT(std::abs(FollowingBits({0, 4, 1.0}, .3)), kTellingBits);
+  EXPECT_EQ(FollowingBits({0, 0, 1.0}, .3), 0);
+  // Twice the hours say twice as much.
+  EXPECT_NEAR(FollowingBits({0, 80, 1.2}, .3), 2 * FollowingBits({0, 40, 1.2}, .3), 1e-9);
+}
+
+TEST(EventsOf, OneForEachHalfHourOfAnAccount) {
+  link::TestLog rows;
+  for (const int64_t minute : {0, 1, 29, 30, 31, 95}) rows.Add("a", link::kTestDay + minute * 60'000);
+  rows.Add("b", link::kTestDay + 60'000);
+  const link::Log log = rows.Build();
+  const Candidate c = All(log);
+  const std::vector<link::Event> events = EventsOf(log, c.rows);
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[1].ts_ms, link::kTestDay + 30 * 60'000);
+  EXPECT_EQ(events[3].account, 1u);
+}
+
+TEST(Select, KeepsRowsTemplatesAndHandsTogether) {
+  link::TestLog rows;
+  for (int i = 0; i < 12; ++i) rows.Add(link::TestAccount(static_cast<uint32_t>(i % 4)), link::kTestDay + i * 1'000);
+  const link::Log log = rows.Build();
+  Candidate c = All(log);
+  for (const uint32_t row : c.rows) c.row_template.push_back(row);
+  c.part = {7, 8, 9, 10};
+  const Candidate odd = Select(log, c, [](size_t i) { return i % 2 == 1; });
+  EXPECT_EQ(odd.accounts, (std::vector<uint32_t>{1, 3}));
+  EXPECT_EQ(odd.part, (std::vector<uint32_t>{8, 10}));
+  EXPECT_EQ(odd.rows, (std::vector<uint32_t>{3, 4, 5, 9, 10, 11}));
+  EXPECT_EQ(odd.row_template, odd.rows);
+}
+
+}  // namespace
+}  // namespace stillwatch::judge
