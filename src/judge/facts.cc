@@ -143,15 +143,9 @@ Background::Background(const link::Log& log) : log_(log) {
     for (int b = 0; b < 7; ++b) signs_[b] += signs[b] /= texts;
   }
   replays_.assign(log.accounts(), 0);
-  for (uint32_t row = 0; row < log.rows(); ++row) {
-    const uint32_t a = log.row_account[row];
-    for (const auto& p : log.PresentedBy(row)) {
-      const uint32_t owner = IssuedTo(p.signature);
-      if (owner != kNone && log.entity[owner] != log.entity[a]) {
-        ++replays_[a];
-        break;
-      }
-    }
+  for (size_t i = 0; i < log.presented.size(); ++i) {
+    const uint32_t row = log.presented[i].row;
+    if (i == 0 || log.presented[i - 1].row != row) replays_[log.row_account[row]] += IsReplay(row);
   }
   std::vector<std::pair<uint64_t, uint32_t>> order;
   for (uint32_t a = 0; a < log.accounts(); ++a) order.push_back({base::Hash64(log.account_id[a]), a});
@@ -169,6 +163,14 @@ Background::Background(const link::Log& log) : log_(log) {
 size_t Background::AtDomain(std::string_view domain) const {
   const auto it = domains_.find(domain);
   return it == domains_.end() ? 0 : it->second;
+}
+
+bool Background::IsReplay(uint32_t row) const {
+  for (const auto& p : log_.PresentedBy(row)) {
+    const uint32_t owner = IssuedTo(p.signature);
+    if (owner != kNone && log_.entity[owner] != log_.entity[log_.row_account[row]]) return true;
+  }
+  return false;
 }
 
 uint32_t Background::IssuedTo(uint64_t signature) const {
@@ -308,13 +310,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
       address_of.push_back({log.address[row], a});
     }
     setting_values.push_back(log.settings[row]);
-    for (const auto& p : log.PresentedBy(row)) {
-      const uint32_t owner = background.IssuedTo(p.signature);
-      if (owner != kNone && log.entity[owner] != log.entity[a]) {
-        ++replays;
-        break;
-      }
-    }
+    replays += background.IsReplay(row);
     if (log.features[row] == 0) continue;
     ++text_rows;
     const auto text = model::TextFeatures::Unpack(log.features[row]);

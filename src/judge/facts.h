@@ -101,9 +101,14 @@ class Background {
   double active_accounts() const { return active_; }
   // Exchanges of an account that present a signature issued to another customer.
   uint32_t Replays(uint32_t account) const { return replays_[account]; }
+  // Whether the exchange presents a signature issued to another customer.
+  bool IsReplay(uint32_t row) const;
   // Whether replaying is what the account does: more than a shared session would bring about.
   bool Replaying(uint32_t account) const {
-    return replays_[account] >= 3 && replays_[account] * 20 >= log_.Exchanges(account);
+    return Replaying(replays_[account], log_.Exchanges(account));
+  }
+  static bool Replaying(uint64_t replays, uint64_t exchanges) {
+    return replays >= 3 && replays * 20 >= exchanges;
   }
   // When anyone used the model first; INT64_MAX: nobody.
   int64_t FirstUse(uint16_t model) const { return first_use_[model]; }

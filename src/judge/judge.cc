@@ -265,9 +265,15 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
     c.formed = Formed::kReplay;
     for (uint32_t a = 0; a < log.accounts(); ++a) {
       if (explained[a] || !background.Replaying(a)) continue;
+      // By what no accused campaign explains.
+      const size_t before = c.rows.size();
+      size_t replays = 0;
       for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
+        if (!free(static_cast<uint32_t>(row)) || taken[row]) continue;
+        c.rows.push_back(static_cast<uint32_t>(row));
+        replays += background.IsReplay(static_cast<uint32_t>(row));
       }
+      if (!background.Replaying(replays, c.rows.size() - before)) c.rows.resize(before);
     }
     c.accounts = AccountsOf(log, c.rows);
     std::vector<Candidate> list;

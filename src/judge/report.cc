@@ -56,7 +56,7 @@ std::string Name(uint64_t id) {
 
 std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // ids are [a-z0-9_]
 
-constexpr uint64_t kVictimRowsMin = 3;
+constexpr uint64_t kVictimRowsMin = 3, kVictimRowsSure = 10;
 constexpr uint64_t kFewExchanges = 2;
 constexpr double kOwnShareMin =
     .05;  // of an account's exchanges, to accuse it without a card in common
@@ -356,7 +356,8 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
       // A person with a life of his own on the account, elsewhere, whose key works from the
       // pool's addresses: the owner of a stolen key. He is not accused.
       if (own_elsewhere >= kVictimRowsMin && own_elsewhere * 10 >= own * 9 && !same_purse &&
-          own_elsewhere * (own_since + base::kMsPerDay < work_since ? 40 : 20) >= m.exchanges) {
+          (own_elsewhere >= kVictimRowsSure ||
+           own_elsewhere * (own_since + base::kMsPerDay < work_since ? 40 : 20) >= m.exchanges)) {
         m.verdict = "victim";
         m.probability = std::min(m.probability, .2);
         m.why +=
@@ -429,14 +430,7 @@ void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const
     for (const uint32_t row : candidate.rows) {
       if (!linked.empty() && !linked[log_.row_account[row]]) continue;
       if (e.family == Family::kRhythm && log_.ts_ms[row] / base::kMsPerHour != busiest) continue;
-      if (e.family == Family::kReplay) {
-        bool replayed = false;
-        for (const auto& p : log_.PresentedBy(row)) {
-          const uint32_t owner = background_.IssuedTo(p.signature);
-          replayed |= owner != kNone && log_.entity[owner] != log_.entity[log_.row_account[row]];
-        }
-        if (!replayed) continue;
-      }
+      if (e.family == Family::kReplay && !background_.IsReplay(row)) continue;
       shown.push_back({log_.id[row], row});
     }
     const size_t keep = std::min(options_.evidence_ids_max, shown.size());
