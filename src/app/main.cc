@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -51,6 +53,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "stillwatch: this processor lacks AVX2, which the log reader needs\n");
     return kUsage;
   }
+  // Columns go back to the system as soon as they are freed; otherwise a log that is put in order
+  // column by column would be there twice.
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  mallopt(M_MMAP_MAX, 1 << 20);
   std::signal(SIGINT, [](int) {
     if (g_stop.exchange(true)) std::_Exit(kInterrupted);  // the second time: at once
   });

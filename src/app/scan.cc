@@ -1,6 +1,5 @@
 #include "engine/scan.h"
 
-#include <malloc.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>

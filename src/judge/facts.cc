@@ -15,6 +15,7 @@ namespace {
 using link::kNone;
 
 constexpr size_t kNullGroups = 24;
+constexpr double kComparedScore = 2;
 constexpr size_t kNullAccountsMax = 400;
 // Beyond what a calendar that strangers share brings about.
 constexpr double kQueueZ = 6, kQueueExcess = .1;
@@ -70,6 +71,11 @@ void Calibrate(const Background& background, const Candidate& c,
     double rows = 0;
     for (const uint32_t row : c.rows) rows += follows[log.row_account[row]];
     f->followed = rows / static_cast<double>(std::max<size_t>(1, c.rows.size()));
+  }
+  // What would say nothing at face value needs no comparison, which would make it less.
+  if (f->rhythm.z < kComparedScore) {
+    f->rhythm_z = f->rhythm.z;
+    return;
   }
   const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
   const size_t size = std::min(kNullAccountsMax, c.accounts.size());

@@ -205,7 +205,12 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
         parts[i].number = static_cast<uint32_t>(beats.size());
         parts[i].rows += parts[j].rows;
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
-        parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(), parts[j].events.end());
+        const auto middle = parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
+                                                   parts[j].events.end());
+        std::inplace_merge(parts[i].events.begin(), middle, parts[i].events.end(),
+                           [](const link::Event& x, const link::Event& y) {
+                             return std::tie(x.account, x.ts_ms) < std::tie(y.account, y.ts_ms);
+                           });
         beats.emplace_back(parts[i].events);
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
         joined = true;
