@@ -1,11 +1,11 @@
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "app/command.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "dossier/outputs.h"
 #include "engine/scan.h"
 #include "evaluate/report.h"
 #include "evaluate/world.h"
@@ -23,14 +23,6 @@ struct Options {
   bool json = false, replay = false;
   int threads = static_cast<int>(std::thread::hardware_concurrency());
 };
-
-absl::Status Save(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) return absl::InvalidArgumentError(StrCat(path, ": cannot be written"));
-  return absl::OkStatus();
-}
 
 // Judges the lake of the findings at each moment, with the permits of the world.
 absl::StatusOr<evaluate::Replay> Replayed(const evaluate::World& world, const std::string& found,
@@ -122,12 +114,12 @@ absl::Status Run(const Options& o) {
   const evaluate::Summary summary = evaluate::Summarise(std::move(scores), std::move(replays));
   const std::string json = evaluate::SummaryJson(summary);
   absl::Status s;
-  if (!o.html.empty()) s = Save(o.html, evaluate::SummaryPage(summary));
-  if (s.ok() && !o.out.empty()) s = Save(o.out + "/evaluation.json", json);
+  if (!o.html.empty()) s = dossier::WriteWhole(o.html, evaluate::SummaryPage(summary));
+  if (s.ok() && !o.out.empty()) s = dossier::WriteWhole(o.out + "/evaluation.json", json);
   if (s.ok() && !o.out.empty())
-    s = Save(o.out + "/evaluation.html", evaluate::SummaryPage(summary));
+    s = dossier::WriteWhole(o.out + "/evaluation.html", evaluate::SummaryPage(summary));
   if (s.ok() && !o.out.empty())
-    s = Save(o.out + "/candidates.csv", evaluate::CandidatesCsv(summary));
+    s = dossier::WriteWhole(o.out + "/candidates.csv", evaluate::CandidatesCsv(summary));
   if (s.ok()) std::fputs((o.json ? json : evaluate::SummaryText(summary)).c_str(), stdout);
   return s;
 }

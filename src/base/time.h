@@ -8,7 +8,6 @@
 
 namespace stillwatch::base {
 
-inline constexpr int64_t kMsPerSecond = 1000;
 inline constexpr int64_t kMsPerHour = 3'600'000;
 inline constexpr int64_t kMsPerDay = 86'400'000;
 
