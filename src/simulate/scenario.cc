@@ -205,6 +205,9 @@ void Mixture(const Reader& r, const YAML::Node& node, Scenario* s) {
     if (p.per_day > kPerAccountDayMax)
       r.Fail(node["exchanges"], StrCat("exchanges: more than ", kPerAccountDayMax,
                                        " a day for an account of kind ", k.name));
+    if (p.per_day < kPerAccountDayMin)
+      r.Fail(node["exchanges"], StrCat("exchanges: fewer than ", kPerAccountDayMin,
+                                       " a day for an account of kind ", k.name));
     s->populations.push_back(std::move(p));
   }
 }
@@ -271,7 +274,7 @@ void ReadInto(const std::string& name, std::string_view yaml,
         r.Fail(p["kind"], StrCat("kind: unknown \"", spec.kind, "\"; known are ", known));
       }
       spec.accounts = r.Count(p["accounts"], "accounts", 1, kAccountsMax);
-      spec.per_day = r.Number(p["per_day"], "per_day", 1e-4, kPerAccountDayMax);
+      spec.per_day = r.Number(p["per_day"], "per_day", kPerAccountDayMin, kPerAccountDayMax);
       // In place of the mixture's, or beside it.
       std::erase_if(s->populations, [&](const PopulationSpec& old) {
         return old.kind == spec.kind && root["innocents"];

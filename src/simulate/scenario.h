@@ -13,7 +13,8 @@
 
 namespace stillwatch::simulate {
 
-inline constexpr uint32_t kPoolAccountsMin = 24;  // of a pool, whatever the scale
+inline constexpr uint32_t kPoolAccountsMin = 24;   // of a pool, whatever the scale
+inline constexpr double kPerAccountDayMin = 1e-4;  // of an innocent: one exchange in 27 years
 inline constexpr double kPerAccountDayMax =
     50'000;  // exchanges; more is impossible for one account
 inline constexpr uint64_t kAccountsMax = 20'000'000;      // of a world
