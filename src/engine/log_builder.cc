@@ -551,6 +551,7 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
                                    const std::vector<uint32_t>& row_of,
                                    const base::Parallel& parallel, link::Log* log) {
   log->text.resize(log->rows());
+  const uint32_t enough = options_.ExchangesMin(log->rows());
   std::atomic<int> failed = 0;  // an errno, which is each thread's own
   parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
     std::vector<uint64_t> kept;
@@ -567,7 +568,7 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
         kept.clear();
         const auto keep = [&](uint8_t n, auto salt) {
           for (; n > 0; --n, ++h) {
-            if (counts_.MayHave(salt(*h), options_.exchanges_min)) kept.push_back(salt(*h));
+            if (counts_.MayHave(salt(*h), enough)) kept.push_back(salt(*h));
           }
         };
         keep(c.system_hashes[i], link::SaltSystem);

@@ -378,6 +378,13 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
             " It does other work of its own and neither payment nor addresses link it to the "
             "others: "
             "a stolen key or a relay's customer would look like this. Not accused.";
+      } else if (pool_address && !by[2] && !by[3] && facts.coverage[3].linked * 2 >= facts.accounts) {
+        // The pool's own accounts share its purse, or stay off its addresses as well.
+        m.verdict = "unresolved";
+        m.probability = std::min(m.probability, .5);
+        m.why +=
+            " It works from the pool's addresses, but shares neither card nor enrolment with those "
+            "who do: a stolen key that its owner does not use would look like this. Not accused.";
       } else if (evidence < kTellingBits) {
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);

@@ -132,7 +132,7 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vect
             entities += j == i || kept[j].hash_entity != kept[j - 1].hash_entity;
             rows += kept[j].rows;
           }
-          if (entities >= options.entities_min && rows >= options.exchanges_min) {
+          if (entities >= options.entities_min && rows >= options.ExchangesMin(log.rows())) {
             found[round << kPartBits | part].push_back(kept[i].hash_entity >> 31);
           }
         }
@@ -342,7 +342,7 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
     out[g].id = id;
   }
   std::erase_if(out, [&](const Template& t) {
-    if (t.rows.size() < options.exchanges_min) return true;
+    if (t.rows.size() < options.ExchangesMin(log.rows())) return true;
     std::vector<uint32_t> entities;
     for (const uint32_t row : t.rows) entities.push_back(log.entity[log.row_account[row]]);
     std::sort(entities.begin(), entities.end());

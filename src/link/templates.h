@@ -7,6 +7,7 @@
 // compared with the group's head and never with another member, so that groups cannot chain.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -18,6 +19,12 @@ namespace stillwatch::link {
 struct TemplateOptions {
   uint32_t entities_min = 5;     // fewer is one customer's own prompt
   uint32_t exchanges_min = 30;   // fewer carries no statistics
+  // ...and in a large log this share of it: phrases that people happen to share grow with the log,
+  // what is worth finding in it does too, and memory must not grow faster.
+  double share_min = 1e-5;
+  uint32_t ExchangesMin(uint64_t rows) const {
+    return std::max(exchanges_min, static_cast<uint32_t>(share_min * static_cast<double>(rows)));
+  }
   double together = .55;         // Jaccard of occurrence with the group's head
 };
 

@@ -442,5 +442,12 @@ TEST(Templates, NothingComesOfNothing) {
   EXPECT_TRUE(Find(t.Build()).empty());
 }
 
+TEST(TemplateOptions, WhatIsEnoughGrowsWithALargeLog) {
+  const TemplateOptions options;
+  EXPECT_EQ(options.ExchangesMin(0), 30u);
+  EXPECT_EQ(options.ExchangesMin(3'000'000), 30u);
+  EXPECT_EQ(options.ExchangesMin(86'000'000), 860u);
+}
+
 }  // namespace
 }  // namespace stillwatch::link

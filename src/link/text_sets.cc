@@ -25,13 +25,13 @@ uint64_t ItemOf(std::span<const uint32_t> turn) {
 
 // Pages of zeros that are not there until they are written.
 HashCounts::HashCounts()
-    : counts_(static_cast<std::atomic<uint8_t>*>(std::calloc(size_t{1} << kBits, 1))) {
-  static_assert(sizeof(std::atomic<uint8_t>) == 1 && std::atomic<uint8_t>::is_always_lock_free);
+    : counts_(static_cast<std::atomic<uint16_t>*>(std::calloc(size_t{1} << kBits, 2))) {
+  static_assert(sizeof(std::atomic<uint16_t>) == 2 && std::atomic<uint16_t>::is_always_lock_free);
   if (counts_ == nullptr) throw std::bad_alloc();
 }
 
 void HashCounts::Add(uint64_t salted) {
-  std::atomic<uint8_t>& count = counts_[Slot(salted)];
+  std::atomic<uint16_t>& count = counts_[Slot(salted)];
   if (count.load(std::memory_order_relaxed) < kCountMax)
     count.fetch_add(1, std::memory_order_relaxed);
 }

@@ -27,23 +27,23 @@ inline uint64_t SaltSystem(uint32_t hash) { return uint64_t{1} << 32 | hash; }
 // Equal turns have equal items; 0 for a turn without hashes.
 uint64_t ItemOf(std::span<const uint32_t> turn);
 
-// Thread-safe. 128 MiB, of which a small log touches little: of 1.4 10^9 hashes, as 86 million
-// exchanges have, one in a million passes a threshold of 30 by collision.
+// Thread-safe. 128 MiB, of which a small log touches little. 1.4 10^9 hashes, as 86 million
+// exchanges have, are 21 a counter, where their threshold is 860.
 class HashCounts {
  public:
-  static constexpr uint8_t kCountMax = 100;  // counted no further; one counter serves 155 threads
+  static constexpr uint16_t kCountMax = 60'000;  // counted no further; serves 5,000 threads
   HashCounts();
   void Add(uint64_t salted);
   // Whether the hash may have been added `n` times; n beyond kCountMax counts as kCountMax.
   bool MayHave(uint64_t salted, uint32_t n) const;
 
  private:
-  static constexpr int kBits = 27;
+  static constexpr int kBits = 26;
   static size_t Slot(uint64_t salted) { return salted * 0x9e3779b97f4a7c15ULL >> (64 - kBits); }
   struct Free {
     void operator()(void* counts) const { std::free(counts); }
   };
-  std::unique_ptr<std::atomic<uint8_t>[], Free> counts_;
+  std::unique_ptr<std::atomic<uint16_t>[], Free> counts_;
 };
 
 // Distinct sets of salted hashes, numbered; number 0 is the empty one. Numbers depend on the order
