@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/hash.h"
+#include "base/release.h"
 #include "base/str.h"
 #include "model/exchange.h"
 
@@ -177,9 +178,9 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
   }
   chunk->hash_count = chunk->hashes.size();
   chunk->row_count = lengths;
-  chunk->system_hashes = {};
-  chunk->turn_hashes = {};
-  chunk->hashes = {};
+  base::Release(chunk->system_hashes);
+  base::Release(chunk->turn_hashes);
+  base::Release(chunk->hashes);
   return absl::OkStatus();
 }
 
@@ -396,7 +397,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     log->described[a] = 1;
     log->account[a] = std::move(record);
   }
-  records_ = {};
+  base::Release(records_);
 
   // Runs `body(chunk, place, row)` over every row.
   const auto each = [&](const auto& body) {
@@ -461,7 +462,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
         if (!dead[k << Chunk::kBits | p.place] && std::binary_search(asked.begin(), asked.end(), p.hash))
           log->issued.push_back({p.hash, account_of(*chunks[k], p.place)});
       }
-      chunks[k]->issued = {};
+      base::Release(chunks[k]->issued);
     }
     std::sort(log->issued.begin(), log->issued.end());
   }
@@ -483,7 +484,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
       }
     }
   }
-  dead = {};
+  base::Release(dead);
   parallel.For(accounts, 256, [&](size_t begin, size_t end, int) {
     struct Key {
       int64_t ts_ms;
@@ -517,7 +518,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
         (*to)[i] = static_cast<To>(number == nullptr ? v : (*number)[c.part][v]);
       }
     });
-    for (auto& c : chunks) (*c).*from = {};
+    for (auto& c : chunks) base::Release((*c).*from);
   };
   gather(&Chunk::id, &log->id, nullptr);
   gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
@@ -534,7 +535,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
   });
-  order = {};
+  base::Release(order);
   for (size_t k = 0; k < chunks.size(); ++k) {
     for (const Chunk::Signature& p : chunks[k]->presented) {
       if (const uint32_t row = row_of[k << Chunk::kBits | p.place]; row != kNone) log->presented.push_back({row, p.hash});
@@ -575,9 +576,9 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
         keep(c.turn_hashes[i], link::SaltTurn);
         if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) log->text[row] = log->texts.Add(kept);
       }
-      c.system_hashes = {};
-      c.turn_hashes = {};
-      c.hashes = {};
+      base::Release(c.system_hashes);
+      base::Release(c.turn_hashes);
+      base::Release(c.hashes);
     }
   });
   return failed ? FileError(folder_, failed) : absl::OkStatus();

@@ -580,7 +580,7 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   const std::string aim = c.capabilities.empty()
                               ? "an aim that the log does not show"
                               : std::string(model::CapabilityName(c.capabilities[0].first));
-  const char* what = weighed.verdict == Verdict::kDistillation ? " sent " : " exchanged ";
+  const char* what = weighed.verdict == Verdict::kDistillation ? " sent " : " made ";
   c.summary = Grouped(c.accounts) + " accounts" + what + Grouped(c.exchanges) +
               " exchanges between " + base::FormatRfc3339(c.first_seen_ms).substr(0, 10) + " and " +
               base::FormatRfc3339(c.last_seen_ms).substr(0, 10) + ", mainly aimed at " + aim +

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "base/release.h"
 
 namespace stillwatch::link {
 namespace {
@@ -123,7 +124,7 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vect
           for (const Carried& c : d[part]) {
             if (counters[slot(c)] >= enough) kept.push_back(c);
           }
-          d[part] = {};
+          base::Release(d[part]);
         }
         std::sort(kept.begin(), kept.end());
         for (size_t i = 0, j = 0; i < kept.size(); i = j) {
