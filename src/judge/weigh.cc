@@ -96,8 +96,12 @@ Weighed Weigh(const Facts& f, Formed formed) {
           Number(f.rhythm.power, 1) + ").",
       "Each account acts by its own daily habit on the days on which it was active, independently "
       "of "
-      "the others; calibrated on " +
-          std::to_string(f.rhythm_groups) + " random groups of other accounts of the same log.");
+      "the others; " +
+          (f.rhythm_groups > 0
+               ? "calibrated on " + std::to_string(f.rhythm_groups) +
+                     " random groups of other accounts of the same log."
+               : std::string("at face value, which says too little to be compared with other "
+                             "groups, or there are too few other accounts.")));
   double independent = rhythm;
 
   // Shared values.
