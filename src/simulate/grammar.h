@@ -42,7 +42,7 @@ class Text {
   void Advance(size_t n) { size_ += n; }
   void Put(std::string_view s) {
     Room(s.size());
-    std::memcpy(end(), s.data(), s.size());
+    if (!s.empty()) std::memcpy(end(), s.data(), s.size());
     size_ += s.size();
   }
   void Put(char c) {

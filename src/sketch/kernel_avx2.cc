@@ -535,7 +535,7 @@ uint8_t Format(std::string_view text) {
     finder.Find(last + 64 - (n - i), i);
     if (n - i > 32) finder.Find(last + 96 - (n - i), i + 32);
   } else {
-    std::memcpy(last, s + i, n - i);
+    if (n > i) std::memcpy(last, s + i, n - i);  // there may be no text at all, and no pointer
     finder.Find(last, i);
     if (n - i > 32) finder.Find(last + 32, i + 32);
   }
