@@ -2,54 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace stillwatch::dossier {
 namespace {
 
+using base::Fixed;
+using base::Grouped;
+using base::Html;
 using base::StrAppend;
 using model::Family;
-
-std::string E(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out.push_back(c);
-    }
-  }
-  return out;
-}
-
-std::string N(uint64_t n) {
-  std::string s = std::to_string(n);
-  for (int at = static_cast<int>(s.size()) - 3; at > 0; at -= 3) s.insert(at, ",");
-  return s;
-}
-
-std::string F(double v, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, v);
-  return text;
-}
 
 constexpr char kStyle[] = R"(
 :root{--bg:#fdfcf9;--ink:#1d2127;--soft:#59616d;--line:#d9d5cc;--card:#fff;--accent:#174ea6;--bad:#9b1c1c;--good:#1e6b3a;--bar:#3b6fb6;--bar2:#b9742a;--code:#f3f0e9}
@@ -77,16 +42,16 @@ std::string Timeline(const model::Campaign& c) {
   uint64_t top = 1;
   for (size_t i = 0; i < n; ++i) top = std::max(top, c.timeline[i].exchanges);
   StrAppend(
-      &s, "<div class=\"axis\"><span>exchanges per day, at most ", N(top),
+      &s, "<div class=\"axis\"><span>exchanges per day, at most ", Grouped(top),
       "</span></div><div class=\"chart\"><svg viewBox=\"0 0 ", n,
       " 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Exchanges per day, at most ",
-      N(top), "\">");
+      Grouped(top), "\">");
   for (size_t i = 0; i < n; ++i) {
     const auto& day = c.timeline[i];
     const double h = 100 * static_cast<double>(day.exchanges) / static_cast<double>(top);
-    StrAppend(&s, "<rect x=\"", F(static_cast<double>(i) + .08, 2), "\" y=\"", F(100 - h, 1),
-              "\" width=\".84\" height=\"", F(h, 1), "\"><title>", E(day.day), ": ",
-              N(day.exchanges), " exchanges, ", N(day.accounts), " accounts</title></rect>");
+    StrAppend(&s, "<rect x=\"", Fixed(static_cast<double>(i) + .08, 2), "\" y=\"", Fixed(100 - h, 1),
+              "\" width=\".84\" height=\"", Fixed(h, 1), "\"><title>", Html(day.day), ": ",
+              Grouped(day.exchanges), " exchanges, ", Grouped(day.accounts), " accounts</title></rect>");
   }
   for (const auto& p : c.pivots) {
     const std::string day = base::FormatRfc3339(p.ts_ms).substr(0, 10);
@@ -96,8 +61,8 @@ std::string Timeline(const model::Campaign& c) {
     }
   }
   s += "</svg></div><div class=\"axis\">";
-  StrAppend(&s, "<span>", E(c.timeline[0].day), "</span>");
-  if (n > 1) StrAppend(&s, "<span>", E(c.timeline[n - 1].day), "</span>");
+  StrAppend(&s, "<span>", Html(c.timeline[0].day), "</span>");
+  if (n > 1) StrAppend(&s, "<span>", Html(c.timeline[n - 1].day), "</span>");
   return s + "</div>";
 }
 
@@ -136,32 +101,32 @@ std::string RenderDossier(const model::Campaign& c) {
             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta "
             "name=\"color-scheme\" content=\"light dark\">"
             "<title>Dossier ",
-            E(c.name), "</title><style>", std::string(kStyle), "</style></head><body><main>");
-  StrAppend(&h, "<p class=\"over\">Stillwatch dossier &middot; ", E(c.id), "</p><h1>", E(c.name),
+            Html(c.name), "</title><style>", std::string(kStyle), "</style></head><body><main>");
+  StrAppend(&h, "<p class=\"over\">Stillwatch dossier &middot; ", Html(c.id), "</p><h1>", Html(c.name),
             "</h1>");
   StrAppend(&h, "<span class=\"badge ", verdict, "\">", verdict, "</span><span>",
             c.verdict == model::Verdict::kUnresolved ? "distillation: " : "",
             model::LikelihoodWords(c.probability), " (probability ",
-            F(std::floor(c.probability * 1000) / 1000, 3), ")</span>");
-  StrAppend(&h, "<p class=\"lead\">", E(c.summary), "</p><div class=\"figs\">");
+            Fixed(std::floor(c.probability * 1000) / 1000, 3), ")</span>");
+  StrAppend(&h, "<p class=\"lead\">", Html(c.summary), "</p><div class=\"figs\">");
   const auto fig = [&](const std::string& value, std::string_view label) {
     StrAppend(&h, "<div class=\"fig\"><b>", value, "</b><span>", label, "</span></div>");
   };
   const double days = std::max(1.0, static_cast<double>(c.last_seen_ms - c.first_seen_ms) /
                                         static_cast<double>(base::kMsPerDay));
-  fig(N(c.exchanges), "exchanges");
-  fig(N(c.accounts), "accounts");
-  fig(F(static_cast<double>(c.exchanges) / std::max<double>(1, static_cast<double>(c.accounts)) /
+  fig(Grouped(c.exchanges), "exchanges");
+  fig(Grouped(c.accounts), "accounts");
+  fig(Fixed(static_cast<double>(c.exchanges) / std::max<double>(1, static_cast<double>(c.accounts)) /
             days,
         1),
       "exchanges per account and day");
-  fig(N(c.input_tokens), "input tokens");
-  fig(N(c.output_tokens), "output tokens");
-  fig(F(days, days < 10 ? 1 : 0) + (days == 1 ? " day" : " days"),
+  fig(Grouped(c.input_tokens), "input tokens");
+  fig(Grouped(c.output_tokens), "output tokens");
+  fig(Fixed(days, days < 10 ? 1 : 0) + (days == 1 ? " day" : " days"),
       base::StrCat(Minute(c.first_seen_ms), "</span><span>to ", Minute(c.last_seen_ms), " UTC"));
   StrAppend(&h, "</div><h2>Timeline</h2>", Timeline(c));
   for (const auto& p : c.pivots)
-    StrAppend(&h, "<p>", Minute(p.ts_ms), " UTC: ", E(p.statement), ".</p>");
+    StrAppend(&h, "<p>", Minute(p.ts_ms), " UTC: ", Html(p.statement), ".</p>");
 
   h += "<h2>Evidence</h2><p>Each statement carries its weight in bits: how many times two it makes "
        "the finding likelier than its best "
@@ -180,15 +145,15 @@ std::string RenderDossier(const model::Campaign& c) {
       }
       StrAppend(&h, "<tr><td class=\"w\">", model::FamilyName(e.family), "<br><span class=\"meter",
                 e.bits < 0 ? " neg" : "",
-                "\" style=\"width:", F(std::min(4.5, std::fabs(e.bits) * .32), 2),
-                "rem\"></span></td><td class=\"n\">", F(e.bits, 1), "</td><td>", E(e.statement),
-                "<br><span class=\"null\">Assumed otherwise: ", E(e.null), "</span>");
+                "\" style=\"width:", Fixed(std::min(4.5, std::fabs(e.bits) * .32), 2),
+                "rem\"></span></td><td class=\"n\">", Fixed(e.bits, 1), "</td><td>", Html(e.statement),
+                "<br><span class=\"null\">Assumed otherwise: ", Html(e.null), "</span>");
       if (!e.query.empty())
-        StrAppend(&h, "<details><summary>query</summary><pre>", E(e.query), "</pre></details>");
+        StrAppend(&h, "<details><summary>query</summary><pre>", Html(e.query), "</pre></details>");
       if (!e.exchanges.empty()) {
-        StrAppend(&h, "<details><summary>", N(e.exchanges.size()),
+        StrAppend(&h, "<details><summary>", Grouped(e.exchanges.size()),
                   " exchanges that show it</summary><p>");
-        for (const auto& id : e.exchanges) StrAppend(&h, "<code>", E(id), "</code> ");
+        for (const auto& id : e.exchanges) StrAppend(&h, "<code>", Html(id), "</code> ");
         h += "</p></details>";
       }
       h += "</td></tr>";
@@ -203,9 +168,9 @@ std::string RenderDossier(const model::Campaign& c) {
   for (const auto& v : c.all) {
     if (v.probability < .0005) continue;
     StrAppend(&h, "<tr><td>", model::VerdictName(v.verdict), "</td><td class=\"n\">",
-              F(v.probability, 3), "</td></tr>");
+              Fixed(v.probability, 3), "</td></tr>");
   }
-  StrAppend(&h, "</table><p>", E(c.would_change), "</p>");
+  StrAppend(&h, "</table><p>", Html(c.would_change), "</p>");
 
   const auto shares =
       [&](const char* title,
@@ -213,23 +178,23 @@ std::string RenderDossier(const model::Campaign& c) {
         if (rows.empty()) return;
         StrAppend(&h, "<h2>", title, "</h2><table>");
         for (const auto& [name, v] : rows) {
-          StrAppend(&h, "<tr><td>", E(name),
+          StrAppend(&h, "<tr><td>", Html(name),
                     "</td><td style=\"width:45%\"><span class=\"meter\" style=\"width:",
-                    F(v.first * 100, 1), "%\"></span></td><td class=\"n\">", v.second,
+                    Fixed(v.first * 100, 1), "%\"></span></td><td class=\"n\">", v.second,
                     "</td></tr>");
         }
         h += "</table>";
       };
   std::vector<std::pair<std::string, std::pair<double, std::string>>> rows;
   for (const auto& [capability, share] : c.capabilities) {
-    rows.push_back({Words(model::CapabilityName(capability)), {share, F(share * 100, 1) + " %"}});
+    rows.push_back({Words(model::CapabilityName(capability)), {share, Fixed(share * 100, 1) + " %"}});
   }
   shares("Capabilities aimed at", rows);
   rows.clear();
   for (const auto& [name, n] : c.models) {
     rows.push_back(
         {name,
-         {static_cast<double>(n) / std::max<double>(1, static_cast<double>(c.exchanges)), N(n)}});
+         {static_cast<double>(n) / std::max<double>(1, static_cast<double>(c.exchanges)), Grouped(n)}});
   }
   shares("Models", rows);
 
@@ -243,19 +208,19 @@ std::string RenderDossier(const model::Campaign& c) {
                       : "Neither holds any text; specimens are kept only when asked for.",
             "</p><table><thead><tr><th>pool</th><th class=\"n\">accounts</th></tr></thead>");
   for (size_t i = 0; i < std::min<size_t>(c.pools.size(), 40); ++i) {
-    StrAppend(&h, "<tr><td><code>", E(c.pools[i].id), "</code></td><td class=\"n\">",
-              N(c.pools[i].accounts), "</td></tr>");
+    StrAppend(&h, "<tr><td><code>", Html(c.pools[i].id), "</code></td><td class=\"n\">",
+              Grouped(c.pools[i].accounts), "</td></tr>");
   }
   h += "</table>";
   if (!c.templates.empty()) {
     h += "<table><thead><tr><th>template</th><th class=\"n\">exchanges</th></tr></thead>";
     for (size_t i = 0; i < std::min<size_t>(c.templates.size(), 40); ++i) {
-      StrAppend(&h, "<tr><td><code>", E(c.templates[i].id), "</code></td><td class=\"n\">",
-                N(c.templates[i].exchanges), "</td></tr>");
+      StrAppend(&h, "<tr><td><code>", Html(c.templates[i].id), "</code></td><td class=\"n\">",
+                Grouped(c.templates[i].exchanges), "</td></tr>");
       if (c.templates[i].specimens.empty()) continue;
       h += "<tr><td colspan=\"2\">";
       for (const auto& s : c.templates[i].specimens) {
-        StrAppend(&h, "<span class=\"null\">", E(s.exchange_id), "</span><pre>", E(s.text),
+        StrAppend(&h, "<span class=\"null\">", Html(s.exchange_id), "</span><pre>", Html(s.text),
                   "</pre>");
       }
       h += "</td></tr>";
@@ -268,9 +233,9 @@ std::string RenderDossier(const model::Campaign& c) {
         "class=\"scroll\"><table class=\"wide\"><thead><tr><th>class</th><th>network</th><th "
         "class=\"n\">addresses</th><th class=\"n\">exchanges</th></tr></thead>";
     for (const auto& i : c.infrastructure) {
-      StrAppend(&h, "<tr><td>", E(i.address_class), "</td><td>",
-                i.asn ? base::StrCat("AS", i.asn, " ") : std::string(), E(i.as_org),
-                "</td><td class=\"n\">", N(i.addresses), "</td><td class=\"n\">", N(i.exchanges),
+      StrAppend(&h, "<tr><td>", Html(i.address_class), "</td><td>",
+                i.asn ? base::StrCat("AS", i.asn, " ") : std::string(), Html(i.as_org),
+                "</td><td class=\"n\">", Grouped(i.addresses), "</td><td class=\"n\">", Grouped(i.exchanges),
                 "</td></tr>");
     }
     h += "</table></div>";
@@ -284,15 +249,15 @@ std::string RenderDossier(const model::Campaign& c) {
       specimens ? "" : " The wording of the requests is not kept.", "</p><h2>Attribution</h2>");
   if (c.attribution.empty()) h += "<p>None is stated.</p>";
   for (const auto& a : c.attribution) {
-    StrAppend(&h, "<p>", E(a.actor), ": ", model::LikelihoodWords(a.probability), " (",
-              F(a.probability, 2), "). Basis: ", E(a.basis), "</p>");
+    StrAppend(&h, "<p>", Html(a.actor), ": ", model::LikelihoodWords(a.probability), " (",
+              Fixed(a.probability, 2), "). Basis: ", Html(a.basis), "</p>");
   }
   StrAppend(
       &h,
       "<h2>Accounts</h2><p>An account is judged apart from its campaign; the owner of a stolen key "
       "or a relay's customer is not accused.",
       c.members.size() > kMembersShown
-          ? base::StrCat(" The first ", kMembersShown, " of ", N(c.members.size()),
+          ? base::StrCat(" The first ", kMembersShown, " of ", Grouped(c.members.size()),
                          "; all are in accounts.csv.")
           : std::string(),
       "</p><div class=\"scroll\"><table "
@@ -302,16 +267,16 @@ std::string RenderDossier(const model::Campaign& c) {
     const auto& m = c.members[i];
     // A short name stays in one piece, any other may break.
     StrAppend(&h, "<tr><td class=\"", m.account_id.size() <= 24 ? "w" : "any", "\"><code>",
-              E(m.account_id), "</code></td><td class=\"w\">", E(m.verdict),
-              "</td><td class=\"n\">", F(m.probability, 2), "</td><td class=\"n\">",
-              N(m.attributed_exchanges), "</td><td class=\"n\">", N(m.exchanges), "</td><td>",
-              E(m.why), "</td></tr>");
+              Html(m.account_id), "</code></td><td class=\"w\">", Html(m.verdict),
+              "</td><td class=\"n\">", Fixed(m.probability, 2), "</td><td class=\"n\">",
+              Grouped(m.attributed_exchanges), "</td><td class=\"n\">", Grouped(m.exchanges), "</td><td>",
+              Html(m.why), "</td></tr>");
   }
   h += "</table></div><h2>Recompute each figure</h2><p>Every figure above comes from the kept "
        "lake. Run "
        "<code>stillwatch query --lake DIR/lake \"...\"</code> with:</p>";
   for (const auto& [figure, sql] : c.queries)
-    StrAppend(&h, "<h3>", E(figure), "</h3><pre>", E(sql), "</pre>");
+    StrAppend(&h, "<h3>", Html(figure), "</h3><pre>", Html(sql), "</pre>");
   h += "<footer>Written by Stillwatch 0.1.0. All attributions are allegations until adjudicated. "
        "Method: docs/DETECTION.md.</footer></main></body></html>\n";
   return h;

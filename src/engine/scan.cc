@@ -92,13 +92,12 @@ absl::Status RejectConflicts(const ScanInput& in,
 
 // One line for each candidate that was weighed; read by evaluate.
 std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) {
-  static constexpr const char* kFormed[] = {"text", "purse", "manner", "replay", "company"};
   std::string out;
   for (const judge::WeighedCandidate& c : weighed) {
     base::JsonWriter w(&out);
     w.BeginObject();
     w.Key("formed");
-    w.String(kFormed[static_cast<int>(c.formed)]);
+    w.String(judge::FormedName(c.formed));
     w.Key("verdict");
     w.String(model::VerdictName(c.verdict));
     w.Key("distillation");

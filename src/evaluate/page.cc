@@ -1,64 +1,25 @@
 // The page for people: no script, no network, plots as inline SVG.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 
 #include "base/str.h"
+#include "base/text.h"
 #include "evaluate/report.h"
 
 namespace stillwatch::evaluate {
 namespace {
 
+using base::Fixed;
+using base::Grouped;
+using base::Html;
 using base::StrAppend;
 using base::StrCat;
 
 constexpr size_t kAccusedShown = 200;
 
-std::string E(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out.push_back(c);
-    }
-  }
-  return out;
-}
-
-std::string N(uint64_t n) {
-  const std::string digits = std::to_string(n);
-  std::string s;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) s.push_back(',');
-    s.push_back(digits[i]);
-  }
-  return s;
-}
-
-std::string F(double v, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, v);
-  return text;
-}
-
 std::string Range(const std::optional<Interval>& i, int digits) {
-  return i ? StrCat(" (", F(i->low, digits), " to ", F(i->high, digits), ")") : "";
+  return i ? StrCat(" (", Fixed(i->low, digits), " to ", Fixed(i->high, digits), ")") : "";
 }
 
 constexpr char kStyle[] = R"(
@@ -86,21 +47,21 @@ std::string Plot(const std::string& label, const std::vector<std::pair<double, s
                  const std::string& x_label, const std::string& y_label,
                  const std::vector<std::vector<Point>>& series, bool diagonal, bool join) {
   constexpr double kLeft = 44, kTop = 10, kWidth = 300, kHeight = 190;
-  const auto x = [&](double v) { return F(kLeft + kWidth * std::clamp(v, 0.0, 1.0), 1); };
-  const auto y = [&](double v) { return F(kTop + kHeight * (1 - std::clamp(v, 0.0, 1.0)), 1); };
+  const auto x = [&](double v) { return Fixed(kLeft + kWidth * std::clamp(v, 0.0, 1.0), 1); };
+  const auto y = [&](double v) { return Fixed(kTop + kHeight * (1 - std::clamp(v, 0.0, 1.0)), 1); };
   std::string s =
-      StrCat("<svg viewBox=\"0 0 360 250\" role=\"img\" aria-label=\"", E(label), "\">");
+      StrCat("<svg viewBox=\"0 0 360 250\" role=\"img\" aria-label=\"", Html(label), "\">");
   for (const double v : {0.0, .25, .5, .75, 1.0}) {
     StrAppend(&s, "<line x1=\"", x(0), "\" y1=\"", y(v), "\" x2=\"", x(1), "\" y2=\"", y(v),
-              "\"/><text x=\"", F(kLeft - 5, 0), "\" y=\"", F(kTop + kHeight * (1 - v) + 4, 1),
-              "\" text-anchor=\"end\">", F(v, 2), "</text>");
+              "\"/><text x=\"", Fixed(kLeft - 5, 0), "\" y=\"", Fixed(kTop + kHeight * (1 - v) + 4, 1),
+              "\" text-anchor=\"end\">", Fixed(v, 2), "</text>");
   }
   for (const auto& [at, text] : ticks) {
-    StrAppend(&s, "<text x=\"", x(at), "\" y=\"216\" text-anchor=\"middle\">", E(text), "</text>");
+    StrAppend(&s, "<text x=\"", x(at), "\" y=\"216\" text-anchor=\"middle\">", Html(text), "</text>");
   }
-  StrAppend(&s, "<text x=\"", x(.5), "\" y=\"238\" text-anchor=\"middle\">", E(x_label),
+  StrAppend(&s, "<text x=\"", x(.5), "\" y=\"238\" text-anchor=\"middle\">", Html(x_label),
             "</text><text transform=\"rotate(-90)\" x=\"-105\" y=\"11\" text-anchor=\"middle\">",
-            E(y_label), "</text>");
+            Html(y_label), "</text>");
   if (diagonal)
     StrAppend(&s, "<line x1=\"", x(0), "\" y1=\"", y(0), "\" x2=\"", x(1), "\" y2=\"", y(1),
               "\" stroke-dasharray=\"4 4\"/>");
@@ -117,7 +78,7 @@ std::string Plot(const std::string& label, const std::vector<std::pair<double, s
         StrAppend(&s, "<line ", colour, " x1=\"", x(p.x), "\" y1=\"", y(p.low), "\" x2=\"", x(p.x),
                   "\" y2=\"", y(p.high), "\"/>");
       StrAppend(&s, "<circle ", colour, " cx=\"", x(p.x), "\" cy=\"", y(p.y), "\" r=\"",
-                F(p.size, 1), "\"><title>", E(p.title), "</title></circle>");
+                Fixed(p.size, 1), "\"><title>", Html(p.title), "</title></circle>");
     }
   }
   return s + "</svg>";
@@ -131,8 +92,8 @@ std::string Reliability(const Calibration& c) {
     const Interval i = Wilson(b.happened, b.count);
     points.push_back({b.stated, observed, i.low, i.high,
                       std::min(9.0, 2.5 + std::log10(static_cast<double>(b.count)) * 1.8),
-                      StrCat("stated ", F(b.stated, 3), ", observed ", F(observed, 3), ", ",
-                             N(b.count), " candidates"),
+                      StrCat("stated ", Fixed(b.stated, 3), ", observed ", Fixed(observed, 3), ", ",
+                             Grouped(b.count), " candidates"),
                       true});
   }
   return Plot("Reliability: observed share of harvests against stated probability",
@@ -153,17 +114,17 @@ std::string KnobPlots(const Knob& k) {
     ticks.push_back({x, l.value.substr(0, 10)});
     recall.push_back({x, l.recall, l.interval ? l.interval->low : 0,
                       l.interval ? l.interval->high : 0, 4,
-                      StrCat(l.value, ": recall ", F(l.recall, 3), ", ", l.worlds, " worlds"),
+                      StrCat(l.value, ": recall ", Fixed(l.recall, 3), ", ", l.worlds, " worlds"),
                       l.interval.has_value()});
     const Interval w = Wilson(l.innocents.part, l.innocents.all);
     const double scale = most > 0 ? std::max(most, .001) * 1.5 : .01;
     innocents.push_back({x, l.innocents.value(0) / scale, w.low / scale, w.high / scale, 3,
-                         StrCat(l.value, ": ", N(l.innocents.part), " of ", N(l.innocents.all),
+                         StrCat(l.value, ": ", Grouped(l.innocents.part), " of ", Grouped(l.innocents.all),
                                 " innocents accused"),
                          false});
   }
   return StrCat(
-      "<div class=\"plot\"><h3>", E(k.path), "</h3>",
+      "<div class=\"plot\"><h3>", Html(k.path), "</h3>",
       Plot(k.path + ": recall, and innocents accused", ticks,
            "blue: recall; amber: innocents accused", "recall", {recall, innocents}, false, true),
       "</div>");
@@ -176,15 +137,15 @@ std::string ReplayPlot(const ReplayedCampaign& c) {
   for (const Moment& m : c.moments) {
     if (m.harvested < .0005) continue;
     recall.push_back({at(m.harvested), m.recall, 0, 0, m.correct ? 4.0 : 2.0,
-                      StrCat(F(m.harvested * 100, 2), " % harvested: recall ", F(m.recall, 3),
+                      StrCat(Fixed(m.harvested * 100, 2), " % harvested: recall ", Fixed(m.recall, 3),
                              m.correct ? ", correct verdict" : ", no verdict"),
                       false});
     named.push_back({at(m.harvested), m.named, 0, 0, 2,
-                     StrCat(F(m.harvested * 100, 2), " % harvested: ", F(m.named * 100, 1),
+                     StrCat(Fixed(m.harvested * 100, 2), " % harvested: ", Fixed(m.named * 100, 1),
                             " % of all accounts named"),
                      false});
   }
-  return StrCat("<div class=\"plot\"><h3>", E(c.campaign), "</h3>",
+  return StrCat("<div class=\"plot\"><h3>", Html(c.campaign), "</h3>",
                 Plot(c.campaign + ": what was known while it went on",
                      {{at(.001), ".1 %"}, {at(.01), "1 %"}, {at(.1), "10 %"}, {1, "100 %"}},
                      "share harvested; blue: recall, amber: accounts named", "share",
@@ -208,50 +169,50 @@ std::string SummaryPage(const Summary& s) {
             "name=\"color-scheme\" content=\"light dark\">"
             "<title>Evaluation</title><style>",
             std::string(kStyle), "</style></head><body><main><h1>Evaluation</h1><p class=\"soft\">",
-            N(s.worlds.size()),
+            Grouped(s.worlds.size()),
             s.worlds.size() == 1 ? " world."
                                  : " worlds; in brackets 95 % intervals, by bootstrap over worlds "
                                    "or, for counted innocents, by Wilson's score.",
             "</p><div class=\"figs\">");
-  Figure(&h, F(s.recall.value(1), 4), "exchange recall" + Range(s.recall_interval, 4));
-  Figure(&h, F(s.precision.value(1), 4), "exchange precision" + Range(s.precision_interval, 4));
-  Figure(&h, F(s.accounts.value(1), 4),
+  Figure(&h, Fixed(s.recall.value(1), 4), "exchange recall" + Range(s.recall_interval, 4));
+  Figure(&h, Fixed(s.precision.value(1), 4), "exchange precision" + Range(s.precision_interval, 4));
+  Figure(&h, Fixed(s.accounts.value(1), 4),
          "operators' accounts named" + Range(s.accounts_interval, 4));
-  Figure(&h, N(s.innocents.part) + " of " + N(s.innocents.all),
+  Figure(&h, Grouped(s.innocents.part) + " of " + Grouped(s.innocents.all),
          "innocents accused" + Range(s.innocents_interval, 5));
-  Figure(&h, F(s.min_campaign_recall, 4), "lowest recall of any campaign in any world");
+  Figure(&h, Fixed(s.min_campaign_recall, 4), "lowest recall of any campaign in any world");
   if (s.calibration.count > 0) {
-    Figure(&h, F(s.calibration.error, 4),
+    Figure(&h, Fixed(s.calibration.error, 4),
            "expected calibration error" + Range(s.calibration_interval, 4));
-    Figure(&h, F(s.calibration.log_loss, 4),
-           StrCat("log loss over ", N(s.calibration.count), " judged candidates"));
+    Figure(&h, Fixed(s.calibration.log_loss, 4),
+           StrCat("log loss over ", Grouped(s.calibration.count), " judged candidates"));
   }
   h += "</div><h2>Campaigns</h2><div class=\"scroll\"><table><tr><th>campaign<th "
        "class=\"n\">worlds<th class=\"n\">accused in<th class=\"n\">recall<th class=\"n\">worst"
        "<th class=\"n\">reported<th class=\"n\">in best match<th class=\"n\">purity<th "
        "class=\"n\">pieces<th class=\"n\">volume error<th class=\"n\">aim right</tr>";
   for (const CampaignSummary& c : s.campaigns) {
-    StrAppend(&h, "<tr><td>", E(c.campaign), "<td class=\"n\">", c.worlds, "<td class=\"n\">",
-              c.accused, "<td class=\"n\">", F(c.mean.recall, 3), Range(c.recall, 3),
-              "<td class=\"n\">", F(c.worst_recall, 3), "<td class=\"n\">",
-              F(c.mean.reported_recall, 3), "<td class=\"n\">", F(c.mean.in_best, 3),
-              "<td class=\"n\">", F(c.mean.purity, 3), "<td class=\"n\">", F(c.pieces, 1),
-              "<td class=\"n\">", F(c.mean.volume_error * 100, 1), " %<td class=\"n\">",
+    StrAppend(&h, "<tr><td>", Html(c.campaign), "<td class=\"n\">", c.worlds, "<td class=\"n\">",
+              c.accused, "<td class=\"n\">", Fixed(c.mean.recall, 3), Range(c.recall, 3),
+              "<td class=\"n\">", Fixed(c.worst_recall, 3), "<td class=\"n\">",
+              Fixed(c.mean.reported_recall, 3), "<td class=\"n\">", Fixed(c.mean.in_best, 3),
+              "<td class=\"n\">", Fixed(c.mean.purity, 3), "<td class=\"n\">", Fixed(c.pieces, 1),
+              "<td class=\"n\">", Fixed(c.mean.volume_error * 100, 1), " %<td class=\"n\">",
               c.capability_right, "</tr>");
   }
   h += "</table></div><h2>Innocents</h2><div class=\"scroll\"><table><tr><th>class<th "
        "class=\"n\">accounts<th class=\"n\">accused<th class=\"n\">at most, with 95 % "
        "certainty</tr>";
   for (const auto& [name, n] : s.by_class) {
-    StrAppend(&h, "<tr><td>", E(name), "<td class=\"n\">", N(n.all),
-              n.part > 0 ? "<td class=\"n bad\">" : "<td class=\"n\">", N(n.part),
-              "<td class=\"n\">", F(Wilson(n.part, n.all).high * 100, 2), " %</tr>");
+    StrAppend(&h, "<tr><td>", Html(name), "<td class=\"n\">", Grouped(n.all),
+              n.part > 0 ? "<td class=\"n bad\">" : "<td class=\"n\">", Grouped(n.part),
+              "<td class=\"n\">", Fixed(Wilson(n.part, n.all).high * 100, 2), " %</tr>");
   }
   h += "</table></div>";
   size_t accused = 0;
   for (const Score& w : s.worlds) accused += w.accused.size();
   if (accused > 0) {
-    StrAppend(&h, "<h2>Who was wrongly accused, and why</h2><p class=\"soft\">", N(accused),
+    StrAppend(&h, "<h2>Who was wrongly accused, and why</h2><p class=\"soft\">", Grouped(accused),
               " accounts", accused > kAccusedShown ? StrCat("; the first ", kAccusedShown) : "",
               ".</p><div class=\"scroll\"><table><tr><th>account<th>class<th "
               "class=\"n\">stated<th>why, and the evidence of its campaign</tr>");
@@ -259,11 +220,11 @@ std::string SummaryPage(const Summary& s) {
     for (const Score& w : s.worlds) {
       for (const Accused& a : w.accused) {
         if (++shown > kAccusedShown) break;
-        StrAppend(&h, "<tr><td>", E(a.account), "<br><span class=\"soft\">", E(w.truth),
-                  "</span><td>", E(a.role), "<td class=\"n\">", F(a.probability, 3), "<td>",
-                  E(a.why));
+        StrAppend(&h, "<tr><td>", Html(a.account), "<br><span class=\"soft\">", Html(w.truth),
+                  "</span><td>", Html(a.role), "<td class=\"n\">", Fixed(a.probability, 3), "<td>",
+                  Html(a.why));
         for (const std::string& e : a.evidence)
-          StrAppend(&h, "<br><span class=\"soft\">", E(e), "</span>");
+          StrAppend(&h, "<br><span class=\"soft\">", Html(e), "</span>");
         h += "</tr>";
       }
     }
@@ -274,22 +235,22 @@ std::string SummaryPage(const Summary& s) {
         &h,
         "<h2>What stated probabilities are worth</h2><div class=\"plots\"><div "
         "class=\"plot\"><h3>All ",
-        N(s.calibration.count), " judged candidates</h3>", Reliability(s.calibration),
-        "</div><div class=\"plot\"><h3>The ", N(s.reported.count), " reported ones, error ",
-        F(s.reported.error, 4), "</h3>", Reliability(s.reported),
+        Grouped(s.calibration.count), " judged candidates</h3>", Reliability(s.calibration),
+        "</div><div class=\"plot\"><h3>The ", Grouped(s.reported.count), " reported ones, error ",
+        Fixed(s.reported.error, 4), "</h3>", Reliability(s.reported),
         "</div></div><div class=\"scroll\"><table><tr><th>verdict<th class=\"n\">candidates<th "
         "class=\"n\">harvests<th class=\"n\">error<th class=\"n\">log loss</tr>");
     for (const auto& [name, c] : s.by_verdict) {
-      StrAppend(&h, "<tr><td>", E(name), "<td class=\"n\">", N(c.count), "<td class=\"n\">",
-                N(c.happened), "<td class=\"n\">", F(c.error, 4), "<td class=\"n\">",
-                F(c.log_loss, 4), "</tr>");
+      StrAppend(&h, "<tr><td>", Html(name), "<td class=\"n\">", Grouped(c.count), "<td class=\"n\">",
+                Grouped(c.happened), "<td class=\"n\">", Fixed(c.error, 4), "<td class=\"n\">",
+                Fixed(c.log_loss, 4), "</tr>");
     }
     h += "</table></div>";
   }
   if (!s.replays.empty()) {
     h += "<h2>Judged while it went on</h2>";
     for (const Replay& r : s.replays) {
-      StrAppend(&h, "<p class=\"soft\">", E(r.truth),
+      StrAppend(&h, "<p class=\"soft\">", Html(r.truth),
                 ". Large dots: a correct verdict stood.</p><div class=\"plots\">");
       for (const ReplayedCampaign& c : r.campaigns) h += ReplayPlot(c);
       h += "</div>";

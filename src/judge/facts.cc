@@ -122,6 +122,11 @@ bool FollowsAQueue(const Background& background, const Candidate& c) {
   return r.z >= kQueueZ && r.excess >= kQueueExcess;
 }
 
+const char* FormedName(Formed formed) {
+  static constexpr const char* kNames[] = {"text", "purse", "manner", "replay", "company"};
+  return kNames[static_cast<int>(formed)];
+}
+
 bool IsYoung(const link::Log& log, uint32_t a) {
   if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) return false;
   const int64_t first = log.ts_ms[log.first_row[a]];

@@ -17,6 +17,7 @@ namespace stillwatch::judge {
 
 // How a candidate was formed: its own kind of evidence is then not counted for it.
 enum class Formed : uint8_t { kText, kPurse, kManner, kReplay, kCompany };
+const char* FormedName(Formed formed);  // "text"
 
 struct Candidate {
   Formed formed = Formed::kText;

@@ -9,11 +9,15 @@
 #include <unordered_set>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "judge/split.h"
 
 namespace stillwatch::judge {
 namespace {
+
+using base::Grouped;
+using base::Percent;
 
 using link::kNone;
 using link::Log;
@@ -25,19 +29,6 @@ std::string Hex(const char* prefix, uint64_t value) {
   std::snprintf(text, sizeof text, "%s%012llx", prefix,
                 static_cast<unsigned long long>(value >> 16));
   return text;
-}
-
-std::string Percent(double share) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.0f %%", share * 100);
-  return text;
-}
-
-// 28800000 -> "28,800,000".
-std::string Grouped(uint64_t n) {
-  std::string s = std::to_string(n);
-  for (int at = static_cast<int>(s.size()) - 3; at > 0; at -= 3) s.insert(at, ",");
-  return s;
 }
 
 std::string Name(uint64_t id) {
@@ -530,8 +521,7 @@ void Reporter::Attribute(const Candidate& candidate, model::Campaign* campaign) 
 
 model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
                                  const Weighed& weighed) const {
-  static constexpr const char* kKinds[] = {"text", "purse", "manner", "replay", "company"};
-  model::Campaign c = Figures(candidate.rows, kKinds[static_cast<int>(candidate.formed)]);
+  model::Campaign c = Figures(candidate.rows, FormedName(candidate.formed));
   c.verdict = weighed.verdict;
   for (int v = 0; v < model::kVerdicts; ++v) {
     if (weighed.probability[v] > 0)

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
+
+#include "base/text.h"
 
 namespace stillwatch::judge {
 namespace {
 
+using base::Fixed;
+using base::Percent;
 using model::Evidence;
 using model::Family;
 using model::Verdict;
@@ -23,18 +26,6 @@ constexpr double kHiddenMin = .3;  // of the accounts, beyond chance
 constexpr double kHiddenBits = 1.5;
 constexpr double kProbabilityMax = .995;
 constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words or more
-
-std::string Percent(double share) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.0f %%", share * 100);
-  return text;
-}
-
-std::string Number(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 // Evidence from a standard score: half of the Gaussian log likelihood ratio, because the tails of
 // random groups are heavier than a Gaussian's, less one bit for having looked.
@@ -87,13 +78,13 @@ Weighed Weigh(const Facts& f, Formed formed) {
     rhythm = std::clamp(-heard / 2 / std::log(2.0) / 2, -3.3, 0.0);
   }
   add(Family::kRhythm, rhythm,
-      "Different accounts were active in the same hour " + Number(f.rhythm.pairs, 0) +
-          " times where their own habits explain " + Number(f.rhythm.expected, 0) + " (" +
+      "Different accounts were active in the same hour " + Fixed(f.rhythm.pairs, 0) +
+          " times where their own habits explain " + Fixed(f.rhythm.expected, 0) + " (" +
           (f.rhythm.excess >= 0 ? "+" : "") + Percent(f.rhythm.excess) + ", " +
-          Number(f.rhythm_z, 1) +
+          Fixed(f.rhythm_z, 1) +
           " standard deviations of random groups of this log; an ordinary queue "
           "would show " +
-          Number(f.rhythm.power, 1) + ").",
+          Fixed(f.rhythm.power, 1) + ").",
       "Each account acts by its own daily habit on the days on which it was active, independently "
       "of "
       "the others; " +
@@ -119,7 +110,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
     double bits = c.linked == 0 ? (formed == Formed::kPurse ? 0 : -.5) : c.bits;
     add(kCover[i].family, bits,
         std::to_string(c.linked) + " of " + std::to_string(f.accounts) + " accounts share " +
-            kCover[i].what + " with another of the group (" + Number(c.expected, 1) +
+            kCover[i].what + " with another of the group (" + Fixed(c.expected, 1) +
             " expected by chance).",
         "The accounts are strangers whose shared values fall as often as in the rest of the log "
         "(same number of links per account, partners at random).",
@@ -148,7 +139,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   if (f.replays >= 3 && f.replayed_volume >= .5) {
     replay = std::min(14.0, 6 + std::log2(f.replays));
     add(Family::kReplay, replay,
-        Number(f.replays, 0) +
+        Fixed(f.replays, 0) +
             " exchanges present a reasoning signature that was issued to another "
             "customer.",
         "A signature is presented by the account to which it was issued.");
@@ -233,8 +224,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
       items = 2;
     w.crowd = items <= -4;
     add(Family::kPurpose, items,
-        "The exchanges cover " + Number(f.distinct_items * static_cast<double>(f.exchanges), 0) +
-            " distinct items (as many as " + Number(f.effective_items, 0) +
+        "The exchanges cover " + Fixed(f.distinct_items * static_cast<double>(f.exchanges), 0) +
+            " distinct items (as many as " + Fixed(f.effective_items, 0) +
             " equally frequent ones); " + Percent(f.popular_items) +
             " ask one of the few that many customers ask, " + Percent(f.recurring_items) +
             " repeat an item of their own from another day.",
@@ -362,7 +353,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   } else if (f.rhythm.power < 3) {
     w.would_change =
         "There is too little traffic to see a common rhythm (an ordinary queue would show " +
-        Number(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
+        Fixed(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
   } else {
     w.would_change =
         "A common rhythm, payment or address over most of the work would raise the probability.";
