@@ -13,6 +13,7 @@
 #include "app/command.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "dossier/read.h"
 #include "dossier/outputs.h"
 #include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
@@ -27,77 +28,45 @@ namespace {
 using base::StrCat;
 
 absl::Status Explain(const std::string& id, const std::string& out) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  if (parser.load(out + "/campaigns.json").get(root) != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(StrCat(
-        out, "/campaigns.json: cannot be read; name the folder of a finished scan with --out"));
-  }
-  const auto text = [](simdjson::dom::element e, const char* key) {
-    std::string_view s;
-    return e[key].get(s) == simdjson::SUCCESS ? std::string(s) : std::string();
-  };
-  const auto real = [](simdjson::dom::element e, const char* key) {
-    double v = 0;
-    return e[key].get(v) == simdjson::SUCCESS ? v : 0.0;
-  };
-  bool found = false;
-  const auto campaign = [&](simdjson::dom::element c, bool full) {
-    simdjson::dom::element rival;
-    std::printf("%s (%s): %s, %s (probability %.3f)", text(c, "name").c_str(),
-                text(c, "id").c_str(), text(c, "verdict").c_str(), text(c, "likelihood").c_str(),
-                real(c, "probability"));
-    if (c["rival"].get(rival) == simdjson::SUCCESS) {
-      std::printf("; runner-up: %s (%.3f)", text(rival, "verdict").c_str(),
-                  real(rival, "probability"));
-    }
-    std::printf("\n%s\n", text(c, "summary").c_str());
+  const auto findings = dossier::ReadFindings(out);
+  if (!findings.ok()) return findings.status();
+  const auto campaign = [&](const model::Campaign& c, bool full) {
+    std::printf("%s (%s): %s, %s (probability %.3f); runner-up: %s (%.3f)\n%s\n", c.name.c_str(),
+                c.id.c_str(), model::VerdictName(c.verdict),
+                model::LikelihoodWords(c.probability), c.probability,
+                model::VerdictName(c.rival.verdict), c.rival.probability, c.summary.c_str());
     if (!full) return;
     for (const bool against : {false, true}) {
       std::printf("\n%s\n", against ? "What speaks against it:" : "Why it is here:");
       bool any = false;
-      simdjson::dom::array evidence;
-      if (c["evidence"].get(evidence) == simdjson::SUCCESS) {
-        for (simdjson::dom::element e : evidence) {
-          if ((real(e, "bits") < 0) != against) continue;
-          any = true;
-          std::printf("  %+5.1f bits  %-9s %s\n", real(e, "bits"), text(e, "family").c_str(),
-                      text(e, "statement").c_str());
-        }
+      for (const model::Evidence& e : c.evidence) {
+        if ((e.bits < 0) != against) continue;
+        any = true;
+        std::printf("  %+5.1f bits  %-9s %s\n", e.bits, model::FamilyName(e.family),
+                    e.statement.c_str());
       }
       if (!any) std::printf("  nothing measured\n");
     }
-    std::printf("\nWhat would change the verdict:\n  %s\n", text(c, "would_change").c_str());
-    simdjson::dom::object queries;
-    if (c["queries"].get(queries) == simdjson::SUCCESS) {
-      std::printf("\nTo recompute a figure: stillwatch query --lake %s/lake \"...\"\n",
-                  out.c_str());
-      for (const auto& kv : queries)
-        std::printf("  %.*s: %s\n", int(kv.key.size()), kv.key.data(),
-                    std::string(kv.value.get_string().value()).c_str());
-    }
+    std::printf("\nWhat would change the verdict:\n  %s\n", c.would_change.c_str());
+    std::printf("\nTo recompute a figure: stillwatch query --lake %s/lake \"...\"\n", out.c_str());
+    for (const auto& [figure, sql] : c.queries)
+      std::printf("  %s: %s\n", figure.c_str(), sql.c_str());
   };
-  simdjson::dom::array campaigns;
-  if (root["campaigns"].get(campaigns) != simdjson::SUCCESS)
-    return absl::InvalidArgumentError(StrCat(out, "/campaigns.json: no campaigns in it"));
-  for (simdjson::dom::element c : campaigns) {
-    if (text(c, "id") != id && text(c, "name") != id) continue;
+  bool found = false;
+  for (const model::Campaign& c : findings->campaigns) {
+    if (c.id != id && c.name != id) continue;
     campaign(c, true);
     found = true;
   }
   if (found) return absl::OkStatus();
-  std::ifstream lines(out + "/explain.jsonl");
-  simdjson::dom::parser line_parser;
-  for (std::string line; std::getline(lines, line);) {
-    simdjson::dom::element m;
-    if (line_parser.parse(line).get(m) != simdjson::SUCCESS || text(m, "account_id") != id)
-      continue;
-    std::printf("%sAccount %s: %s in campaign %s.\n%s\n", found ? "\n" : "", id.c_str(),
-                text(m, "verdict").c_str(), text(m, "campaign_id").c_str(), text(m, "why").c_str());
-    for (simdjson::dom::element c : campaigns) {
-      if (text(c, "id") == text(m, "campaign_id")) campaign(c, false);
+  for (const model::Campaign& c : findings->campaigns) {
+    for (const model::CampaignMember& m : c.members) {
+      if (m.account_id != id) continue;
+      std::printf("%sAccount %s: %s in campaign %s.\n%s\n", found ? "\n" : "", id.c_str(),
+                  m.verdict.c_str(), c.id.c_str(), m.why.c_str());
+      campaign(c, false);
+      found = true;
     }
-    found = true;
   }
   if (found) return absl::OkStatus();
   return absl::NotFoundError(

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "base/str.h"
-#include "evaluate/csv.h"
+#include "base/csv.h"
 #include "evaluate/report.h"
 
 namespace stillwatch::evaluate {
@@ -386,12 +386,12 @@ TEST_F(EvaluateTest, ReplayFindsTheShareBeforeTheFirstVerdict) {
 
 TEST(CsvTest, ReadsWhatRfc4180Writes) {
   std::vector<std::string> cells;
-  EXPECT_TRUE(SplitCsv("a,\"b,\"\"c\"\"\",", &cells));
+  EXPECT_TRUE(base::SplitCsv("a,\"b,\"\"c\"\"\",", &cells));
   EXPECT_EQ(cells, (std::vector<std::string>{"a", "b,\"c\"", ""}));
-  EXPECT_FALSE(SplitCsv("a\"b\"", &cells));
-  EXPECT_FALSE(SplitCsv("\"a\"b", &cells));
-  EXPECT_FALSE(SplitCsv("\"a", &cells));
-  auto reader = CsvReader::Read(
+  EXPECT_FALSE(base::SplitCsv("a\"b\"", &cells));
+  EXPECT_FALSE(base::SplitCsv("\"a\"b", &cells));
+  EXPECT_FALSE(base::SplitCsv("\"a", &cells));
+  auto reader = base::CsvReader::Read(
       std::make_unique<std::istringstream>("h,i,more\r\n1,\"x\ny\",\r\n3\n"), "f", "h,i");
   ASSERT_TRUE(reader.ok());
   ASSERT_TRUE(*reader->Next(&cells));
@@ -402,13 +402,13 @@ TEST(CsvTest, ReadsWhatRfc4180Writes) {
        {std::pair("h,i\n1,\"x\n", "never closed"), std::pair("h,i\n1,2", "cut short"),
         std::pair("h,ix\n", "expected the header"), std::pair("", "expected the header"),
         std::pair("h,i\n1,a\"b\"\n", "quote in the middle")}) {
-    auto r = CsvReader::Read(std::make_unique<std::istringstream>(text), "f", "h,i");
+    auto r = base::CsvReader::Read(std::make_unique<std::istringstream>(text), "f", "h,i");
     absl::Status s = r.status();
     if (r.ok()) s = r->Next(&cells).status();
     EXPECT_NE(std::string(s.message()).find(part), std::string::npos) << text << s;
   }
-  auto r = CsvReader::Read(
-      std::make_unique<std::istringstream>("h\n" + std::string(kCsvRecordMax + 1, 'x') + "\n"), "f",
+  auto r = base::CsvReader::Read(
+      std::make_unique<std::istringstream>("h\n" + std::string(base::kCsvRecordMax + 1, 'x') + "\n"), "f",
       "h");
   EXPECT_NE(std::string(r->Next(&cells).status().message()).find("more than 1048576 bytes"),
             std::string::npos);

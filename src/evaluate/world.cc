@@ -9,13 +9,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/csv.h"
 #include "base/hash.h"
 #include "base/str.h"
-#include "evaluate/csv.h"
 
 namespace stillwatch::evaluate {
 namespace {
 
+using base::CsvReader;
 using base::StrCat;
 namespace fs = std::filesystem;
 

@@ -16,6 +16,18 @@ const char* FamilyName(Family f) {
   return kNames[static_cast<int>(f)];
 }
 
+std::optional<Verdict> VerdictNamed(std::string_view name) {
+  for (int v = 0; v < kVerdicts; ++v)
+    if (name == VerdictName(static_cast<Verdict>(v))) return static_cast<Verdict>(v);
+  return std::nullopt;
+}
+
+std::optional<Family> FamilyNamed(std::string_view name) {
+  for (int f = 0; f < kFamilies; ++f)
+    if (name == FamilyName(static_cast<Family>(f))) return static_cast<Family>(f);
+  return std::nullopt;
+}
+
 const char* LikelihoodWords(double p) {
   if (p < .05) return "almost no chance";
   if (p < .20) return "very unlikely";

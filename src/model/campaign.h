@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/sketch.h"
@@ -20,6 +22,7 @@ enum class Verdict : uint8_t {
 };
 inline constexpr int kVerdicts = 6;
 const char* VerdictName(Verdict v);  // "coordinated-other"
+std::optional<Verdict> VerdictNamed(std::string_view name);
 
 // Words of likelihood, ICD 203: "almost certain" for .95 to .99 and so on.
 const char* LikelihoodWords(double probability);
@@ -38,6 +41,7 @@ enum class Family : uint8_t {
 };
 inline constexpr int kFamilies = 9;
 const char* FamilyName(Family f);  // "network"
+std::optional<Family> FamilyNamed(std::string_view name);
 
 struct Evidence {
   Family family;

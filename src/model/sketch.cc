@@ -10,4 +10,10 @@ const char* CapabilityName(Capability c) {
   return kNames[static_cast<int>(c)];
 }
 
+std::optional<Capability> CapabilityNamed(std::string_view name) {
+  for (int c = 0; c < kCapabilities; ++c)
+    if (name == CapabilityName(static_cast<Capability>(c))) return static_cast<Capability>(c);
+  return std::nullopt;
+}
+
 }  // namespace stillwatch::model

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stillwatch::model {
@@ -19,6 +21,7 @@ enum class Capability : uint8_t {
 };
 inline constexpr int kCapabilities = 13;
 const char* CapabilityName(Capability c);  // "agentic_reasoning"
+std::optional<Capability> CapabilityNamed(std::string_view name);
 
 // Signs of training value that a text shows by itself; bit mask.
 enum PurposeSign : uint16_t {

@@ -3,10 +3,10 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "evaluate/csv.h"
+#include "base/csv.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using stillwatch::evaluate::CsvReader;
+  using stillwatch::base::CsvReader;
   const std::string bytes = "a,b\n" + std::string(reinterpret_cast<const char*>(data), size);
   auto reader = CsvReader::Read(std::make_unique<std::istringstream>(bytes), "fuzz", "a,b");
   if (!reader.ok()) abort();
@@ -25,6 +25,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       record.push_back('"');
     }
-    if (!stillwatch::evaluate::SplitCsv(record, &again) || again != cells) abort();
+    if (!stillwatch::base::SplitCsv(record, &again) || again != cells) abort();
   }
 }

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-namespace stillwatch::evaluate {
+namespace stillwatch::base {
 
 inline constexpr size_t kCsvRecordMax = 1 << 20;  // bytes; a longer one is an error
 
@@ -40,4 +40,4 @@ class CsvReader {
   uint64_t line_number_ = 0, begin_ = 0;
 };
 
-}  // namespace stillwatch::evaluate
+}  // namespace stillwatch::base

@@ -1,11 +1,11 @@
-#include "evaluate/csv.h"
+#include "base/csv.h"
 
 #include <algorithm>
 #include <fstream>
 
 #include "base/str.h"
 
-namespace stillwatch::evaluate {
+namespace stillwatch::base {
 
 using base::StrCat;
 
@@ -102,4 +102,4 @@ absl::StatusOr<bool> CsvReader::Next(std::vector<std::string>* cells) {
 
 std::string CsvReader::Where() const { return StrCat(name_, ":", begin_); }
 
-}  // namespace stillwatch::evaluate
+}  // namespace stillwatch::base
