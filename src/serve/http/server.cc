@@ -143,7 +143,7 @@ struct Worker {
     bool closing = false;
   };
   std::vector<std::unique_ptr<Listener>> listeners;
-  std::shared_ptr<const TokenTable> tokens;
+  std::shared_ptr<const TokenStore> tokens;
   std::shared_ptr<ssl::context> tls;
   asio::steady_timer tick;
   std::string date = DateHeader();  // as of the last tick
@@ -377,10 +377,10 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
     const Route& route = *match_.route;
     principal_ = Principal();
     if (route.role == Role::kPublic) return true;
-    const TokenTable& tokens = *worker_.tokens;
+    const TokenStore& tokens = *worker_.tokens;
     if (tokens.empty()) {
       principal_.name = "local";
-      principal_.roles = uint8_t(~0u);
+      principal_.roles = kAllRoles;
       // No token could be asked for, so only the address protects. A browser on this machine can
       // be made to send requests here by any page it shows. (What a gateway asks to decide may
       // carry its client's own Host and Origin, and changes nothing.)
@@ -415,8 +415,9 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
         token = bearer ? token.substr(kBearer.size()) : std::string_view();
       }
     }
-    const Principal* found = token.empty() ? nullptr : tokens.Find(token, WallMs());
-    if (found == nullptr) {
+    std::optional<Principal> found;
+    if (!token.empty()) found = tokens.Find(token, WallMs());
+    if (!found) {
       HttpReply reply = ErrorReply(
           401, token.empty() ? (route.token_header_only
                                     ? "a Stillwatch token is needed in X-Stillwatch-Token"
@@ -426,7 +427,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
       RefuseAndKeep(std::move(reply));
       return false;
     }
-    principal_ = *found;
+    principal_ = std::move(*found);
     if (principal_.Has(route.role)) return true;
     RefuseAndKeep(ErrorReply(
         403, StrCat("the token \"", principal_.name, "\" lacks the role ", RoleName(route.role))));
@@ -679,7 +680,7 @@ class BeastServer final : public Server {
  public:
   ~BeastServer() override { BeastServer::Drain(std::chrono::milliseconds(0)); }
 
-  absl::Status Init(ServerOptions options, std::shared_ptr<const TokenTable> tokens,
+  absl::Status Init(ServerOptions options, std::shared_ptr<const TokenStore> tokens,
                     Metrics* metrics, Log* log) {
     shared_.options = std::move(options);
     shared_.log = log;
@@ -719,7 +720,7 @@ class BeastServer final : public Server {
   std::vector<uint16_t> ports() const override { return ports_; }
   size_t connections() const override { return shared_.connections.load(); }
 
-  absl::Status SetTokens(std::shared_ptr<const TokenTable> tokens) override {
+  absl::Status SetTokens(std::shared_ptr<const TokenStore> tokens) override {
     if (tokens->empty() && reachable_ && !shared_.options.insecure) {
       return absl::FailedPreconditionError(
           "no token is left and others can reach this server: the tokens stay as they were");
@@ -929,7 +930,7 @@ bool IsLoopback(std::string_view address) {
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,
-                                                      std::shared_ptr<const TokenTable> tokens,
+                                                      std::shared_ptr<const TokenStore> tokens,
                                                       Metrics* metrics, Log* log) {
   auto server = std::make_unique<BeastServer>();
   if (absl::Status s = server->Init(std::move(options), std::move(tokens), metrics, log); !s.ok())

@@ -37,7 +37,7 @@ struct ServerOptions {
 // True for 127.0.0.0/8, ::1 and "localhost".
 bool IsLoopback(std::string_view address);
 
-// Thread-safe. Where no tokens are set up every caller is "local" with every role; but all
+// Thread-safe. Where no tokens are set up every caller is "local" with every role, but all
 // except deciding is then only open to requests that address this machine by a loopback name and
 // come from no web page of elsewhere, since a browser on this machine can be made to send any.
 // `metrics` and `log` outlive the server.
@@ -46,14 +46,14 @@ class Server {
   // Listens when it returns. InvalidArgument: an address, certificate or key that cannot be used,
   // an address that others reach without TLS and tokens; says what to do.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options,
-                                                       std::shared_ptr<const TokenTable> tokens,
+                                                       std::shared_ptr<const TokenStore> tokens,
                                                        Metrics* metrics, Log* log);
   virtual ~Server() = default;  // as Drain(0)
 
   virtual std::vector<uint16_t> ports() const = 0;  // of the endpoints, in order
-  // Takes effect at once for requests that arrive from now on. FailedPrecondition (and the old
-  // table stays): it is empty and others reach this server.
-  virtual absl::Status SetTokens(std::shared_ptr<const TokenTable> tokens) = 0;
+  // Another store, for requests that arrive from now on (the one that is there may change by itself
+  // too). FailedPrecondition, and the old one stays: it is empty and others reach this server.
+  virtual absl::Status SetTokens(std::shared_ptr<const TokenStore> tokens) = 0;
   // Reads certificate and key again; new connections use them. An error keeps the old ones.
   virtual absl::Status ReloadTls() = 0;
   // Takes no new connection, answers what has arrived, closes what is idle, waits until all is

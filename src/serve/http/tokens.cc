@@ -67,13 +67,14 @@ bool TokenTable::Add(const TokenHash& hash, Principal principal, int64_t expires
   return true;
 }
 
-const Principal* TokenTable::Find(std::string_view token, int64_t now_ms) const {
+std::optional<Principal> TokenTable::Find(std::string_view token, int64_t now_ms) const {
   const TokenHash hash = HashToken(token);
   const Row* found = nullptr;
   for (const Row& r : rows_) {
     if (sodium_memcmp(r.hash.data(), hash.data(), hash.size()) == 0) found = &r;
   }
-  return found != nullptr && now_ms < found->expires_ms ? &found->principal : nullptr;
+  if (found == nullptr || now_ms >= found->expires_ms) return std::nullopt;
+  return found->principal;
 }
 
 }  // namespace stillwatch::serve

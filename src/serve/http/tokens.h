@@ -11,18 +11,31 @@
 
 namespace stillwatch::serve {
 
-// kPublic asks for nothing. A token with kAdmin may do all that the others may.
+// kPublic asks for nothing. None is a superset of another: a right that is needed is named.
 enum class Role : uint8_t { kPublic, kIngest, kDecide, kAnalyst, kApprover, kAdmin };
 inline constexpr int kRoles = 6;
 const char* RoleName(Role role);  // "ingest"
 std::optional<Role> RoleOf(std::string_view name);
 
+constexpr uint8_t RoleBit(Role role) { return uint8_t(1u << int(role)); }
+inline constexpr uint8_t kAllRoles = 0xff;
+
 struct Principal {
-  std::string name;   // of the token, hence of its person; "local" where no tokens are set up
-  uint8_t roles = 0;  // bit 1 << Role
-  bool Has(Role role) const {
-    return role == Role::kPublic || (roles & (1u << int(role) | 1u << int(Role::kAdmin))) != 0;
-  }
+  std::string name;      // of the token's person; "local" where no tokens are set up, "" in public
+  uint8_t roles = 0;     // RoleBits
+  std::string token_id;  // not secret; may be empty
+  bool Has(Role role) const { return role == Role::kPublic || (roles & RoleBit(role)) != 0; }
+};
+
+// Where a server looks tokens up: a file's (TokenTable), a database's.
+class TokenStore {
+ public:
+  virtual ~TokenStore() = default;
+  // On io threads, for every request, from many at once: must not wait for a disk or a database.
+  // Compares in constant time.
+  virtual std::optional<Principal> Find(std::string_view token, int64_t now_ms) const = 0;
+  // No token was ever set up: an expired or revoked one counts as set up.
+  virtual bool empty() const = 0;
 };
 
 using TokenHash = std::array<uint8_t, 32>;
@@ -36,16 +49,14 @@ std::string NewToken();
 // Compares in time that does not depend on where the two differ.
 bool SameSecret(std::string_view a, std::string_view b);
 
-// Immutable once shared; a server reads it from many threads. Whoever stores tokens (a file, a
-// database) builds one and hands it to Server::SetTokens whenever they change.
-class TokenTable {
+// Immutable once shared. Every row is compared, whichever it is.
+class TokenTable final : public TokenStore {
  public:
   static constexpr size_t kTokensMax = 1024;
   // False: full, or the hash is there already.
   bool Add(const TokenHash& hash, Principal principal, int64_t expires_ms = INT64_MAX);
-  // Null for a token that is not there or has expired. Every row is compared, in constant time.
-  const Principal* Find(std::string_view token, int64_t now_ms) const;
-  bool empty() const { return rows_.empty(); }
+  std::optional<Principal> Find(std::string_view token, int64_t now_ms) const override;
+  bool empty() const override { return rows_.empty(); }
   size_t size() const { return rows_.size(); }
 
  private:
