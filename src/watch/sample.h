@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace stillwatch::watch {
@@ -40,5 +41,9 @@ struct Overlap {
   double ShareOfB() const { return of_b == 0 ? 0 : static_cast<double>(both) / static_cast<double>(of_b); }
 };
 Overlap Compare(const Sample& a, const Sample& b);
+
+// Pairs of indices whose samples have a hash in common, ascending.
+std::vector<std::pair<uint32_t, uint32_t>> Meeting(const std::vector<const Sample*>& a,
+                                                   const std::vector<const Sample*>& b);
 
 }  // namespace stillwatch::watch
