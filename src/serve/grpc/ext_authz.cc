@@ -34,9 +34,9 @@ class ExtAuthz final : public auth::Authorization::CallbackService {
     grpc::Status status = AuthorizeCall(*context, authorize_);
     if (status.ok()) CheckExtAuthz(check_, *request, response);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    const int code = status.error_code();
+    // Before the end: once all calls have ended this service may be gone.
+    if (observe_) observe_("Check", status.error_code(), NanosecondsSince(begin));
     reactor->Finish(std::move(status));
-    if (observe_) observe_("Check", code, NanosecondsSince(begin));
     return reactor;
   }
 

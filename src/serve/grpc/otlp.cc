@@ -142,12 +142,11 @@ class Otlp final
     const auto begin = std::chrono::steady_clock::now();
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const auto finish = [this, begin, reactor](grpc::Status status) {
-      const int code = status.error_code();
-      reactor->Finish(std::move(status));
       if (shared_->observe) {
-        shared_->observe(kSignal == OtlpSignal::kTraces ? "ExportTraces" : "ExportLogs", code,
-                         NanosecondsSince(begin));
+        shared_->observe(kSignal == OtlpSignal::kTraces ? "ExportTraces" : "ExportLogs",
+                         status.error_code(), NanosecondsSince(begin));
       }
+      reactor->Finish(std::move(status));
     };
     if (grpc::Status s = AuthorizeCall(*context, shared_->authorize); !s.ok()) {
       finish(std::move(s));
