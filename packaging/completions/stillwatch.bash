@@ -3,15 +3,16 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate simulate --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate simulate serve config --help --version" -- "$cur")
     return
   fi
   case "$prev" in
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts)
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --config)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
+    --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin" -- "$cur"); return ;;
+    --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
   esac
   local flags
   case "$cmd" in
@@ -26,6 +27,11 @@ _stillwatch() {
     link) flags="--traits --out --help" ;;
     simulate) flags="--list --show --scale --seed --prompts --out --side --set --threads --quiet --help" ;;
     evaluate) flags="--truth --found --json --html --out --replay --threads --help" ;;
+    serve) flags="--config --help" ;;
+    config) flags="--person --role --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "check token" -- "$cur"); return
+      fi ;;
     *) return ;;
   esac
   case "$cur" in

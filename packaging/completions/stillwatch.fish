@@ -7,6 +7,8 @@ complete -c stillwatch -n __fish_use_subcommand -f -a lake -d 'create, describe 
 complete -c stillwatch -n __fish_use_subcommand -f -a link -d 'traits in, pools out'
 complete -c stillwatch -n __fish_use_subcommand -f -a evaluate -d 'compare results with a labelled world'
 complete -c stillwatch -n __fish_use_subcommand -f -a simulate -d 'write labelled traffic'
+complete -c stillwatch -n __fish_use_subcommand -f -a serve -d 'take in traffic, watch it, answer gateways'
+complete -c stillwatch -n __fish_use_subcommand -f -a config -d 'check the configuration of serve, make tokens'
 complete -c stillwatch -l help -d help
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l format -r -d 'how to read the logs'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l accounts -r -d 'account records'
@@ -37,3 +39,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d 
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l html -r -d 'page with plots'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l replay -d 'judge each campaign while it goes on'
 complete -c stillwatch -n '__fish_seen_subcommand_from lake' -f -a 'init status drop'
+complete -c stillwatch -n '__fish_seen_subcommand_from serve' -l config -r -d 'YAML file'
+complete -c stillwatch -n '__fish_seen_subcommand_from config' -f -a 'check token'
+complete -c stillwatch -n '__fish_seen_subcommand_from config' -l person -x -d 'whose token it is'
+complete -c stillwatch -n '__fish_seen_subcommand_from config' -l role -x -a 'ingest decide analyst approver admin'

@@ -11,6 +11,8 @@ _stillwatch() {
     'link:traits in, pools out'
     'simulate:write labelled traffic'
     'evaluate:compare results with a labelled world'
+    'serve:take in traffic, watch it, answer gateways'
+    'config:check the configuration of serve, make tokens'
   )
   if (( CURRENT == 2 )); then
     _describe command commands
@@ -41,6 +43,9 @@ _stillwatch() {
     evaluate) _arguments '*--truth[labelled world]:folder:_files -/' '*--found[results]:folder:_files -/' \
       '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
       '--replay[judge each campaign while it goes on]' '--threads[workers]:number:' '--help[help]' ;;
+    serve) _arguments '--config[YAML file]:file:_files' '--help[help]' ;;
+    config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin)' \
+      '--help[help]' '1:what:(check token)' '2:file:_files' ;;
   esac
 }
 _stillwatch "$@"

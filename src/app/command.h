@@ -29,5 +29,7 @@ void AddSketch(CLI::App& app, int* code);
 void AddLake(CLI::App& app, int* code);
 void AddEvaluate(CLI::App& app, int* code);
 void AddSimulate(CLI::App& app, int* code);
+void AddServe(CLI::App& app, int* code);
+void AddConfig(CLI::App& app, int* code);
 
 }  // namespace stillwatch::app

@@ -78,6 +78,8 @@ int main(int argc, char** argv) {
   AddLake(app, &code);
   AddEvaluate(app, &code);
   AddSimulate(app, &code);
+  AddServe(app, &code);
+  AddConfig(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
