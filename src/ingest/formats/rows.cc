@@ -444,6 +444,100 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
   return out;
 }
 
+RowWriter::RowWriter() { Clear(); }
+
+int RowWriter::Column(std::string_view name) {
+  for (size_t i = 0; i < std::size(kColumns); ++i) {
+    if (kColumns[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void RowWriter::Clear() {
+  rows_ = 0;
+  block_.columns.clear();
+  for (const Spec& c : kColumns) {
+    const std::string_view type = c.type;
+    lake::ColumnData data = lake::StringColumn();
+    if (type == "UInt8") data = std::vector<uint8_t>();
+    if (type == "UInt16") data = std::vector<uint16_t>();
+    if (type == "UInt32") data = std::vector<uint32_t>();
+    if (type == "UInt64") data = std::vector<uint64_t>();
+    if (type == "Float32") data = std::vector<float>();
+    block_.columns.push_back({StrCat("c_", c.name), std::move(data)});
+  }
+  block_.columns.push_back({"c_unfit", lake::StringColumn()});
+}
+
+void RowWriter::Fill() {
+  for (size_t i = 0; i < block_.columns.size(); ++i) {
+    std::visit(
+        [&](auto& column) {
+          using T = std::decay_t<decltype(column)>;
+          if (column.size() >= rows_) return;
+          if constexpr (std::is_same_v<T, lake::StringColumn>)
+            column.Append({});
+          else if constexpr (std::is_same_v<T, std::vector<float>>)
+            column.push_back(std::numeric_limits<float>::quiet_NaN());
+          else if constexpr (std::is_same_v<T, std::vector<uint32_t>>)
+            column.push_back(model::kNoTokens);
+          else if constexpr (std::is_same_v<T, std::vector<uint8_t>>)
+            column.push_back(2);
+          else if constexpr (std::is_same_v<T, std::vector<uint16_t>> ||
+                             std::is_same_v<T, std::vector<uint64_t>>)
+            column.push_back(0);
+        },
+        block_.columns[i].data);
+  }
+}
+
+void RowWriter::Begin() {
+  Fill();
+  ++rows_;
+}
+
+const lake::Block& RowWriter::Block() {
+  Fill();
+  return block_;
+}
+
+void RowWriter::Set(int column, std::string_view text) {
+  std::visit(
+      [&](auto& c) {
+        using T = std::decay_t<decltype(c)>;
+        if (c.size() >= rows_) return;
+        if constexpr (std::is_same_v<T, lake::StringColumn>) {
+          c.Append(text);
+        } else if constexpr (std::is_same_v<T, std::vector<uint8_t>>) {  // stream
+          if (text == "true" || text == "1") c.push_back(1);
+          if (text == "false" || text == "0") c.push_back(0);
+        } else if constexpr (std::is_same_v<T, std::vector<uint16_t>> ||
+                             std::is_same_v<T, std::vector<uint32_t>> ||
+                             std::is_same_v<T, std::vector<uint64_t>> ||
+                             std::is_same_v<T, std::vector<float>>) {
+          typename T::value_type v{};
+          const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+          if (!text.empty() && error == std::errc() && end == text.data() + text.size())
+            c.push_back(v);
+        }
+      },
+      block_.columns[static_cast<size_t>(column)].data);
+}
+
+void RowWriter::Set(int column, uint64_t number) {
+  std::visit(
+      [&](auto& c) {
+        using T = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<T, std::vector<uint16_t>> ||
+                      std::is_same_v<T, std::vector<uint32_t>> ||
+                      std::is_same_v<T, std::vector<uint64_t>>) {
+          if (c.size() < rows_ && number <= std::numeric_limits<typename T::value_type>::max())
+            c.push_back(static_cast<typename T::value_type>(number));
+        }
+      },
+      block_.columns[static_cast<size_t>(column)].data);
+}
+
 bool IsPart(const lake::Block& b, size_t row) {
   return !b.columns[kPartOf].As<lake::StringColumn>()[row].empty();
 }
@@ -547,6 +641,30 @@ bool RowJoiner::Next(bool all, uint64_t settled, lake::Block* row, model::Reject
   }
   *place = std::move(o.place);
   return true;
+}
+
+void ReadRows(const lake::Block& b, RowReader* reader,
+              const std::function<void(const ExchangeView&)>& exchange,
+              const std::function<void(model::Reject)>& reject) {
+  ExchangeView e;
+  RowJoiner joiner;
+  const auto hand = [&](const lake::Block& rows, size_t i, model::Reject place) {
+    RowReader::Outcome o = reader->Read(rows, i, &e);
+    if (o.reason.empty()) return exchange(e);
+    place.reason = std::move(o.reason);
+    place.record = o.record.substr(0, 1024);
+    reject(std::move(place));
+  };
+  for (size_t i = 0; i < b.rows(); ++i) {
+    model::Reject place;
+    place.line = SourceRow(b, i);
+    if (IsPart(b, i))
+      joiner.Take(b, i, 0, std::move(place));
+    else
+      hand(b, i, std::move(place));
+  }
+  lake::Block joined;
+  for (model::Reject place; joiner.Next(true, 0, &joined, &place);) hand(joined, 0, place);
 }
 
 }  // namespace stillwatch::ingest

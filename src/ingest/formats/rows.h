@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,6 +39,29 @@ class RowReader {
   std::unique_ptr<State> state_;
 };
 
+// Makes rows as a wrapped SELECT gives them, for decoders that take a format apart in C++: so they
+// differ from the SQL in nothing behind the SELECT. Thread-compatible.
+class RowWriter {
+ public:
+  RowWriter();
+  // The column's place for Set; -1 when no exchange has such a field.
+  static int Column(std::string_view name);
+  // Begins a row; what is not Set in it reads as if the SELECT lacked the column.
+  void Begin();
+  // At most once per row and column. Text is cast as the wrapped SELECT casts it.
+  void Set(int column, std::string_view text);
+  void Set(int column, uint64_t number);  // of integer columns alone
+  size_t rows() const { return rows_; }
+  // Complete after the last Set of the last row; valid until Clear.
+  const lake::Block& Block();
+  void Clear();
+
+ private:
+  void Fill();
+  lake::Block block_;
+  size_t rows_ = 0;
+};
+
 // Whether a row of a wrapped SELECT is a part of an exchange only (`part_of`).
 bool IsPart(const lake::Block& b, size_t row);
 uint64_t SourceRow(const lake::Block& b, size_t row);
@@ -72,5 +96,11 @@ class RowJoiner {
   std::deque<std::string> order_;
   size_t bytes_ = 0;
 };
+
+// All rows of a block, in order; parts of one exchange are joined within it. A reject's line is its
+// row's source_row.
+void ReadRows(const lake::Block& b, RowReader* reader,
+              const std::function<void(const model::ExchangeView&)>& exchange,
+              const std::function<void(model::Reject)>& reject);
 
 }  // namespace stillwatch::ingest

@@ -18,10 +18,70 @@ namespace stillwatch::ingest {
 
 using base::StrCat;
 
-absl::Status ReadAccounts(const std::string& path, const std::function<absl::Status(AccountRow)>& on_row,
+struct AccountParser::State {
+  simdjson::dom::parser parser;
+};
+
+AccountParser::AccountParser() : state_(std::make_unique<State>()) {}
+AccountParser::~AccountParser() = default;
+
+std::string AccountParser::Parse(std::string_view line, AccountRow* row) {
+  *row = {};
+  std::string problem;
+  simdjson::dom::element e;
+  if (const auto error = state_->parser.parse(line.data(), line.size(), true).get(e); error)
+    return StrCat("record: not valid JSON: ", simdjson::error_message(error));
+  if (!e.is_object()) return "record: expected an object";
+  uint64_t hash = 0;
+  const auto text = [&](const char* key, std::string* out) {
+    simdjson::dom::element v;
+    if (e[key].get(v) != simdjson::SUCCESS || v.is_null()) return;
+    std::string_view s;
+    if (v.get(s) != simdjson::SUCCESS) {
+      problem = StrCat(key, ": expected a string");
+      return;
+    }
+    *out = s;
+    hash = base::Combine64(hash, base::Combine64(base::Hash64(key), base::Hash64(s)));
+  };
+  model::Account& a = row->account;
+  std::string created;
+  text("account_id", &a.account_id);
+  text("created_at", &created);
+  text("org_id", &a.org_id);
+  text("plan", &a.plan);
+  text("channel", &a.channel);
+  text("email_domain", &a.email_domain);
+  text("payment_id", &a.payment_id);
+  text("kyc", &a.kyc);
+  text("referrer", &a.referrer);
+  text("signup_ip", &a.signup_ip);
+  text("country", &row->country);
+  text("citizenship", &row->citizenship);
+  simdjson::dom::element v;
+  if (e["org_verified"].get(v) == simdjson::SUCCESS && !v.is_null() &&
+      v.get(a.org_verified) != simdjson::SUCCESS) {
+    problem = "org_verified: expected a boolean";
+  }
+  hash = base::Combine64(hash, a.org_verified);
+  row->content = static_cast<uint32_t>(hash);
+  if (!created.empty()) {
+    a.created_at_ms = base::ParseRfc3339(created);
+    if (!a.created_at_ms) {
+      problem = StrCat("created_at: not RFC 3339 with a zone: \"", created.substr(0, 64), "\"");
+    }
+  }
+  if (problem.empty() && a.account_id.empty()) problem = "account_id: missing";
+  if (a.account_id.size() > kIdBytesMax)
+    problem = StrCat("account_id: longer than ", kIdBytesMax, " bytes");
+  return problem;
+}
+
+absl::Status ReadAccounts(const std::string& path,
+                          const std::function<absl::Status(AccountRow)>& on_row,
                           const std::function<absl::Status(model::Reject)>& reject) {
   LineReader reader({path}, nullptr, [](std::string) {}, reject);
-  simdjson::dom::parser parser;
+  AccountParser parser;
   Chunk chunk;
   for (;;) {
     auto more = reader.Next(&chunk);
@@ -34,57 +94,13 @@ absl::Status ReadAccounts(const std::string& path, const std::function<absl::Sta
       at = end + 1;
       if (end == begin || (end == begin + 1 && chunk.bytes[begin] == '\r')) continue;
       AccountRow row;
-      std::string problem;
-      simdjson::dom::element e;
-      if (const auto error = parser.parse(chunk.bytes.data() + begin, end - begin, true).get(e); error) {
-        problem = StrCat("record: not valid JSON: ", simdjson::error_message(error));
-      } else if (!e.is_object()) {
-        problem = "record: expected an object";
-      } else {
-        uint64_t hash = 0;
-        const auto text = [&](const char* key, std::string* out) {
-          simdjson::dom::element v;
-          if (e[key].get(v) != simdjson::SUCCESS || v.is_null()) return;
-          std::string_view s;
-          if (v.get(s) != simdjson::SUCCESS) {
-            problem = StrCat(key, ": expected a string");
-            return;
-          }
-          *out = s;
-          hash = base::Combine64(hash, base::Combine64(base::Hash64(key), base::Hash64(s)));
-        };
-        model::Account& a = row.account;
-        std::string created;
-        text("account_id", &a.account_id);
-        text("created_at", &created);
-        text("org_id", &a.org_id);
-        text("plan", &a.plan);
-        text("channel", &a.channel);
-        text("email_domain", &a.email_domain);
-        text("payment_id", &a.payment_id);
-        text("kyc", &a.kyc);
-        text("referrer", &a.referrer);
-        text("signup_ip", &a.signup_ip);
-        text("country", &row.country);
-        text("citizenship", &row.citizenship);
-        simdjson::dom::element v;
-        if (e["org_verified"].get(v) == simdjson::SUCCESS && !v.is_null() &&
-            v.get(a.org_verified) != simdjson::SUCCESS) {
-          problem = "org_verified: expected a boolean";
-        }
-        hash = base::Combine64(hash, a.org_verified);
-        row.content = static_cast<uint32_t>(hash);
-        if (!created.empty()) {
-          a.created_at_ms = base::ParseRfc3339(created);
-          if (!a.created_at_ms) problem = StrCat("created_at: not RFC 3339 with a zone: \"", created.substr(0, 64), "\"");
-        }
-        if (problem.empty() && a.account_id.empty()) problem = "account_id: missing";
-        if (a.account_id.size() > kIdBytesMax) problem = StrCat("account_id: longer than ", kIdBytesMax, " bytes");
-      }
+      const std::string problem =
+          parser.Parse(std::string_view(chunk.bytes).substr(begin, end - begin), &row);
       const absl::Status s =
-          problem.empty() ? on_row(std::move(row))
-                          : reject({path, line, chunk.offset + begin, problem,
-                                    chunk.bytes.substr(begin, std::min<size_t>(end - begin, 1024))});
+          problem.empty()
+              ? on_row(std::move(row))
+              : reject({path, line, chunk.offset + begin, problem,
+                        chunk.bytes.substr(begin, std::min<size_t>(end - begin, 1024))});
       if (!s.ok()) return s;
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,19 @@ struct AccountRow {
   model::Account account;
   std::string country, citizenship;  // for directives alone; go into the lake and no further
   uint32_t content = 0;              // hash of all fields
+};
+
+// One record. Thread-compatible.
+class AccountParser {
+ public:
+  AccountParser();
+  ~AccountParser();
+  // Empty, or what is wrong with `line`.
+  std::string Parse(std::string_view line, AccountRow* row);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // JSON lines, plain or compressed. A bad line goes to `reject`.

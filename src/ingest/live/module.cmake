@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_ingest_live sw_lake_embedded)
