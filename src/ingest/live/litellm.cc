@@ -62,7 +62,7 @@ struct Columns {
 }  // namespace
 
 struct LitellmReader::State {
-  const Columns c;
+  const Columns c{};
   dom::parser parser, metadata_parser, parameters_parser, empty_parser;
   dom::element empty = empty_parser.parse(std::string_view("{}"));
 
