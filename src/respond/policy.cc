@@ -23,7 +23,7 @@ namespace {
 using base::StrAppend;
 using base::StrCat;
 
-constexpr double kContainmentMin = .5;             // below, half a template is somebody else's
+constexpr double kContainmentMin = .4;             // below, it is no longer that template
 constexpr int64_t kTimeMax = 253'402'300'800'000;  // the year 10000
 constexpr int64_t kSpanMax = 10 * 366 * base::kMsPerDay;
 
@@ -455,6 +455,15 @@ class PolicyReader {
              }
            });
     if (!node.IsMap()) return m;
+    for (const auto& [key, names] : {std::pair{"plan", &m.plans}, std::pair{"channel", &m.channels},
+                                     std::pair{"campaign", &m.campaigns}}) {
+      for (const std::string& n : *names) {
+        if (n.find('*') != std::string::npos) {
+          r_.Fail(node[key], StrCat(where, ".", std::string_view(key)),
+                  "takes whole names; \"*\" is for models");
+        }
+      }
+    }
     if (!any) r_.Fail(node, where, "empty; a rule for everybody is no rule: state a condition");
     if (probability && tier) {
       r_.Fail(*tier, where + ".tier",
@@ -866,6 +875,20 @@ std::optional<AddressRange> ParseAddressRange(std::string_view text) {
     if (out.bytes[i / 8] & 0x80 >> i % 8) return std::nullopt;
   }
   return out;
+}
+
+std::optional<ListEntry> ParseListEntry(std::string_view text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon + 1 == text.size()) return std::nullopt;
+  ListEntry e;
+  e.value = text.substr(colon + 1);
+  for (int k = 0; k < 4; ++k) {
+    if (text.substr(0, colon) != kEntryKinds[k]) continue;
+    e.kind = static_cast<EntryKind>(k);
+    if (e.kind == EntryKind::kAddress && !ParseAddressRange(e.value)) return std::nullopt;
+    return e;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<Policy> ParsePolicy(std::string_view yaml, std::string_view name) {

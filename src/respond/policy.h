@@ -89,7 +89,7 @@ struct Match {
 
   // recognition alone
   uint32_t by = 0;
-  double containment_min = .8;  // share of a template's hashes; of sketches the Jaccard similarity
+  double containment_min = .6;  // share of a template's hashes; of sketches the Jaccard similarity
 
   bool AsksFinding() const {
     return verdicts != 0 || probability_min > 0 || probability_max < 1 || tiers != 0 ||
@@ -155,6 +155,10 @@ struct ListEntry {
   int64_t until_ms = kNever;
   std::string note;
 };
+
+// "account:acct-1", "key:...", "org:...", "address:198.51.100.0/24": an entry in one word, as the
+// server's lists keep it. Nothing when it is none.
+std::optional<ListEntry> ParseListEntry(std::string_view text);
 
 struct List {
   std::string name;

@@ -28,7 +28,7 @@ namespace stillwatch::respond {
 // Bounds of what can be recognised. What is beyond them is left out, smallest content hash first
 // in, and counted (SnapshotInfo).
 inline constexpr size_t kPatternsMax = 262'144;    // templates and sketches
-inline constexpr size_t kSignaturesMax = 4 << 20;  // replayed
+inline constexpr size_t kSignaturesMax = 1 << 20;  // replayed
 inline constexpr size_t kPatternHashesMin = 4;  // of a template or sketch: fewer recognises anybody
 
 // What is known of an account, from its record. Views are read during the call only.
@@ -46,7 +46,6 @@ struct AccountFacts {
 struct Overturned {
   std::string account_id, campaign_id;
   int64_t until_ms = kNever;
-  bool operator==(const Overturned&) const = default;
 };
 
 struct SnapshotInfo {
@@ -59,7 +58,9 @@ struct SnapshotInfo {
   // Left out: records of an account that differ (the one with the smallest content hash counts),
   // keys of several accounts, patterns that are too short, public, or beyond a bound.
   uint64_t accounts_conflicting = 0, keys_ambiguous = 0, patterns_short = 0, patterns_public = 0,
-           beyond_bounds = 0;
+           signatures_ambiguous = 0, beyond_bounds = 0;
+  uint64_t entries_unused =
+      0;  // list entries that were added to no list of the policy, or are none
 };
 
 // What an API may show of somebody: the analyst's view of a snapshot.
@@ -123,6 +124,8 @@ class SnapshotBuilder {
 
   // Beside those of the policy.
   void AddPermit(model::Permit permit);
+  // To a list of the policy; entries of other lists are counted and unused.
+  void AddListEntry(std::string_view list, ListEntry entry);
   void AddOverturned(Overturned overturned);
 
   // Ends the builder. `as_of_ms` is noted. `appeal_key` keys appeal references: 16 random bytes
