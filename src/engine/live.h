@@ -75,13 +75,13 @@ struct LiveHooks {
   std::function<int64_t()> now_ms;  // required
   // A number that changes whenever something was loaded into the lake, here or elsewhere; kept over
   // restarts, so it must not start anew with the process. A pass starts only when it differs.
-  std::function<absl::StatusOr<uint64_t>()> mark;
+  std::function<absl::StatusOr<uint64_t>()> mark;  // required
   // Builds and swaps the snapshot. An error is noted and the pass stays committed.
   std::function<absl::Status(const PassFindings&)> publish;
   // Offers events to whoever is to be told; must not block for long. The pass is the one that they
   // came from. At least once.
   std::function<void(const PassFindings&)> alert;
-  std::function<void(const std::string&)> note;  // one clear sentence for the log
+  std::function<void(const std::string&)> note;  // one clear sentence for the log; required
 };
 
 struct LiveStats {
@@ -113,10 +113,9 @@ class LivePasses {
   LivePasses& operator=(const LivePasses&) = delete;
 
  private:
-  struct Child;
   LivePasses(LiveOptions options, LiveHooks hooks, LiveStore* store);
   absl::Status Resume();
-  absl::Status Attempt(uint64_t mark);
+  absl::Status Attempt(uint64_t mark, int64_t since_ms);
   absl::Status Run(const std::string& dir, int64_t since_ms);
   absl::StatusOr<PassFindings> Read(const std::string& dir) const;
   void Tell(const PassFindings& pass);
@@ -134,7 +133,7 @@ class LivePasses {
   bool any_ = false;  // a pass was committed ever
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  bool stop_ = false, kicked_ = false;
+  bool stop_ = false, kicked_ = false, retry_ = false;
   LiveStats stats_;
   std::thread thread_;
 };
