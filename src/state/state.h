@@ -15,6 +15,7 @@
 //   Unavailable         the disk or the audit log said no; nothing was changed
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,19 +34,20 @@
 
 namespace stillwatch::state {
 
-inline constexpr size_t kPolicyBytes = 1 << 20;
+inline constexpr size_t kPolicyBytes = 16 << 20;
 inline constexpr size_t kNoteBytes = 4096;        // notes, reasons, messages of appeals
 inline constexpr size_t kNameBytes = 256;         // ids, names, values
 inline constexpr size_t kBatchRows = 10'000;      // entries of one list change, attestations of one call
 inline constexpr size_t kPageRows = 500;
 inline constexpr size_t kListEntries = 1'000'000; // of all lists together
+inline constexpr size_t kPassesKept = 10'000;     // a week of one a minute
 inline constexpr size_t kOpenAppeals = 100'000;
 
 struct StateOptions {
   std::string dir;                  // holds state.db and token.key; made when it is missing
   audit::AuditLog* audit = nullptr; // required; must outlive the state
   std::function<int64_t()> now_ms;  // required
-  uint64_t approval_accounts = 100; // a change that touches more needs a second person
+  uint64_t approval_accounts = 100;  // a list change of more entries needs a second person
 };
 
 struct Page {
@@ -69,8 +71,7 @@ struct Changes {
 struct Enforcement {
   Changes changes;
   std::optional<Policy> policy;  // the active one
-  std::vector<std::string> overturned;  // accounts whose appeal was granted, ascending: no finding
-                                        // of the detector touches them (directives still do)
+  std::vector<Overturned> overturned;                   // by account
   std::map<std::string, std::vector<ListEntry>> lists;  // without what has expired
   std::vector<Attestation> attestations;                // by account and kind; expired ones too
   std::map<std::string, uint64_t> permit_usage;
@@ -89,19 +90,20 @@ class State {
   // With `attestations` false that table is not read (it may hold millions of rows).
   absl::StatusOr<Enforcement> GetEnforcement(bool attestations);
 
-  // --- policies: text and its hash; respond parses and counts ---------------------------------------
-  // `touched`: accounts that it would touch (dry run). The same text as the active one is refused.
-  absl::StatusOr<Policy> Propose(std::string_view text, uint64_t touched, std::string_view note,
+  // --- policies: text and its hash; respond parses and counts
+  // --------------------------------------- The same text as the active one is refused.
+  absl::StatusOr<Policy> Propose(std::string_view text, Impact impact, std::string_view note,
                                  std::string_view person);
   // By a person other than the proposer. `touched`: counted again now.
   absl::StatusOr<Policy> Approve(int64_t version, int64_t revision, uint64_t touched,
                                  std::string_view note, std::string_view person);
   // `expected_active`: the version that the caller believes active (0: none), else Aborted. When
-  // more than approval_accounts are touched, now or when proposed, an approval of a second person is
+  // more than approval_above are touched, now or when proposed, an approval of a second person is
   // needed, and one that was given for less than half as many accounts does not do.
-  absl::StatusOr<Policy> Activate(int64_t version, int64_t expected_active, uint64_t touched,
+  absl::StatusOr<Policy> Activate(int64_t version, int64_t expected_active, Impact impact,
                                   std::string_view note, std::string_view person);
   // Back to the version that was active before the active one, at once, without an approval.
+  // Version 0, no policy, when there was none.
   absl::StatusOr<Policy> Rollback(int64_t expected_active, std::string_view note,
                                   std::string_view person);
   absl::StatusOr<Policy> Withdraw(int64_t version, int64_t revision, std::string_view person);
@@ -115,9 +117,14 @@ class State {
   absl::StatusOr<Appeal> OpenAppeal(std::string_view ref, std::string_view account_id,
                                     std::string_view campaign_id, std::string_view message,
                                     std::string_view person);
-  // `overturn` restores access at once: the account is in `overturned` when this returns.
-  // Upholding one that was overturned takes it out again.
-  absl::StatusOr<Appeal> DecideAppeal(std::string_view ref, int64_t revision, bool overturn,
+  // `overturn` restores access at once: the account is among Enforcement::overturned when this
+  // returns. Upholding one that was overturned takes it out again.
+  enum class Ruling : uint8_t {
+    kUphold,
+    kOverturn,
+    kOverturnCampaign /* for its campaign alone */
+  };
+  absl::StatusOr<Appeal> DecideAppeal(std::string_view ref, int64_t revision, Ruling ruling,
                                       std::string_view reason, std::string_view person);
   absl::StatusOr<Appeal> GetAppeal(std::string_view ref);
   absl::StatusOr<Rows<Appeal>> ListAppeals(std::string_view status, std::string_view account_id,
@@ -182,7 +189,8 @@ class State {
   };
   absl::StatusOr<Rows<Campaign>> ListCampaigns(const CampaignQuery& query, Page page);  // no json
   absl::StatusOr<Campaign> GetCampaign(std::string_view id);
-  absl::StatusOr<Campaign> TakeCampaign(std::string_view id, int64_t expected_disposition,
+  // Makes `owner` (empty: nobody) responsible for it, in place of `expected_owner`.
+  absl::StatusOr<Campaign> TakeCampaign(std::string_view id, std::string_view expected_owner,
                                         std::string_view owner, std::string_view person);
   absl::StatusOr<Rows<CampaignMember>> CampaignMembers(std::string_view id, Page page);
   absl::StatusOr<Rows<CampaignEvent>> CampaignEvents(std::string_view id, Page page);
@@ -195,6 +203,8 @@ class State {
   absl::StatusOr<Note> GetNote(std::string_view key);
   absl::Status PutNote(std::string_view key, std::string_view value, int64_t expected);
 
+  // Keys the references of appeals (respond); the same for the life of this folder.
+  std::array<uint8_t, 16> AppealKey() const;
   uint64_t approval_accounts() const { return options_.approval_accounts; }
   const std::string& dir() const { return options_.dir; }
 

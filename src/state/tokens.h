@@ -4,7 +4,6 @@
 // alone cannot even confirm a guess.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -28,6 +27,7 @@ class TokenBook {
   // Nothing for a token that is unknown, wrong, revoked or expired. The secret is compared in
   // constant time, and an unknown id costs what a known one does.
   std::optional<Principal> Find(std::string_view token, int64_t now_ms) const;
+  bool empty() const;  // no token was ever created: a revoked one counts
 
  private:
   friend class State;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,11 +36,18 @@ struct Approval {
 struct Policy {
   int64_t version = 0, revision = 0;
   std::string status, text, hash, note;
-  uint64_t touched = 0;  // accounts that would be met by something other than allow, when proposed
-  bool needs_approval = false;
+  uint64_t touched = 0;         // accounts that it would touch, counted when it was proposed
+  bool needs_approval = false;  // of a second person, and none has been given yet
   std::string proposed_by, activated_by;
   int64_t proposed_ms = 0, activated_ms = 0;
   std::vector<Approval> approvals;
+};
+
+// What a dry run says of a policy.
+struct Impact {
+  uint64_t touched = 0;         // accounts that what is enforced would touch
+  uint64_t approval_above = 0;  // more of them need a second person: the smaller number of the
+                                // active policy and the new one, lest a proposal lift its own bar
 };
 
 struct Activation {
@@ -66,6 +74,13 @@ struct Disposition {
   std::vector<std::string> families;  // of its evidence then
 };
 
+// An appeal that was granted: no finding counts against the account any more, or with a campaign
+// none of that one. Directives still do.
+struct Overturned {
+  std::string account_id, campaign_id, ref;
+  int64_t ms = 0;
+};
+
 // Something that was verified about an account, for directives alone: judging never reads it.
 struct Attestation {
   std::string account_id, kind, value;  // kind: "citizenship", "country", "kyc", ...
@@ -75,7 +90,8 @@ struct Attestation {
 };
 
 struct ListEntry {
-  std::string value, reason;
+  std::string value;  // "account:ID", "key:ID", "org:ID", "address:CIDR"
+  std::string reason;
   int64_t expires_ms = 0;  // 0: no end
   std::string person;
   int64_t ms = 0;
@@ -145,6 +161,7 @@ struct PassResult {
   };
   std::vector<Changed> campaigns;
   std::vector<CampaignEvent> events;  // id and pass are filled in
+  std::map<std::string, std::string> notes;  // replaced in the same transaction (State::GetNote)
 };
 
 // A person's word on an account or a campaign, for the evaluation: what was right, what was wrong.

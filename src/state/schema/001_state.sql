@@ -12,6 +12,7 @@ CREATE TABLE tokens (
 CREATE TABLE policies (
   version INTEGER PRIMARY KEY AUTOINCREMENT, revision INTEGER NOT NULL, status TEXT NOT NULL,
   text TEXT NOT NULL, hash TEXT NOT NULL, note TEXT NOT NULL, touched INTEGER NOT NULL,
+  approval_above INTEGER NOT NULL,
   proposed_by TEXT NOT NULL, proposed_ms INTEGER NOT NULL,
   activated_by TEXT NOT NULL, activated_ms INTEGER NOT NULL
 );
@@ -34,7 +35,8 @@ CREATE TABLE appeals (
 CREATE INDEX appeals_by_status ON appeals (status, opened_ms);
 CREATE INDEX appeals_by_account ON appeals (account_id);
 CREATE TABLE overturned (
-  account_id TEXT PRIMARY KEY, ref TEXT NOT NULL, person TEXT NOT NULL, ms INTEGER NOT NULL
+  account_id TEXT NOT NULL, campaign_id TEXT NOT NULL, ref TEXT NOT NULL, person TEXT NOT NULL,
+  ms INTEGER NOT NULL, PRIMARY KEY (account_id, campaign_id, ref)
 ) WITHOUT ROWID;
 
 -- Every disposition ever given; the highest revision of a campaign holds.
@@ -77,10 +79,12 @@ CREATE TABLE campaigns (
   accounts INTEGER NOT NULL, exchanges INTEGER NOT NULL,
   input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
   first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL, capability TEXT NOT NULL,
-  families TEXT NOT NULL, json TEXT NOT NULL, opened_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL,
+  families TEXT NOT NULL, opened_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL,
   disposition TEXT NOT NULL DEFAULT '', disposition_revision INTEGER NOT NULL DEFAULT 0,
   owner TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+-- Apart, so that a list of campaigns need not read it.
+CREATE TABLE campaign_json (campaign_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX campaigns_by_exchanges ON campaigns (status, exchanges);
 CREATE INDEX campaigns_by_change ON campaigns (status, changed_ms);
 CREATE TABLE campaign_members (
