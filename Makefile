@@ -10,8 +10,10 @@ demo: setup
 	@tools/build release stillwatch
 	@tools/demo
 test: build
+	@tools/setup test
 	@tools/test
 sanitize: setup
+	@tools/setup test
 	@tools/build asan-ubsan
 	@PRESET=asan-ubsan tools/test
 	@tools/build tsan

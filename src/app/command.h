@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lake/cluster/cluster_lake.h"
 #include "lake/lake.h"
 
 namespace stillwatch::app {
@@ -17,6 +18,10 @@ extern std::atomic<bool> g_stop;  // set by SIGINT and SIGTERM
 
 // Prints the one clear line and gives the exit code for it.
 int Report(const absl::Status& status);
+
+// How to reach a lake that is no folder: its URL, with the password from the environment.
+absl::StatusOr<lake::ClusterOptions> ServedLake(const std::string& where);
+// Opens and migrates a folder or a URL.
 absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
                                                      bool must_exist);
 

@@ -10,6 +10,7 @@
 #include "app/command.h"
 #include "base/str.h"
 #include "engine/specimens.h"
+#include "lake/cluster/cluster_lake.h"
 #include "lake/embedded/embedded_lake.h"
 
 namespace stillwatch::app {
@@ -24,19 +25,53 @@ int Report(const absl::Status& status) {
   return absl::IsInternal(status) ? kOurFault : kUsage;
 }
 
-absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
-                                                     bool must_exist) {
-  if (where.find("://") != std::string::npos) {
-    return absl::UnimplementedError(base::StrCat(
-        "lake: ", where, ": only a folder (the embedded engine) is supported in this version"));
+absl::StatusOr<lake::ClusterOptions> ServedLake(const std::string& where) {
+  auto url = lake::ParseLakeUrl(where);
+  if (!url.ok()) return url.status();
+  if (absl::Status s = lake::TakePassword(&*url); !s.ok()) return s;
+  lake::ClusterOptions options;
+  options.url = *std::move(url);
+  options.stop = &g_stop;
+  options.note = [](const std::string& text) {
+    std::fprintf(stderr, "stillwatch: note: %s\n", text.c_str());
+  };
+  return options;
+}
+
+namespace {
+
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenServed(const std::string& where, bool must_exist) {
+  auto options = ServedLake(where);
+  if (!options.ok()) return options.status();
+  if (must_exist) {
+    auto has = lake::ClusterHasLake(*options);
+    if (!has.ok()) return has.status();
+    if (!*has) {
+      return absl::NotFoundError(
+          base::StrCat("lake: ", options->url.Shown(),
+                       " holds no lake; a scan makes it, or `stillwatch lake init --lake URL`"));
+    }
   }
+  return lake::OpenCluster(*options);
+}
+
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenFolder(const std::string& where, int threads,
+                                                       bool must_exist) {
   std::error_code ignored;
   if (must_exist && !std::filesystem::is_directory(where, ignored)) {
     return absl::NotFoundError(base::StrCat(
         "lake: ", where, " does not exist; a scan makes it, or `stillwatch lake init --lake ",
         where, "`"));
   }
-  auto lake = lake::OpenEmbedded({.path = where, .threads = threads});
+  return lake::OpenEmbedded({.path = where, .threads = threads});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
+                                                     bool must_exist) {
+  auto lake = lake::IsLakeUrl(where) ? OpenServed(where, must_exist)
+                                     : OpenFolder(where, threads, must_exist);
   if (!lake.ok()) return lake.status();
   if (absl::Status s = (*lake)->Migrate(); !s.ok()) return s;
   const auto now = std::chrono::system_clock::now().time_since_epoch();

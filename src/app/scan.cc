@@ -349,7 +349,7 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--format", o->format, ingest::FormatNames() + " or FILE.sql")
       ->capture_default_str();
   sub->add_option("--accounts", o->accounts, "account records (JSON lines)");
-  sub->add_option("--lake", o->lake, "folder of the lake (default: OUT/lake)");
+  sub->add_option("--lake", o->lake, "folder or URL of the lake (default: OUT/lake)");
   sub->add_option("--out", o->out, "folder of the results")->capture_default_str();
   sub->add_option("--attribution", o->attribution, "csv, parquet or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");

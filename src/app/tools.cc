@@ -183,7 +183,7 @@ void AddQuery(CLI::App& app, int* code) {
   auto lake = std::make_shared<std::string>("stillwatch-out/lake"),
        sql = std::make_shared<std::string>(),
        format = std::make_shared<std::string>("PrettyCompactMonoBlock");
-  sub->add_option("--lake", *lake, "folder of the lake")->capture_default_str();
+  sub->add_option("--lake", *lake, "folder or URL of the lake")->capture_default_str();
   sub->add_option("--output-format", *format, "a ClickHouse output format")->capture_default_str();
   sub->add_option("SQL", *sql, "one SELECT")->required();
   sub->footer("Example: stillwatch query \"SELECT model, count() FROM exchanges GROUP BY model\"");
@@ -215,7 +215,7 @@ void AddLake(CLI::App& app, int* code) {
   auto* status = sub->add_subcommand("status", "what it holds");
   auto* drop = sub->add_subcommand("drop", "remove the lake and all it holds");
   for (auto* s : {init, status, drop})
-    s->add_option("--lake", *where, "folder of the lake")->capture_default_str();
+    s->add_option("--lake", *where, "folder or URL of the lake")->capture_default_str();
   sub->footer("Example: stillwatch lake status --lake stillwatch-out/lake");
   for (auto* s : {init, status, drop})
     s->footer("Example: stillwatch lake " + s->get_name() + " --lake stillwatch-out/lake");
@@ -226,15 +226,22 @@ void AddLake(CLI::App& app, int* code) {
       *code = Report(lake.status());
       return;
     }
-    auto answer = (*lake)->Report(
-        "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE "
-        "active AND database = "
-        "currentDatabase() GROUP BY table ORDER BY table",
-        "PrettyCompactMonoBlock");
-    if (answer.ok()) std::fwrite(answer->data(), 1, answer->size(), stdout);
-    *code = Report(answer.status());
+    auto use = (*lake)->Use();
+    if (use.ok()) {
+      std::printf("%-16s %15s %15s\n", "table", "rows", "bytes");
+      for (const auto& [table, u] : *use) {
+        std::printf("%-16s %15llu %15llu\n", table.c_str(), static_cast<unsigned long long>(u.rows),
+                    static_cast<unsigned long long>(u.bytes));
+      }
+    }
+    *code = Report(use.status());
   });
   drop->callback([=] {
+    if (lake::IsLakeUrl(*where)) {
+      const auto options = ServedLake(*where);
+      *code = Report(options.ok() ? lake::DropCluster(*options) : options.status());
+      return;
+    }
     *code = Report(lake::DropEmbedded(*where));
     if (*code == kOk && std::filesystem::exists(*where)) {
       std::fprintf(stderr, "stillwatch: note: %s stays: it holds files that are not the lake's\n",

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <random>
 
 #include "base/json.h"
 #include "base/parallel.h"
@@ -158,9 +159,12 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (!before.ok()) return before.status();
   auto next = Number(lake, "SELECT toUInt64(max(batch)) FROM ingests");
   if (!next.ok()) return next.status();
-  const uint32_t batch = static_cast<uint32_t>(*next + 1);
-  // Into an empty lake rows go to the log as they are stored; otherwise it is read back whole.
-  const bool direct = *before == 0;
+  // Scans that begin at once in a shared lake must not take the same number.
+  const uint32_t batch =
+      lake.Shared() ? (std::random_device()() >> 1 | 1u << 20) : static_cast<uint32_t>(*next + 1);
+  // Into an empty lake rows go to the log as they are stored; otherwise, and when others write too,
+  // it is read back whole.
+  const bool direct = *before == 0 && !lake.Shared();
   LogBuilder builder(in.since_ms, in.until_ms, in.judge.templates, in.out);
 
   const auto reject = [&](model::Reject r) -> absl::Status {
@@ -229,8 +233,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (!status.ok()) {
     if (absl::IsInvalidArgument(status) && in.source != nullptr) {
       // Unreadable input leaves nothing: its rows go, and the journal forgets the attempt.
-      (void)lake.Execute(StrCat("ALTER TABLE exchanges DELETE WHERE batch = ", batch,
-                                " SETTINGS mutations_sync = 1"));
+      (void)lake.Delete("exchanges", StrCat("batch = ", batch));
       (void)lake.Insert("ingests", Journal(batch, "done", in.source_name, 0, out.rejected));
     }
     return status;

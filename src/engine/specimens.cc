@@ -35,17 +35,6 @@ lake::Block Rows() {
            {"expires", std::vector<int64_t>()}}};
 }
 
-// A new table changes places with the old one, which is dropped at once: what TRUNCATE or DELETE
-// leaves behind lies on the disk until the engine cleans up.
-absl::Status Replace(lake::Lake& lake, const lake::Block& rows) {
-  absl::Status s = lake.Execute("DROP TABLE IF EXISTS specimens_other SYNC");
-  if (s.ok()) s = lake.Execute("CREATE TABLE specimens_other AS specimens");
-  if (s.ok() && rows.rows() > 0) s = lake.Insert("specimens_other", rows);
-  if (s.ok()) s = lake.Execute("EXCHANGE TABLES specimens AND specimens_other");
-  if (s.ok()) s = lake.Execute("DROP TABLE specimens_other SYNC");
-  return s;
-}
-
 absl::Status ReadKept(lake::Lake& lake, lake::Block* rows) {
   return lake.Query("SELECT exchange_id, campaign_id, text, expires FROM specimens",
                     [&](const lake::Block& b) {
@@ -114,11 +103,26 @@ absl::Status TakeSpecimens(const ScanInput& in, model::Findings* findings) {
       t.specimens = std::move(found);
     }
   }
-  return rows.rows() == 0 && kept.rows() == 0 ? absl::OkStatus() : Replace(*in.lake, rows);
+  return rows.rows() == 0 && kept.rows() == 0 ? absl::OkStatus()
+                                              : in.lake->Replace("specimens", rows);
 }
 
 absl::Status ExpireSpecimens(lake::Lake& lake, int64_t now_ms) {
-  if (absl::Status s = lake.Execute("DROP TABLE IF EXISTS specimens_other SYNC"); !s.ok()) return s;
+  // What a run that was cut short left.
+  bool left = false;
+  if (absl::Status s = lake.Query("SELECT name FROM system.tables WHERE database = "
+                                  "currentDatabase() AND name = 'specimens_other'",
+                                  [&](const lake::Block& b) {
+                                    left = true;
+                                    return absl::OkStatus();
+                                  });
+      !s.ok()) {
+    return s;
+  }
+  if (left) {
+    if (absl::Status s = lake.Execute("DROP TABLE IF EXISTS specimens_other SYNC"); !s.ok())
+      return s;
+  }
   lake::Block kept = Rows(), rows = Rows();
   if (absl::Status s = ReadKept(lake, &kept); !s.ok()) return s;
   for (size_t i = 0; i < kept.rows(); ++i) {
@@ -129,7 +133,7 @@ absl::Status ExpireSpecimens(lake::Lake& lake, int64_t now_ms) {
     }
     rows.columns[3].As<std::vector<int64_t>>().push_back(expires);
   }
-  return rows.rows() == kept.rows() ? absl::OkStatus() : Replace(lake, rows);
+  return rows.rows() == kept.rows() ? absl::OkStatus() : lake.Replace("specimens", rows);
 }
 
 }  // namespace stillwatch::engine

@@ -1,5 +1,6 @@
-// Port: the lake. Adapters: lake/embedded (chDB in process), later lake/cluster (HTTP).
-// The same SQL and the same blocks on both; only the transport differs.
+// Port: the lake. Adapters: lake/embedded (chDB in process), lake/cluster (a server, a cluster of
+// them, or a socket, over HTTP). The same SQL and the same blocks on all; only the transport
+// differs.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,15 @@ namespace stillwatch::lake {
 inline constexpr size_t kInsertRowsMax = 1'048'576;  // one INSERT of more may be stored in part
 inline constexpr size_t kInsertRows = 131'072;       // what writers aim at
 
+// Bounds of one Report.
+inline constexpr int kReportSecondsMax = 60;
+inline constexpr uint64_t kReportRowsMax = 1'000'000;
+inline constexpr uint64_t kReportBytesMax = uint64_t{256} << 20;
+
+struct TableUse {
+  uint64_t rows = 0, bytes = 0;  // in active parts
+};
+
 // Safe for concurrent use: Insert and Query take a connection each from a small pool.
 class Lake {
  public:
@@ -28,8 +38,9 @@ class Lake {
   // program, or was left by another program.
   virtual absl::Status Migrate() = 0;
 
-  // All or nothing for one block of at most kInsertRowsMax rows. Column names and types are
-  // checked against the table before the first insert.
+  // All or nothing for one block of at most kInsertRowsMax rows; on a cluster for each shard's part
+  // of it, and after an error some parts may be there (the same block may be inserted again).
+  // Column names and types are checked against the table before the first insert.
   virtual absl::Status Insert(std::string_view table, const Block& block) = 0;
 
   // Runs a SELECT; `on_block` sees blocks in order and may stop by an error, which is returned.
@@ -43,7 +54,26 @@ class Lake {
   // A read-only statement of a person's, rendered by the engine in `format` ("PrettyCompact",
   // "JSONEachRow", "CSVWithNames", ...). InvalidArgument for anything that writes.
   virtual absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) = 0;
+
+  // What engines say in different words. The defaults speak the embedded engine's.
+
+  // `rows` (may be empty) stand in place of all that `table` held, which is gone from the disk.
+  virtual absl::Status Replace(std::string_view table, const Block& rows);
+
+  // The rows for which `condition` holds are gone when this returns.
+  virtual absl::Status Delete(std::string_view table, std::string_view condition);
+
+  // What each table costs now, by name.
+  virtual absl::StatusOr<std::map<std::string, TableUse>> Use();
+
+  // Whether other processes may write at the same time.
+  virtual bool Shared() const { return false; }
 };
+
+// What a database's tables cost now, one row a table: name, rows, bytes in active parts.
+inline constexpr char kTableUseSql[] =
+    "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
+    "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table";
 
 // A string literal for SQL, quoted and escaped; the one way in which values get into statements.
 std::string SqlString(std::string_view value);

@@ -162,9 +162,13 @@ void EncodeNative(const Block& block, std::string* out) {
   for (const Column& c : block.columns) EncodeNativeColumn(c, out);
 }
 
-absl::StatusOr<Block> DecodeNative(std::string_view* bytes) {
-  uint64_t columns, rows;
+absl::StatusOr<Block> DecodeNative(std::string_view* bytes, bool* cut) {
+  bool ignored;
+  if (cut == nullptr) cut = &ignored;
+  *cut = true;
+  uint64_t columns = 0, rows;
   if (!GetVarUint(bytes, &columns) || !GetVarUint(bytes, &rows) || columns > kColumnsMax) {
+    *cut = columns <= kColumnsMax;
     return absl::InvalidArgumentError("lake: a result block is cut short or not in Native format");
   }
   Block block;
@@ -176,6 +180,7 @@ absl::StatusOr<Block> DecodeNative(std::string_view* bytes) {
     Column column;
     column.name = name;
     if (!Make(type, &column.data)) {
+      *cut = false;
       return absl::InvalidArgumentError(base::StrCat("lake: column ", name.substr(0, kNameShown),
                                                      " is of type ", type.substr(0, kNameShown),
                                                      ": cast it in the SQL (UInt8 to UInt64, Int64, "

@@ -26,8 +26,10 @@ void EncodeNativeHead(const Block& block, std::string* out);
 void EncodeNativeColumn(const Column& column, std::string* out);
 
 // Reads one block from the front of *bytes and advances it; further blocks may follow. After an
-// error *bytes is anywhere. InvalidArgument for bytes that are cut short, lengths that do not fit, and types that block.h does not hold ("cast it in the
-// SQL"). Never reads past the end and never allocates more than the input's size calls for.
-absl::StatusOr<Block> DecodeNative(std::string_view* bytes);
+// error *bytes is anywhere. InvalidArgument for bytes that are cut short, lengths that do not fit,
+// and types that block.h does not hold ("cast it in the SQL"). Never reads past the end and never
+// allocates more than the input's size calls for. *cut, if given, says whether an error might pass
+// with more bytes.
+absl::StatusOr<Block> DecodeNative(std::string_view* bytes, bool* cut = nullptr);
 
 }  // namespace stillwatch::lake

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstring>
 #include <condition_variable>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -16,11 +16,12 @@
 #include <vector>
 
 #include "base/str.h"
+#include "lake/columns.h"
 #include "lake/embedded/chdb_api.h"
-#include "lake/embedded/engine_error.h"
-#include "lake/embedded/report_gate.h"
+#include "lake/engine_error.h"
 #include "lake/migrate.h"
 #include "lake/native.h"
+#include "lake/report_gate.h"
 
 namespace stillwatch::lake {
 namespace {
@@ -173,7 +174,7 @@ class EmbeddedLake : public Lake {
           StrCat("lake: ", block.rows(), " rows in one insert; at most ", kInsertRowsMax, " are stored whole"));
     }
     if (absl::Status s = CheckShape(block); !s.ok()) return s;
-    if (absl::Status s = CheckColumns(table, block); !s.ok()) return s;
+    if (absl::Status s = columns_.Check(*this, table, block).status(); !s.ok()) return s;
     if (block.rows() == 0) return absl::OkStatus();
     std::string sql = StrCat("INSERT INTO ", Quoted(table), " (");
     for (size_t i = 0; i < block.columns.size(); ++i) {
@@ -245,10 +246,7 @@ class EmbeddedLake : public Lake {
   }
 
   absl::Status Execute(std::string_view sql) override {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      checked_.clear();  // it may change a table
-    }
+    columns_.Forget();  // it may change a table
     auto connection = Take();
     if (!connection.ok()) return connection.status();
     const absl::Status status = Run(*connection, sql, "statement", kNative).status();
@@ -375,43 +373,6 @@ class EmbeddedLake : public Lake {
     return out;
   }
 
-  // The engine takes a block with an unknown column in silence and converts types, so names and
-  // types are checked here, once for each shape of block.
-  absl::Status CheckColumns(std::string_view table, const Block& block) {
-    std::string key(table);
-    for (const Column& c : block.columns) base::StrAppend(&key, '\0', c.name, ' ', TypeName(c.data));
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (checked_.contains(key)) return absl::OkStatus();
-    }
-    std::set<std::pair<std::string, std::string>> known;
-    absl::Status status = Query(
-        StrCat("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ", SqlString(table)),
-        [&](const Block& b) {
-          for (size_t i = 0; i < b.rows(); ++i) {
-            known.emplace(b.columns[0].As<StringColumn>()[i], b.columns[1].As<StringColumn>()[i]);
-          }
-          return absl::OkStatus();
-        });
-    if (!status.ok()) return status;
-    if (known.empty()) return absl::InvalidArgumentError(StrCat("lake: there is no table ", table));
-    std::set<std::string> names;
-    for (const Column& c : block.columns) {
-      if (!known.contains({c.name, TypeName(c.data)})) {
-        return absl::InvalidArgumentError(StrCat("lake: table ", table, " has no column ", c.name, " ", TypeName(c.data)));
-      }
-      if (!names.insert(c.name).second) {
-        return absl::InvalidArgumentError(StrCat("lake: column ", c.name, " is twice in a block for table ", table));
-      }
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (checked_.size() >= kCheckedMax) checked_.clear();
-    checked_.insert(std::move(key));
-    return absl::OkStatus();
-  }
-
-  static constexpr size_t kCheckedMax = 256;
-
   const ChdbApi& api_;
   const EmbeddedOptions options_;
   ChdbConnection* root_ = nullptr;
@@ -419,7 +380,7 @@ class EmbeddedLake : public Lake {
   std::condition_variable free_;
   int taken_ = 0;                      // guarded by mutex_, like all below
   std::vector<ChdbConnection*> idle_;
-  std::set<std::string> checked_;
+  KnownColumns columns_;
 };
 
 }  // namespace

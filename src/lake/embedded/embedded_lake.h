@@ -20,11 +20,6 @@ struct EmbeddedOptions {
 // two, so nesting must stay far below this.
 inline constexpr int kEmbeddedConnectionsMax = 16;
 
-// Bounds of one Report.
-inline constexpr int kReportSecondsMax = 60;
-inline constexpr uint64_t kReportRowsMax = 1'000'000;
-inline constexpr uint64_t kReportBytesMax = uint64_t{256} << 20;
-
 // Opens or makes the lake in `path`; Migrate() comes next. The engine has one data path per
 // process: the same lake may be opened again, another one only when all others are closed.
 //   FailedPrecondition: libchdb.so is not found, the path is a file, is not writable or holds
@@ -41,10 +36,5 @@ absl::StatusOr<std::unique_ptr<Lake>> OpenEmbedded(const EmbeddedOptions& option
 // not opened, so a damaged one goes too. NotFound: there is no lake, nothing was removed.
 // Unavailable: another process holds it. A drop that was cut short can be run again.
 absl::Status DropEmbedded(const std::string& path);
-
-// SQL: what the lake's tables cost now, one row a table: name, rows, bytes in active parts.
-inline constexpr char kActiveBytesSql[] =
-    "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
-    "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table";
 
 }  // namespace stillwatch::lake

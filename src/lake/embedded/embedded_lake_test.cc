@@ -13,9 +13,9 @@
 #include <random>
 #include <set>
 
-#include "lake/embedded/engine_error.h"
-#include "lake/embedded/report_gate.h"
+#include "lake/engine_error.h"
 #include "lake/migrate.h"
+#include "lake/report_gate.h"
 #include "lake/test_conformance.h"
 
 namespace stillwatch::lake {
@@ -298,13 +298,16 @@ TEST_F(EmbeddedLakeTest, ActiveBytesAreCounted) {
   auto lake = Opened();
   ASSERT_TRUE(lake->Insert("attributed", Batch(1, 5000)).ok());
   std::map<std::string, std::pair<uint64_t, uint64_t>> tables;
-  ASSERT_TRUE(lake->Query(kActiveBytesSql, [&](const Block& b) {
-    for (size_t i = 0; i < b.rows(); ++i) {
-      tables[std::string(b.columns[0].As<StringColumn>()[i])] = {b.columns[1].As<std::vector<uint64_t>>()[i],
-                                                                 b.columns[2].As<std::vector<uint64_t>>()[i]};
-    }
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(lake->Query(kTableUseSql,
+                          [&](const Block& b) {
+                            for (size_t i = 0; i < b.rows(); ++i) {
+                              tables[std::string(b.columns[0].As<StringColumn>()[i])] = {
+                                  b.columns[1].As<std::vector<uint64_t>>()[i],
+                                  b.columns[2].As<std::vector<uint64_t>>()[i]};
+                            }
+                            return absl::OkStatus();
+                          })
+                  .ok());
   EXPECT_EQ(tables["attributed"].first, 5000u);
   EXPECT_GT(tables["attributed"].second, 5000u);
 }

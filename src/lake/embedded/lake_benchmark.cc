@@ -150,7 +150,7 @@ struct Active {
 };
 Active ActiveParts(Lake& lake) {
   Active out;
-  (void)lake.Query(kActiveBytesSql, [&](const Block& b) {
+  (void)lake.Query(kTableUseSql, [&](const Block& b) {
     for (size_t i = 0; i < b.rows(); ++i) {
       if (b.columns[0].As<StringColumn>()[i] != "exchanges") continue;
       out = {static_cast<double>(b.columns[1].As<std::vector<uint64_t>>()[i]),

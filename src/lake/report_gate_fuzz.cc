@@ -2,7 +2,7 @@
 // makes the gate open.
 #include <cstdlib>
 
-#include "lake/embedded/report_gate.h"
+#include "lake/report_gate.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace stillwatch::lake;

@@ -1,4 +1,4 @@
-#include "lake/embedded/report_gate.h"
+#include "lake/report_gate.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-#include "lake/embedded/engine_error.h"
+#include "lake/engine_error.h"
 
 #include <charconv>
 
@@ -27,6 +27,7 @@ std::string EngineSentence(std::string_view error) {
   }
   error = error.substr(0, error.find(" (version "));
   error = error.substr(0, error.find("\nStack trace"));
+  error = error.substr(0, error.find(", e.what() = "));  // as servers of 2018 end it
   // ": while executing ..." and what follows is the engine's plan; the code's name is kept.
   std::string text(error);
   if (const size_t plan = text.find(": while executing "); plan != std::string::npos) {
