@@ -53,8 +53,13 @@ int64_t TokenBuckets::Take(uint64_t key, uint32_t count, int64_t period_ms, uint
     const bool mine = (seen & ~kTimeMask) == tag;
     // When the bucket is full again; now or earlier: it is full.
     const int64_t full = mine ? static_cast<int64_t>(seen & kTimeMask) : 0;
-    // Emptier than empty: the clock was set back, or the policy changed.
-    const int64_t after = std::min(std::max(full, now), now + room) + cost;
+    // Emptier than empty: the clock was set back, or the policy changed. It is empty now.
+    if (full > now + room) {
+      slot->compare_exchange_weak(seen, tag | static_cast<uint64_t>(std::min(now + room, last)),
+                                  std::memory_order_relaxed);
+      continue;
+    }
+    const int64_t after = std::max(full, now) + cost;
     if (after > now + room) return (after - now - room + kTicksPerMs - 1) / kTicksPerMs;
     const bool busy = !mine && static_cast<int64_t>(seen & kTimeMask) > now;
     if (slot->compare_exchange_weak(seen, tag | static_cast<uint64_t>(std::min(after, last)),

@@ -374,6 +374,11 @@ class PolicyReader {
           r_.Fail(*a.burst, where + ".burst", "takes more than a year to fill at this rate");
         }
       }
+      if (throttle->count > throttle->period_ms * int64_t{throttle->burst} && a.rate) {
+        r_.Fail(*a.rate, where + ".rate",
+                StrCat("time is counted in milliseconds: so high a rate needs a burst of at least ",
+                       (throttle->count + throttle->period_ms - 1) / throttle->period_ms));
+      }
       if (a.per) {
         throttle->per = static_cast<Per>(r_.One(*a.per, where + ".per", 2, NameOfPer));
       }

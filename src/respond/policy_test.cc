@@ -181,6 +181,8 @@ TEST(Policy, ContradictionsAreFaults) {
                "needs a condition on a finding");
   EXPECT_FAULT(rule("kyc: none", "    action: allow\n    enforce: false\n"),
                "contradicts action allow");
+  EXPECT_FAULT(rule("kyc: none", "    action: throttle\n    rate: 5000/second\n"),
+               "rules[0].rate: time is counted in milliseconds", "a burst of at least 5");
   // Only distillation accuses, and a victim is not punished.
   EXPECT_FAULT(rule("verdict: [distillation, unresolved]", "    action: deny\n"),
                "only verdict distillation accuses");
