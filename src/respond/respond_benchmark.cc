@@ -117,7 +117,7 @@ const World& TheWorld() {
     sketch::Sketcher sketcher;
     model::Sketch s;
     std::vector<std::vector<uint32_t>> templates;
-    w.scaffold = Text(rng, 600);
+    w.scaffold = Text(rng, 150);  // what stands at the head of a turn
     sketcher.Sketch({}, w.scaffold, {}, {}, 1, &s);
     templates.push_back(s.turn);
     while (templates.size() < kTemplates) {
