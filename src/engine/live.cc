@@ -42,13 +42,15 @@ std::string FolderName(uint64_t pass) {
   return "pass-" + std::string(n.size() < 10 ? 10 - n.size() : 0, '0') + n;
 }
 
-// What the store keeps: "live1 MARK SINCE FOLDER\n" and the state of watching.
-std::string Pack(uint64_t mark, int64_t since_ms, const std::string& kept,
+// What the store keeps: "live1 MARK SINCE BEGAN ENDED FOLDER\n" and the state of watching.
+std::string Pack(uint64_t mark, const PassFindings& pass, const std::string& kept,
                  const watch::Watched& watched) {
-  return StrCat("live1 ", mark, " ", since_ms, " ", kept, "\n") + watch::Encode(watched);
+  return StrCat("live1 ", mark, " ", pass.since_ms, " ", pass.began_ms, " ", pass.ended_ms, " ",
+                kept, "\n") +
+         watch::Encode(watched);
 }
 
-absl::Status Unpack(std::string_view bytes, uint64_t* mark, int64_t* since_ms, std::string* kept,
+absl::Status Unpack(std::string_view bytes, uint64_t* mark, PassFindings* pass, std::string* kept,
                     watch::Watched* watched) {
   const size_t line = bytes.substr(0, 200).find('\n');
   const auto damaged = absl::DataLossError("the state of passes is not what this program writes");
@@ -60,7 +62,9 @@ absl::Status Unpack(std::string_view bytes, uint64_t* mark, int64_t* since_ms, s
     at = next + 1;
     return true;
   };
-  if (!number(mark) || !number(since_ms)) return damaged;
+  if (!number(mark) || !number(&pass->since_ms) || !number(&pass->began_ms) ||
+      !number(&pass->ended_ms))
+    return damaged;
   kept->assign(at, end);
   auto decoded = watch::Decode(bytes.substr(line + 1));
   if (!decoded.ok()) return decoded.status();
@@ -196,9 +200,11 @@ absl::Status LivePasses::Resume() {
   }
   auto bytes = store_->Load();
   if (!bytes.ok()) return bytes.status();
+  PassFindings last;
   if (!bytes->empty()) {
-    absl::Status s = Unpack(*bytes, &mark_, &since_ms_, &kept_, &watched_);
+    absl::Status s = Unpack(*bytes, &mark_, &last, &kept_, &watched_);
     if (!s.ok()) return s;
+    since_ms_ = last.since_ms;
     any_ = true;
   }
   Clear();
@@ -216,7 +222,9 @@ absl::Status LivePasses::Resume() {
   for (const watch::Identity& i : watched_.identities.all)
     if (i.life == watch::Life::kCurrent) of[i.finding_id] = &i;
   pass->pass = watched_.identities.passes;
-  pass->since_ms = since_ms_;
+  pass->since_ms = last.since_ms;
+  pass->began_ms = last.began_ms;
+  pass->ended_ms = last.ended_ms;
   pass->events = watched_.events;
   for (model::Campaign& c : pass->findings.campaigns) {
     const auto it = of.find(c.id);
@@ -238,10 +246,8 @@ void LivePasses::Tell(const PassFindings& pass) {
     stats_.accounts = pass.accounts;
     stats_.campaigns = pass.findings.campaigns.size();
     stats_.open = open;
-    if (pass.ended_ms > 0) {
-      stats_.last_began_ms = pass.began_ms;
-      stats_.last_ended_ms = pass.ended_ms;
-    }
+    stats_.last_began_ms = pass.began_ms;
+    stats_.last_ended_ms = pass.ended_ms;
   }
   if (hooks_.publish) {
     if (absl::Status s = hooks_.publish(pass); !s.ok())
@@ -487,7 +493,7 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
     campaigns[i].id = step.ids[i];
   }
   pass.ended_ms = now;
-  if (absl::Status s = store_->Commit(pass, next.identities, Pack(mark, since_ms, name, next));
+  if (absl::Status s = store_->Commit(pass, next.identities, Pack(mark, pass, name, next));
       !s.ok()) {
     fs::remove_all(dir, error);
     return s;

@@ -3,12 +3,13 @@
 // An alert carries figures and names of campaigns, never a prompt, a response or an account id; it
 // goes to the receivers of the configuration and nowhere else.
 //
-// Each alert is a file in DIR/queue until every receiver has taken it: it survives a restart.
-// Delivery is at least once; a receiver drops what it has by `id`. Per receiver alerts go out in
-// order, one at a time. A receiver that answers 2xx has taken it; 4xx but 408, 425 and 429 never
-// will, so the alert goes to DIR/dead.jsonl at once; anything else is tried again with exponential
-// backoff (kRetryFirstMs to kRetryMaxMs, or what Retry-After says up to that), kAttemptsMax times,
-// then it is dead as well. Beyond kQueueMax the oldest waiting one is dead.
+// Each alert is a file in DIR/queue/RECEIVER until that receiver has taken it: it survives a
+// restart. Delivery is at least once; a receiver drops what it has by `id`. Per receiver alerts go
+// out in order, one at a time. A receiver that answers 2xx has taken it; one that answers 3xx, or
+// 4xx but 408, 425 and 429, never will, so the alert goes to DIR/dead.jsonl at once; anything else
+// is tried again with exponential backoff (kRetryFirstMs to kRetryMaxMs, or what Retry-After says
+// up to that), kAttemptsMax times, then it is dead as well. Beyond kQueueMax the oldest waiting one
+// is dead. A receiver that is gone from the configuration: what waits for it stays, untouched.
 //
 // Webhook: POST, application/json, body as AlertJson, headers
 //   X-Stillwatch-Timestamp: seconds since 1970
@@ -31,8 +32,8 @@
 
 namespace stillwatch::serve {
 
-inline constexpr size_t kQueueMax = 1'000;         // alerts waiting for one receiver or more
-inline constexpr int kAttemptsMax = 12;            // about two hours
+inline constexpr size_t kQueueMax = 1'000;  // alerts waiting for one receiver
+inline constexpr int kAttemptsMax = 16;     // over about two hours
 inline constexpr int64_t kRetryFirstMs = 1'000, kRetryMaxMs = 20 * 60'000;
 inline constexpr int64_t kAttemptTimeoutMs = 10'000;
 inline constexpr int64_t kReplayWindowS = 300;
@@ -41,14 +42,14 @@ inline constexpr size_t kReceiversMax = 16;
 
 struct AlertReceiver {
   enum class Kind : uint8_t { kWebhook, kOtlp } kind = Kind::kWebhook;
-  std::string name;    // for logs and metrics
+  std::string name;    // for logs and folders: letters, digits, - and _, at most 64
   std::string url;     // http or https; of OTLP the whole path, ".../v1/logs"
   std::string secret;  // of a webhook, at least 16 bytes
   std::map<std::string, std::string> headers;  // of OTLP: what its collector asks for
 };
 
 struct Alert {
-  std::string id;    // 32 hex digits, the same when told again
+  std::string id;    // 16 hex digits, the same when told again
   int64_t ms = 0;    // end of the pass
   std::string kind;  // watch::ChangeName
   std::string campaign, name, other, verdict, verdict_before, summary, capability;
@@ -57,7 +58,8 @@ struct Alert {
   int64_t first_seen_ms = 0, last_seen_ms = 0;
 };
 
-// Which events of a pass are told, and how: those of campaigns that are open, or were told.
+// Which events of a pass are told: `opened` stands for all that happened to a campaign at the pass
+// that may first tell it; then what happens to it while it is open, until `closed`.
 std::vector<Alert> AlertsOf(const engine::PassFindings& pass);
 std::string AlertJson(const Alert& alert);  // one line, schema stillwatch.alert/1
 // An ExportLogsServiceRequest (OTLP/HTTP with JSON) of one record.
@@ -75,7 +77,7 @@ struct AlertOptions {
 
 struct AlertStats {
   uint64_t offered = 0, delivered = 0, failed = 0, dead = 0;  // by receiver and alert
-  uint64_t waiting = 0;                                       // alerts
+  uint64_t waiting = 0;                                       // likewise
 };
 
 // Safe for concurrent use. One thread of its own for each receiver.
@@ -84,7 +86,7 @@ class Alerts {
   // InvalidArgument for a receiver that cannot be (which, why).
   static absl::StatusOr<std::unique_ptr<Alerts>> Open(AlertOptions options);
   ~Alerts();  // stops; what waits stays in the queue
-  // Durable when it returns; one that was offered before and still waits counts once.
+  // Durable when it returns. One that still waits, or was in the last offer, counts once.
   absl::Status Offer(const std::vector<Alert>& alerts);
   AlertStats stats() const;
 

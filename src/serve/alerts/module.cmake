@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_serve_alerts sw_serve_http)
