@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_serve_ingest z)
