@@ -293,6 +293,7 @@ void Visit(V& v, Config* c) {
     s.Text("file", &c->policy.file);
     s.Number("approval_accounts", &c->policy.approval_accounts, 0, 1'000'000'000);
   });
+  v.Section("audit", [&](V& s) { s.Text("signing_key", &c->audit_signing_key); });
   v.Text("accounts", &c->accounts);
   v.Words("permits", &c->permits);
   v.Words("known", &c->known);

@@ -75,6 +75,7 @@ struct Config {
     std::string file;  // taken up as the active policy at start when none is active yet
     int64_t approval_accounts = 100;
   } policy;
+  std::string audit_signing_key;            // file of 64 hex digits; empty: heads are not signed
   std::string accounts;                     // account records, for directives and recognition
   std::vector<std::string> permits, known;  // side files of `scan`
   struct {

@@ -4,19 +4,33 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <thread>
 
 #include "app/command.h"
 #include "app/config.h"
+#include "app/lake_child.h"
+#include "audit/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "ingest/live/loader.h"
+#include "ingest/live/service.h"
+#include "journal/journal.h"
+#include "lake/cluster/url.h"
+#include "respond/holder.h"
+#include "serve/gate/gate.h"
+#include "serve/grpc/server.h"
 #include "serve/http/server.h"
+#include "state/state.h"
 
 namespace stillwatch::app {
 namespace {
@@ -28,6 +42,12 @@ using serve::Role;
 using serve::Speed;
 
 std::atomic<bool> g_reload{false};
+
+int64_t NowMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 std::string_view Text(const absl::Status& s) { return {s.message().data(), s.message().size()}; }
 
@@ -87,21 +107,58 @@ absl::StatusOr<std::shared_ptr<const serve::TokenTable>> TokensOf(const Config& 
   return table;
 }
 
+// Tokens of the file and of the state, as one.
+class AllTokens final : public serve::TokenStore {
+ public:
+  AllTokens(std::shared_ptr<const serve::TokenTable> file, const state::State* state)
+      : file_(std::move(file)), state_(state) {}
+  std::optional<serve::Principal> Find(std::string_view token, int64_t now_ms) const override {
+    if (auto found = state_->tokens().Find(token, now_ms)) {
+      serve::Principal out;
+      out.name = std::move(found->person);
+      out.token_id = std::move(found->token_id);
+      for (const auto& [theirs, ours] : {std::pair(state::kIngest, Role::kIngest),
+                                         {state::kDecide, Role::kDecide},
+                                         {state::kAnalyst, Role::kAnalyst},
+                                         {state::kApprover, Role::kApprover},
+                                         {state::kAdmin, Role::kAdmin}}) {
+        if (found->roles & theirs) out.roles |= serve::RoleBit(ours);
+      }
+      return out;
+    }
+    return file_->Find(token, now_ms);
+  }
+  bool empty() const override { return file_->empty() && state_->tokens().empty(); }
+
+ private:
+  const std::shared_ptr<const serve::TokenTable> file_;
+  const state::State* const state_;
+};
+
 class Service {
  public:
   explicit Service(std::string path) : path_(std::move(path)) {}
 
   absl::Status Run() {
-    if (absl::Status s = Start(); !s.ok()) return s;
+    if (absl::Status s = Start(); !s.ok()) {
+      Stop();
+      return s;
+    }
+    auto chores = Clock::now();
     while (!g_stop) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
       if (g_reload.exchange(false)) Reload();
+      if (Clock::now() < chores) continue;
+      chores = Clock::now() + std::chrono::seconds(1);
+      Chores();
     }
     Stop();
     return absl::OkStatus();
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   absl::Status Start() {
     if (!path_.empty()) {
       auto config = ReadConfig(path_);
@@ -115,7 +172,176 @@ class Service {
     } catch (const std::exception& e) {
       return absl::InvalidArgumentError(StrCat("log.file: ", config_.log.file, ": ", e.what()));
     }
+    if (absl::Status s = OpenStores(); !s.ok()) return s;
+    if (absl::Status s = ReadPolicy(config_); !s.ok()) return s;
+    if (absl::Status s = Publish(); !s.ok()) return s;
     AddRoutes();
+    if (absl::Status s = Listen(*tokens); !s.ok()) return s;
+    if (absl::Status s = ListenGrpc(); !s.ok()) return s;
+    StartLake();
+    ready_ = true;
+    log_->Info("serving", {{"address", config_.listen.address},
+                           {"port", server_->ports()[0]},
+                           {"ext_authz_port", ext_authz_ ? ext_authz_->port() : 0},
+                           {"tls", !config_.tls.certificate.empty()},
+                           {"tokens", tokens_->empty() ? "none" : "set up"},
+                           {"pid", getpid()}});
+    Notify("READY=1");
+    return absl::OkStatus();
+  }
+
+  std::function<void(std::string)> Note(const char* who) {
+    return [this, who](const std::string& what) {
+      log_->Warn("note", {{"of", who}, {"what", what}});
+    };
+  }
+
+  absl::Status OpenStores() {
+    std::error_code ec;
+    std::filesystem::create_directories(config_.data, ec);
+    if (ec) {
+      return absl::InvalidArgumentError(
+          StrCat("data: ", config_.data, ": cannot be made: ", ec.message(),
+                 "; name a folder that this user may write in, or make it"));
+    }
+    std::filesystem::permissions(
+        config_.data, std::filesystem::perms::group_all | std::filesystem::perms::others_all,
+        std::filesystem::perm_options::remove, ec);
+    audit::AuditOptions a;
+    a.dir = config_.data + "/audit";
+    a.now_ms = NowMs;
+    if (!config_.audit_signing_key.empty()) {
+      auto hex = ReadSecret({.env = {}, .file = config_.audit_signing_key}, 64);
+      if (!hex.ok()) return hex.status();
+      const auto key = serve::ParseTokenHash(*hex);
+      if (!key) {
+        return absl::InvalidArgumentError(StrCat("audit.signing_key: ", config_.audit_signing_key,
+                                                 ": expected 64 hex digits (32 random bytes)"));
+      }
+      a.signing_key.assign(key->begin(), key->end());
+    }
+    auto audit = audit::AuditLog::Open(std::move(a));
+    if (!audit.ok()) return audit.status();
+    audit_ = *std::move(audit);
+    auto state =
+        state::State::Open({.dir = config_.data + "/state",
+                            .audit = audit_.get(),
+                            .now_ms = NowMs,
+                            .approval_accounts = uint64_t(config_.policy.approval_accounts)});
+    if (!state.ok()) return state.status();
+    state_ = *std::move(state);
+    if (absl::Status s = state_->RefreshTokens(); !s.ok()) return s;
+    auto journal = journal::Journal::Open(
+        {.folder = config_.data + "/journal", .bytes_max = uint64_t(config_.journal.max_mib) << 20},
+        Note("journal"));
+    if (!journal.ok()) return journal.status();
+    journal_ = *std::move(journal);
+    auto rejected = ingest::RejectedLog::Open({.folder = config_.data});
+    if (!rejected.ok()) return rejected.status();
+    rejected_ = *std::move(rejected);
+    ingest::LiveOptions live;
+    live.now_ms = NowMs;
+    live.attest = [this](const std::vector<ingest::Attestation>& rows) {
+      std::vector<state::Attestation> out;
+      for (const auto& r : rows) {
+        state::Attestation a;
+        a.account_id = r.account_id;
+        a.kind = r.kind;
+        a.value = r.value;
+        out.push_back(std::move(a));
+      }
+      return state_->PutAttestations(out, "stillwatch");
+    };
+    ingest_ =
+        std::make_unique<ingest::IngestService>(journal_.get(), rejected_.get(), std::move(live));
+    decider_ = std::make_unique<serve::Decider>(
+        &holder_, &counters_, [this](audit::AuditRecord r) { audit_->Offer(std::move(r)); }, NowMs,
+        serve::DeciderOptions{.account_header = config_.gate.account_header,
+                              .key_header = config_.gate.key_header,
+                              .org_header = config_.gate.org_header,
+                              .model_header = config_.gate.model_header,
+                              .hash_keys = config_.gate.hash_keys,
+                              .trusted_hops = int(config_.gate.trusted_hops)});
+    return absl::OkStatus();
+  }
+
+  // The policy of the file: what holds while none was activated in the state.
+  absl::Status ReadPolicy(const Config& config) {
+    respond::Policy policy;
+    if (!config.policy.file.empty()) {
+      std::ifstream in(config.policy.file, std::ios::binary);
+      const std::string text((std::istreambuf_iterator<char>(in)), {});
+      if (!in.is_open()) {
+        return absl::InvalidArgumentError(
+            StrCat("policy.file: ", config.policy.file, ": cannot be read"));
+      }
+      auto parsed = respond::ParsePolicy(text, config.policy.file);
+      if (!parsed.ok()) return parsed.status();
+      policy = *std::move(parsed);
+      audit::AuditRecord r;
+      r.time_ms = NowMs();
+      r.actor = "stillwatch";
+      r.action = "policy.file";
+      r.subject = policy.Version();
+      if (absl::Status s = audit_->Append(std::move(r)); !s.ok()) return s;
+    }
+    file_policy_ = std::move(policy);
+    return absl::OkStatus();
+  }
+
+  // A new snapshot from what people decided; requests see it at once.
+  absl::Status Publish() {
+    auto e = state_->GetEnforcement(false);
+    if (!e.ok()) return e.status();
+    respond::Policy policy = file_policy_;
+    if (e->policy) {
+      auto parsed = respond::ParsePolicy(e->policy->text, StrCat("policy ", e->policy->version));
+      if (!parsed.ok()) return parsed.status();
+      policy = *std::move(parsed);
+    }
+    for (const auto& [id, used] : e->permit_usage)
+      counters_.permits.Raise(respond::PermitKey(id), used);
+    std::vector<std::string> permits;
+    for (const auto& p : policy.permits) permits.push_back(p.id);
+    respond::SnapshotBuilder builder(std::move(policy));
+    for (const auto& o : e->overturned)
+      builder.AddOverturned({.account_id = o.account_id, .campaign_id = o.campaign_id});
+    const auto key = state_->AppealKey();
+    auto snapshot = builder.Build(NowMs(), std::span<const uint8_t, 16>(key));
+    if (!snapshot.ok()) return snapshot.status();
+    holder_.Set(*std::move(snapshot));
+    permits_ = std::move(permits);
+    changes_ = e->changes;
+    return absl::OkStatus();
+  }
+
+  // Once a second: what other processes changed, what permits used.
+  void Chores() {
+    if (absl::Status s = state_->RefreshTokens(); !s.ok())
+      log_->Error("tokens", {{"why", Text(s)}});
+    auto changes = state_->GetChanges();
+    if (changes.ok()) {
+      // What changes while decisions go on is no reason for a new snapshot.
+      changes->permits = changes_.permits;
+      changes->tokens = changes_.tokens;
+      changes->dispositions = changes_.dispositions;
+      changes->campaigns = changes_.campaigns;
+    }
+    absl::Status s = changes.status();
+    if (s.ok() && !(*changes == changes_)) s = Publish();
+    if (!s.ok()) log_->Error("state", {{"why", Text(s)}});
+    std::map<std::string, uint64_t> used;
+    for (const std::string& id : permits_) {
+      const uint64_t now = counters_.permits.Used(respond::PermitKey(id));
+      uint64_t& kept = permits_kept_[id];
+      if (now > kept) used[id] = now - kept;
+    }
+    if (!used.empty() && state_->AddPermitUsage(used).ok()) {
+      for (const auto& [id, n] : used) permits_kept_[id] += n;
+    }
+  }
+
+  absl::Status Listen(std::shared_ptr<const serve::TokenTable> table) {
     serve::ServerOptions o;
     o.endpoints.push_back({config_.listen.address, uint16_t(config_.listen.port), &router_});
     o.io_threads = int(config_.threads.io);
@@ -130,16 +356,62 @@ class Service {
     o.limits.header = std::chrono::seconds(config_.limits.header_s);
     o.limits.body = std::chrono::seconds(config_.limits.body_s);
     o.limits.idle = std::chrono::seconds(config_.limits.idle_s);
-    auto server = serve::Server::Start(std::move(o), *tokens, &metrics_, log_.get());
+    SetTokens(std::move(table));
+    auto server = serve::Server::Start(std::move(o), tokens_, &metrics_, log_.get());
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
-    ready_ = true;
-    log_->Info("serving", {{"address", config_.listen.address},
-                           {"port", server_->ports()[0]},
-                           {"tls", !config_.tls.certificate.empty()},
-                           {"tokens", (*tokens)->size()},
-                           {"pid", getpid()}});
-    Notify("READY=1");
+    return absl::OkStatus();
+  }
+
+  void SetTokens(std::shared_ptr<const serve::TokenTable> table) {
+    auto all = std::make_shared<const AllTokens>(std::move(table), state_.get());
+    const std::lock_guard<std::mutex> lock(tokens_mutex_);
+    tokens_ = std::move(all);
+  }
+
+  // For gRPC, which asks by token and role.
+  absl::Status Allow(Role role, std::string_view token) {
+    std::shared_ptr<const serve::TokenStore> tokens;
+    {
+      const std::lock_guard<std::mutex> lock(tokens_mutex_);
+      tokens = tokens_;
+    }
+    if (tokens->empty()) return absl::OkStatus();
+    const auto who = tokens->Find(token, NowMs());
+    if (!who) return absl::UnauthenticatedError("a Stillwatch token is needed");
+    if (who->Has(role)) return absl::OkStatus();
+    return absl::PermissionDeniedError(
+        StrCat("the token \"", who->name, "\" lacks the role ", serve::RoleName(role)));
+  }
+
+  absl::Status ListenGrpc() {
+    if (!config_.ext_authz.enabled) return absl::OkStatus();
+    if (!serve::IsLoopback(config_.ext_authz.address) && !config_.listen.insecure &&
+        (config_.tls.certificate.empty() || tokens_->empty())) {
+      return absl::InvalidArgumentError(
+          "ext_authz.address: others can reach it, and there is no TLS or no token: set up both, "
+          "use 127.0.0.1, or say listen.insecure: true");
+    }
+    serve::GrpcOptions o;
+    o.address = config_.ext_authz.address;
+    o.port = uint16_t(config_.ext_authz.port);
+    o.tls.certificate = config_.tls.certificate;
+    o.tls.key = config_.tls.key;
+    o.log = log_.get();
+    serve::Latency& latency = metrics_.Histogram("stillwatch_grpc_request_seconds",
+                                                 "Of a gRPC request", {{"method", "Check"}});
+    auto& failed =
+        metrics_.Counter("stillwatch_grpc_failed_total", "gRPC requests that ended in an error");
+    auto server = serve::GrpcServer::Start(
+        o,
+        {serve::MakeExtAuthz([this](const serve::Ask& ask) { return decider_->Check(ask); },
+                             [this](std::string_view token) { return Allow(Role::kDecide, token); },
+                             [&](std::string_view, int code, uint64_t ns) {
+                               latency.Observe(ns);
+                               if (code != 0) failed.Increment();
+                             })});
+    if (!server.ok()) return server.status();
+    ext_authz_ = *std::move(server);
     return absl::OkStatus();
   }
 
@@ -154,6 +426,64 @@ class Service {
       HttpReply reply = serve::JsonReply(metrics_.Text());
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
       return reply;
+    });
+    serve::AddGate(&router_, decider_.get(), {.nginx = config_.gate.deny_style == "nginx"});
+    metrics_.Watch("stillwatch_journal_bytes", "On disk",
+                   [this] { return double(journal_->stats().bytes); });
+    metrics_.Watch("stillwatch_journal_entries", "Acknowledged, not yet in the lake", [this] {
+      const auto s = journal_->stats();
+      return double(s.last - s.committed);
+    });
+    metrics_.Watch("stillwatch_journal_lost_entries",
+                   "Acknowledged and not readable: look at the log",
+                   [this] { return double(journal_->stats().lost); });
+    metrics_.Watch("stillwatch_audit_dropped", "Decisions that the audit log had no room for",
+                   [this] { return double(audit_->Stats().dropped); });
+    metrics_.Watch("stillwatch_audit_queued", "Records not yet written",
+                   [this] { return double(audit_->Stats().queued); });
+    metrics_.Watch("stillwatch_snapshots", "Snapshots published since the start",
+                   [this] { return double(holder_.version()); });
+    metrics_.Watch("stillwatch_lake_starts", "How often the lake's process was started",
+                   [this] { return child_ ? double(child_->starts()) : 0.0; });
+    metrics_.Watch("stillwatch_lake_failing", "1: the lake takes no rows; they wait in the journal",
+                   [this] {
+                     const auto* l = loader_seen_.load();
+                     return l == nullptr || l->stats().failing ? 1.0 : 0.0;
+                   });
+  }
+
+  // Neither decisions nor acknowledgements wait for the lake: it is opened beside them, and what
+  // came in meanwhile lies in the journal.
+  void StartLake() {
+    std::string where = config_.lake.empty() ? config_.data + "/lake" : config_.lake;
+    if (!lake::IsLakeUrl(where)) {
+      const std::string socket = config_.data + "/lake.socket";
+      child_ = std::make_unique<Child>(
+          ChildOptions{.argv = {std::filesystem::read_symlink("/proc/self/exe").string(), "lake",
+                                "host", "--socket", socket, "--lake", where, "--die-with-parent"},
+                       .note = Note("lake")});
+      where = "unix:" + socket;
+    }
+    lake_url_ = where;
+    lake_thread_ = std::thread([this] {
+      auto wait = std::chrono::milliseconds(200);
+      while (!stopping_) {
+        auto lake = OpenLake(lake_url_, 1, false);
+        if (lake.ok()) {
+          lake_ = *std::move(lake);
+          loader_ = std::make_unique<ingest::Loader>(journal_.get(), lake_.get(),
+                                                     ingest::LoaderOptions{.note = Note("loader")});
+          loader_->Start();
+          loader_seen_ = loader_.get();
+          log_->Info("lake open");
+          return;
+        }
+        if (!stopping_)
+          log_->Warn("lake cannot be opened; tried again", {{"why", Text(lake.status())}});
+        std::unique_lock<std::mutex> lock(stop_mutex_);
+        stop_wake_.wait_for(lock, wait, [this] { return stopping_.load(); });
+        wait = std::min(wait * 2, std::chrono::milliseconds(30'000));
+      }
     });
   }
 
@@ -172,34 +502,84 @@ class Service {
     if (path_.empty()) return server_->ReloadTls();
     auto config = ReadConfig(path_);
     if (!config.ok()) return config.status();
-    auto tokens = TokensOf(*config);
-    if (!tokens.ok()) return tokens.status();
+    auto table = TokensOf(*config);
+    if (!table.ok()) return table.status();
     if (absl::Status s = server_->ReloadTls(); !s.ok()) return s;
-    if (absl::Status s = server_->SetTokens(*tokens); !s.ok()) return s;
+    const auto old = tokens_;
+    SetTokens(*table);
+    if (absl::Status s = server_->SetTokens(tokens_); !s.ok()) {
+      const std::lock_guard<std::mutex> lock(tokens_mutex_);
+      tokens_ = old;
+      return s;
+    }
+    if (absl::Status s = ReadPolicy(*config); !s.ok()) return s;
+    if (absl::Status s = Publish(); !s.ok()) return s;
     log_->SetLevel(LevelOf(config->log.level));
     Config now = config_;
     now.tokens = config->tokens;
     now.log.level = config->log.level;
+    now.policy.file = config->policy.file;
     for (const std::string& key : ChangedKeys(now, *config))
       log_->Warn("takes effect at the next start", {{"key", key}});
     config_ = std::move(now);
     return absl::OkStatus();
   }
 
+  // Requests first, then what serves them, then what keeps it. Also after a start that failed.
   void Stop() {
     Notify("STOPPING=1");
     ready_ = false;
-    log_->Info("draining", {{"connections", server_->connections()}});
-    const size_t cut = server_->Drain(std::chrono::seconds(config_.drain_s));
-    log_->Info("stopped", {{"cut_off", cut}});
+    const auto bound = std::chrono::seconds(config_.drain_s);
+    if (server_ != nullptr) {
+      log_->Info("draining", {{"connections", server_->connections()}});
+      if (ext_authz_) ext_authz_->SetServing(false);
+      const size_t cut = server_->Drain(bound);
+      if (ext_authz_) ext_authz_->Drain(bound);
+      log_->Info("drained", {{"cut_off", cut}});
+    }
+    {
+      const std::lock_guard<std::mutex> lock(stop_mutex_);
+      stopping_ = true;
+    }
+    stop_wake_.notify_all();
+    if (lake_thread_.joinable()) lake_thread_.join();
+    loader_seen_ = nullptr;
+    if (loader_) loader_->Stop();
+    if (child_) child_->Stop();
+    if (state_ != nullptr && server_ != nullptr) Chores();
+    if (audit_) (void)audit_->Flush();
+    if (log_) log_->Info("stopped");
   }
 
   const std::string path_;
   Config config_;
   serve::Metrics metrics_;
   std::unique_ptr<serve::Log> log_;
+  std::unique_ptr<audit::AuditLog> audit_;
+  std::unique_ptr<state::State> state_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<ingest::RejectedLog> rejected_;
+  std::unique_ptr<ingest::IngestService> ingest_;
+  respond::SnapshotHolder holder_;
+  respond::Counters counters_;
+  respond::Policy file_policy_;
+  state::Changes changes_;
+  std::vector<std::string> permits_;              // ids in force
+  std::map<std::string, uint64_t> permits_kept_;  // of their use, what the state has
+  std::unique_ptr<serve::Decider> decider_;
+  std::mutex tokens_mutex_;
+  std::shared_ptr<const serve::TokenStore> tokens_;
   serve::Router router_;
-  std::atomic<bool> ready_{false};
+  std::atomic<bool> ready_{false}, stopping_{false};
+  std::mutex stop_mutex_;
+  std::condition_variable stop_wake_;
+  std::string lake_url_;
+  std::unique_ptr<Child> child_;
+  std::unique_ptr<lake::Lake> lake_;
+  std::unique_ptr<ingest::Loader> loader_;
+  std::atomic<ingest::Loader*> loader_seen_{nullptr};
+  std::thread lake_thread_;
+  std::unique_ptr<serve::GrpcServer> ext_authz_;
   std::unique_ptr<serve::Server> server_;  // last: its end ends all requests
 };
 

@@ -1,5 +1,5 @@
 """`serve` and `config` as a person runs them: start, answer, reload, drain; what the log may say."""
-import http.client, json, os, signal, socket, subprocess, time, unittest
+import http.client, json, os, signal, socket, subprocess, threading, time, unittest
 
 from common import BINARY, PATIENCE, Case
 
@@ -66,7 +66,8 @@ class Serve(Case):
         self.end(child)
         self.assertEqual(idle.recv(10), b"")
         idle.close()
-        self.assertEqual(self.wait_for("stopped")["cut_off"], 0)
+        self.assertEqual(self.wait_for("drained")["cut_off"], 0)
+        self.wait_for("stopped")
 
     def test_reload_takes_tokens_and_level_and_keeps_what_works(self):
         told = self.run_it("config", "token", "--person", "gateway", "--role", "analyst")[0]
@@ -98,6 +99,71 @@ class Serve(Case):
         # Neither token nor anything of a request is in the log.
         for hidden in (secret, secret[3:20], "n" * 40, "Bearer"):
             self.assertNotIn(hidden, self.log())
+
+    def policy(self, account):
+        return self.write("policy.yaml", "version: 1\nlists: [{name: foes, kind: deny, enforce: true, entries: [{account: %s}]}]\n" % account)
+
+    def decide(self, account, text=""):
+        body = {"account_id": account, "model": "m"}
+        if text:
+            body["messages"] = [{"role": "user", "content": text}]
+        status, answer, _ = self.ask("POST", "/v1/decide", json.dumps(body), {"Content-Type": "application/json"})
+        self.assertEqual(status, 200, answer)
+        return json.loads(answer)
+
+    def test_decides_by_a_policy_that_is_reloaded_under_load(self):
+        child = self.start(self.config("policy: {file: %s}\n" % self.policy("mallory")))
+        secret = "the quick brown fox jumps over a lazy confidential dog"
+        denied = self.decide("mallory", secret)
+        self.assertEqual((denied["action"], denied["reason"], denied["shadow"]), ("deny", "deny_list", False))
+        self.assertRegex(denied["appeal_ref"], "^SW-")
+        self.assertEqual(self.decide("alice", secret)["action"], "allow")
+        status, body, headers = self.ask("GET", "/v1/check/v1/messages", headers={"X-Stillwatch-Account": "mallory"})
+        self.assertEqual((status, json.loads(body)["error"]["type"]), (403, "permission_error"))
+        self.assertEqual(headers["x-should-retry"], "false")
+        blocked = self.ask("POST", "/beta/litellm_basic_guardrail_api", json.dumps({"request_data": {"user_api_key_user_id": "mallory"}}))[1]
+        self.assertEqual(json.loads(blocked)["action"], "BLOCKED")
+        # Reloads while decisions are asked for: each is of one policy or the other, none fails.
+        failed, seen, stop = [], set(), threading.Event()
+
+        def ask():
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * PATIENCE)
+            while not stop.is_set():
+                c.request("POST", "/v1/decide", '{"account_id":"oscar"}', {"Content-Type": "application/json"})
+                r = c.getresponse()
+                action = json.loads(r.read()).get("action")
+                seen.add(action)
+                if r.status != 200 or action not in ("allow", "deny"):
+                    failed.append((r.status, action))
+            c.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for i in range(10):
+            self.policy(["oscar", "mallory"][i % 2])
+            child.send_signal(signal.SIGHUP)
+            self.wait_for("reloaded", i + 1)
+        stop.set()
+        for t in threads:
+            t.join()
+        self.assertEqual((failed, seen), ([], {"allow", "deny"}))
+        # A policy that is wrong changes nothing.
+        self.write("policy.yaml", "version: 1\nrules: [{id: x}]\n")
+        child.send_signal(signal.SIGHUP)
+        self.assertIn("policy.yaml:2", self.wait_for("reload refused, all stays as it was")["why"])
+        self.assertEqual(self.decide("mallory")["action"], "deny")
+        self.end(child)
+        # The audit log knows why; nothing that was kept knows what was said.
+        kept = b""
+        for folder, _, files in os.walk(self.dir):
+            for f in files:
+                with open(os.path.join(folder, f), "rb") as g:
+                    kept += g.read()
+        self.assertIn(b"decision.deny", kept)
+        self.assertIn(denied["appeal_ref"].encode(), kept)
+        for word in (secret, "confidential dog"):
+            self.assertNotIn(word.encode(), kept)
 
     def test_says_what_is_wrong_with_a_configuration(self):
         bad = self.write("bad.yaml", "listen: {port: 99999, adress: x}\ntokens:\n  - person: a\n    roles: [decid]\nlog: [1]\n")
