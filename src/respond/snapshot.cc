@@ -153,6 +153,7 @@ Snapshot::Snapshot() = default;
 Snapshot::~Snapshot() = default;
 const SnapshotInfo& Snapshot::info() const { return core_->info; }
 const Policy& Snapshot::policy() const { return core_->policy; }
+std::span<const model::Permit> Snapshot::permits() const { return core_->permits; }
 bool Snapshot::Knows(std::string_view account_id) const {
   return core_->accounts.Find(IdHash(account_id)) != nullptr;
 }

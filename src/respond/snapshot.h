@@ -75,6 +75,8 @@ class Snapshot {
   ~Snapshot();
   const SnapshotInfo& info() const;
   const Policy& policy() const;
+  // The policy's and those added; PermitUses counts by PermitKey of the id.
+  std::span<const model::Permit> permits() const;
   // Of an account, most probable first; empty when nothing was found.
   std::vector<KnownFinding> Findings(std::string_view account_id) const;
   bool Knows(std::string_view account_id) const;
