@@ -14,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "app/command.h"
@@ -30,6 +31,8 @@
 #include "serve/gate/gate.h"
 #include "serve/grpc/server.h"
 #include "serve/http/server.h"
+#include "serve/ingest/routes.h"
+#include "serve/otlp/otlp.h"
 #include "state/state.h"
 
 namespace stillwatch::app {
@@ -135,6 +138,44 @@ class AllTokens final : public serve::TokenStore {
   const state::State* const state_;
 };
 
+// The lake as the loader sees it: away until it has been opened.
+class LateLake final : public lake::Lake {
+ public:
+  void Set(std::unique_ptr<lake::Lake> lake) {
+    owned_ = std::move(lake);
+    lake_ = owned_.get();
+  }
+  bool open() const { return lake_ != nullptr; }
+  absl::Status Migrate() override {
+    return With([](Lake* l) { return l->Migrate(); });
+  }
+  absl::Status Insert(std::string_view table, const lake::Block& block) override {
+    return With([&](Lake* l) { return l->Insert(table, block); });
+  }
+  absl::Status Query(std::string_view sql,
+                     const std::function<absl::Status(const lake::Block&)>& on_block) override {
+    return With([&](Lake* l) { return l->Query(sql, on_block); });
+  }
+  absl::Status Execute(std::string_view sql) override {
+    return With([&](Lake* l) { return l->Execute(sql); });
+  }
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
+    Lake* const l = lake_;
+    if (l == nullptr) return Away();
+    return l->Report(sql, format);
+  }
+
+ private:
+  static absl::Status Away() { return absl::UnavailableError("the lake is not open yet"); }
+  template <typename F>
+  absl::Status With(F f) {
+    Lake* const l = lake_;
+    return l == nullptr ? Away() : f(l);
+  }
+  std::unique_ptr<lake::Lake> owned_;
+  std::atomic<lake::Lake*> lake_{nullptr};
+};
+
 class Service {
  public:
   explicit Service(std::string path) : path_(std::move(path)) {}
@@ -182,6 +223,8 @@ class Service {
     ready_ = true;
     log_->Info("serving", {{"address", config_.listen.address},
                            {"port", server_->ports()[0]},
+                           {"otlp_http_port", config_.otlp_http.enabled ? server_->ports()[1] : 0},
+                           {"otlp_grpc_port", otlp_grpc_ ? otlp_grpc_->port() : 0},
                            {"ext_authz_port", ext_authz_ ? ext_authz_->port() : 0},
                            {"tls", !config_.tls.certificate.empty()},
                            {"tokens", tokens_->empty() ? "none" : "set up"},
@@ -304,6 +347,14 @@ class Service {
     std::vector<std::string> permits;
     for (const auto& p : policy.permits) permits.push_back(p.id);
     respond::SnapshotBuilder builder(std::move(policy));
+    for (const auto& [list, entries] : e->lists) {
+      for (const auto& entry : entries) {
+        auto parsed = respond::ParseListEntry(entry.value);
+        if (!parsed) continue;  // the state took it, so an older program's
+        if (entry.expires_ms != 0) parsed->until_ms = entry.expires_ms;
+        builder.AddListEntry(list, *std::move(parsed));
+      }
+    }
     for (const auto& o : e->overturned)
       builder.AddOverturned({.account_id = o.account_id, .campaign_id = o.campaign_id});
     const auto key = state_->AppealKey();
@@ -344,6 +395,9 @@ class Service {
   absl::Status Listen(std::shared_ptr<const serve::TokenTable> table) {
     serve::ServerOptions o;
     o.endpoints.push_back({config_.listen.address, uint16_t(config_.listen.port), &router_});
+    if (config_.otlp_http.enabled)
+      o.endpoints.push_back(
+          {config_.listen.address, uint16_t(config_.otlp_http.port), &otlp_router_});
     o.io_threads = int(config_.threads.io);
     o.pool_threads = int(config_.threads.pool);
     o.tls_certificate = config_.tls.certificate;
@@ -384,34 +438,56 @@ class Service {
         StrCat("the token \"", who->name, "\" lacks the role ", serve::RoleName(role)));
   }
 
-  absl::Status ListenGrpc() {
-    if (!config_.ext_authz.enabled) return absl::OkStatus();
-    if (!serve::IsLoopback(config_.ext_authz.address) && !config_.listen.insecure &&
-        (config_.tls.certificate.empty() || tokens_->empty())) {
-      return absl::InvalidArgumentError(
-          "ext_authz.address: others can reach it, and there is no TLS or no token: set up both, "
-          "use 127.0.0.1, or say listen.insecure: true");
-    }
+  serve::GrpcOptions Grpc(const std::string& address, int64_t port) {
     serve::GrpcOptions o;
-    o.address = config_.ext_authz.address;
-    o.port = uint16_t(config_.ext_authz.port);
+    o.address = address;
+    o.port = uint16_t(port);
     o.tls.certificate = config_.tls.certificate;
     o.tls.key = config_.tls.key;
     o.log = log_.get();
-    serve::Latency& latency = metrics_.Histogram("stillwatch_grpc_request_seconds",
-                                                 "Of a gRPC request", {{"method", "Check"}});
-    auto& failed =
-        metrics_.Counter("stillwatch_grpc_failed_total", "gRPC requests that ended in an error");
-    auto server = serve::GrpcServer::Start(
-        o,
-        {serve::MakeExtAuthz([this](const serve::Ask& ask) { return decider_->Check(ask); },
-                             [this](std::string_view token) { return Allow(Role::kDecide, token); },
-                             [&](std::string_view, int code, uint64_t ns) {
-                               latency.Observe(ns);
-                               if (code != 0) failed.Increment();
-                             })});
-    if (!server.ok()) return server.status();
-    ext_authz_ = *std::move(server);
+    return o;
+  }
+
+  absl::Status ListenGrpc() {
+    const auto authorize = [this](Role role) {
+      return [this, role](std::string_view token) { return Allow(role, token); };
+    };
+    const serve::Observe observe = [this](std::string_view method, int code, uint64_t ns) {
+      (method == "Check" ? grpc_check_ : grpc_export_).Observe(ns);
+      if (code != 0) grpc_failed_.Increment();
+    };
+    if (config_.ext_authz.enabled) {
+      if (!serve::IsLoopback(config_.ext_authz.address) && !config_.listen.insecure &&
+          (config_.tls.certificate.empty() || tokens_->empty())) {
+        return absl::InvalidArgumentError(
+            "ext_authz.address: others can reach it, and there is no TLS or no token: set up both, "
+            "use 127.0.0.1, or say listen.insecure: true");
+      }
+      auto server = serve::GrpcServer::Start(
+          Grpc(config_.ext_authz.address, config_.ext_authz.port),
+          {serve::MakeExtAuthz([this](const serve::Ask& ask) { return decider_->Check(ask); },
+                               authorize(Role::kDecide), observe)});
+      if (!server.ok()) return server.status();
+      ext_authz_ = *std::move(server);
+    }
+    if (config_.otlp_grpc.enabled) {
+      serve::GrpcOptions o = Grpc(config_.listen.address, config_.otlp_grpc.port);
+      o.gzip = true;
+      const serve::OtlpExport run = [this](serve::OtlpSignal signal, std::string_view request) {
+        auto a = otlp_->Export(signal == serve::OtlpSignal::kTraces ? serve::OtlpKind::kTraces
+                                                                    : serve::OtlpKind::kLogs,
+                               serve::OtlpEncoding::kProtobuf, request, "otlp grpc");
+        serve::OtlpReply reply;
+        if (a.status.ok()) reply.body = std::move(a.body);
+        reply.status = std::move(a.status);
+        reply.retry_after_ms = a.retry_after_s * 1000;
+        return reply;
+      };
+      auto server =
+          serve::GrpcServer::Start(o, serve::MakeOtlp({}, run, authorize(Role::kIngest), observe));
+      if (!server.ok()) return server.status();
+      otlp_grpc_ = *std::move(server);
+    }
     return absl::OkStatus();
   }
 
@@ -446,10 +522,7 @@ class Service {
     metrics_.Watch("stillwatch_lake_starts", "How often the lake's process was started",
                    [this] { return child_ ? double(child_->starts()) : 0.0; });
     metrics_.Watch("stillwatch_lake_failing", "1: the lake takes no rows; they wait in the journal",
-                   [this] {
-                     const auto* l = loader_seen_.load();
-                     return l == nullptr || l->stats().failing ? 1.0 : 0.0;
-                   });
+                   [this] { return !lake_.open() || loader_->stats().failing ? 1.0 : 0.0; });
   }
 
   // Neither decisions nor acknowledgements wait for the lake: it is opened beside them, and what
@@ -470,11 +543,8 @@ class Service {
       while (!stopping_) {
         auto lake = OpenLake(lake_url_, 1, false);
         if (lake.ok()) {
-          lake_ = *std::move(lake);
-          loader_ = std::make_unique<ingest::Loader>(journal_.get(), lake_.get(),
-                                                     ingest::LoaderOptions{.note = Note("loader")});
+          lake_.Set(*std::move(lake));
           loader_->Start();
-          loader_seen_ = loader_.get();
           log_->Info("lake open");
           return;
         }
@@ -532,9 +602,17 @@ class Service {
     const auto bound = std::chrono::seconds(config_.drain_s);
     if (server_ != nullptr) {
       log_->Info("draining", {{"connections", server_->connections()}});
-      if (ext_authz_) ext_authz_->SetServing(false);
+      for (auto* g : {ext_authz_.get(), otlp_grpc_.get()}) {
+        if (g != nullptr) g->SetServing(false);
+      }
+      const auto until = Clock::now() + bound;
       const size_t cut = server_->Drain(bound);
-      if (ext_authz_) ext_authz_->Drain(bound);
+      for (auto* g : {ext_authz_.get(), otlp_grpc_.get()}) {
+        if (g != nullptr)
+          g->Drain(std::max(
+              std::chrono::milliseconds(0),
+              std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now())));
+      }
       log_->Info("drained", {{"cut_off", cut}});
     }
     {
@@ -543,7 +621,6 @@ class Service {
     }
     stop_wake_.notify_all();
     if (lake_thread_.joinable()) lake_thread_.join();
-    loader_seen_ = nullptr;
     if (loader_) loader_->Stop();
     if (child_) child_->Stop();
     if (state_ != nullptr && server_ != nullptr) Chores();
@@ -554,12 +631,19 @@ class Service {
   const std::string path_;
   Config config_;
   serve::Metrics metrics_;
+  serve::Latency& grpc_check_ = metrics_.Histogram("stillwatch_grpc_request_seconds",
+                                                   "Of a gRPC request", {{"method", "Check"}});
+  serve::Latency& grpc_export_ = metrics_.Histogram("stillwatch_grpc_request_seconds",
+                                                    "Of a gRPC request", {{"method", "Export"}});
+  prometheus::Counter& grpc_failed_ =
+      metrics_.Counter("stillwatch_grpc_failed_total", "gRPC requests that ended in an error");
   std::unique_ptr<serve::Log> log_;
   std::unique_ptr<audit::AuditLog> audit_;
   std::unique_ptr<state::State> state_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<ingest::RejectedLog> rejected_;
   std::unique_ptr<ingest::IngestService> ingest_;
+  std::optional<serve::OtlpService> otlp_;
   respond::SnapshotHolder holder_;
   respond::Counters counters_;
   respond::Policy file_policy_;
@@ -569,17 +653,16 @@ class Service {
   std::unique_ptr<serve::Decider> decider_;
   std::mutex tokens_mutex_;
   std::shared_ptr<const serve::TokenStore> tokens_;
-  serve::Router router_;
+  serve::Router router_, otlp_router_;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::mutex stop_mutex_;
   std::condition_variable stop_wake_;
   std::string lake_url_;
   std::unique_ptr<Child> child_;
-  std::unique_ptr<lake::Lake> lake_;
+  LateLake lake_;
   std::unique_ptr<ingest::Loader> loader_;
-  std::atomic<ingest::Loader*> loader_seen_{nullptr};
   std::thread lake_thread_;
-  std::unique_ptr<serve::GrpcServer> ext_authz_;
+  std::unique_ptr<serve::GrpcServer> ext_authz_, otlp_grpc_;
   std::unique_ptr<serve::Server> server_;  // last: its end ends all requests
 };
 
