@@ -161,8 +161,7 @@ class Writer final : public AuditLog {
     return absl::UnavailableError(StrCat("audit log: ", what, ": ", std::strerror(errno)));
   }
 
-  // --- the chain's end; under the file lock
-  // ----------------------------------------------------------
+  // --- the chain's end; under the file lock ---
 
   // Finds the last whole record, and what a crash left behind it. A region that holds no whole
   // record was never acknowledged.
@@ -266,8 +265,7 @@ class Writer final : public AuditLog {
     return access(StrCat(options_.dir, "/", SegmentName(number_ + 1)).c_str(), F_OK) != 0;
   }
 
-  // --- writing
-  // ---------------------------------------------------------------------------------------
+  // --- writing ---
 
   void AppendLine(const AuditRecord& r, std::string* out) {
     simdjson::dom::element e;

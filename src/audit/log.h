@@ -81,7 +81,7 @@ class AuditLog {
   virtual const std::string& dir() const = 0;
 };
 
-// --- reading ---------------------------------------------------------------------------------------
+// --- reading ---
 
 struct AuditFilter {
   std::string action;   // that begin with it ("policy."); empty: all

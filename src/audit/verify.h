@@ -46,7 +46,7 @@ absl::StatusOr<AuditReport> VerifyAudit(const std::string& dir, const VerifyOpti
 // "SEQ:HASH", as `stillwatch audit verify` prints it.
 absl::StatusOr<AuditHead> ParseAnchor(std::string_view text);
 
-// --- for tests, fuzzing and the log itself -----------------------------------------------------------
+// --- for tests, fuzzing and the log itself ---
 
 // One record as its line shows it. Views into the line.
 struct RecordView {

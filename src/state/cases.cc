@@ -176,8 +176,7 @@ absl::StatusOr<Rows<Appeal>> State::ListAppeals(std::string_view status,
   return out;
 }
 
-// --- dispositions
-// ------------------------------------------------------------------------------------
+// --- dispositions ---
 
 absl::StatusOr<Disposition> State::Dispose(Disposition d, int64_t expected) {
   SW_RETURN_IF_ERROR(CheckText("campaign_id", d.campaign_id, kNameBytes, true));

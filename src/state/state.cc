@@ -80,8 +80,7 @@ std::vector<std::string> SplitComma(std::string_view text) {
   return out;
 }
 
-// --- Impl
-// --------------------------------------------------------------------------------------------
+// --- Impl ---
 
 absl::Status State::Impl::Open() {
   if (sodium_init() < 0) return absl::InternalError("libsodium cannot be initialised");
@@ -243,8 +242,7 @@ absl::Status State::Impl::Read(const std::function<absl::Status(Db&)>& read) {
   return s;
 }
 
-// --- State
-// -------------------------------------------------------------------------------------------
+// --- State ---
 
 State::State(StateOptions options)
     : options_(std::move(options)), impl_(std::make_unique<Impl>(options_)) {}
@@ -319,8 +317,7 @@ absl::StatusOr<Enforcement> State::GetEnforcement(bool attestations) {
   return out;
 }
 
-// --- attestations
-// ------------------------------------------------------------------------------------
+// --- attestations ---
 
 absl::Status State::PutAttestations(const std::vector<Attestation>& rows, std::string_view person) {
   SW_RETURN_IF_ERROR(CheckText("person", person, kNameBytes, true));
@@ -382,8 +379,7 @@ absl::StatusOr<std::vector<Attestation>> State::GetAttestations(std::string_view
   return out;
 }
 
-// --- permits, notes
-// ----------------------------------------------------------------------------------
+// --- permits, notes ---
 
 absl::Status State::AddPermitUsage(const std::map<std::string, uint64_t>& used) {
   if (used.empty()) return absl::OkStatus();

@@ -90,8 +90,8 @@ class State {
   // With `attestations` false that table is not read (it may hold millions of rows).
   absl::StatusOr<Enforcement> GetEnforcement(bool attestations);
 
-  // --- policies: text and its hash; respond parses and counts
-  // --------------------------------------- The same text as the active one is refused.
+  // --- policies: text and its hash; respond parses and counts ---
+  // The same text as the active one is refused.
   absl::StatusOr<Policy> Propose(std::string_view text, Impact impact, std::string_view note,
                                  std::string_view person);
   // By a person other than the proposer. `touched`: counted again now.
@@ -112,7 +112,7 @@ class State {
   absl::StatusOr<Rows<Policy>> ListPolicies(Page page);  // newest first, without their text
   absl::StatusOr<Rows<Activation>> ListActivations(Page page);
 
-  // --- appeals ----------------------------------------------------------------------------------------
+  // --- appeals ---
   // Opening an open one again returns it as it is (AlreadyExists is no error to a customer).
   absl::StatusOr<Appeal> OpenAppeal(std::string_view ref, std::string_view account_id,
                                     std::string_view campaign_id, std::string_view message,
@@ -130,14 +130,14 @@ class State {
   absl::StatusOr<Rows<Appeal>> ListAppeals(std::string_view status, std::string_view account_id,
                                            Page page);  // oldest open first
 
-  // --- dispositions -----------------------------------------------------------------------------------
+  // --- dispositions ---
   // `expected`: revision of the disposition that the caller saw, 0 for none.
   absl::StatusOr<Disposition> Dispose(Disposition disposition, int64_t expected);
   absl::StatusOr<std::vector<Disposition>> DispositionHistory(std::string_view campaign_id);
   absl::StatusOr<std::vector<Disposition>> CurrentDispositions();  // for watch: no twin again
   absl::StatusOr<std::vector<Feedback>> GetFeedback();             // for the evaluation
 
-  // --- tokens -----------------------------------------------------------------------------------------
+  // --- tokens ---
   struct NewToken {
     TokenInfo info;
     std::string token;  // shown once
@@ -150,13 +150,13 @@ class State {
   // Brings the book up to date with other processes' changes; call it every second or so.
   absl::Status RefreshTokens();
 
-  // --- attestations -----------------------------------------------------------------------------------
+  // --- attestations ---
   absl::Status PutAttestations(const std::vector<Attestation>& rows, std::string_view person);
   absl::Status RemoveAttestation(std::string_view account_id, std::string_view kind,
                                  std::string_view person);
   absl::StatusOr<std::vector<Attestation>> GetAttestations(std::string_view account_id);
 
-  // --- lists ------------------------------------------------------------------------------------------
+  // --- lists ---
   struct ListInfo {
     std::string name, note;
     int64_t revision = 0;
@@ -171,12 +171,12 @@ class State {
   absl::StatusOr<Rows<ListEntry>> ReadList(std::string_view name, std::string_view prefix, Page page);
   absl::StatusOr<Rows<ListProposal>> ListProposals(std::string_view status, Page page);
 
-  // --- permits ----------------------------------------------------------------------------------------
+  // --- permits ---
   // Adds to what each permit has used; called every few seconds, so a kill forgets that much.
   absl::Status AddPermitUsage(const std::map<std::string, uint64_t>& used);
   absl::StatusOr<std::map<std::string, uint64_t>> PermitUsage();
 
-  // --- campaigns, for watch ---------------------------------------------------------------------------
+  // --- campaigns, for watch ---
   absl::StatusOr<int64_t> RecordPass(const PassResult& result);  // the pass's id
   struct CampaignQuery {
     std::string status = "current";  // empty: all

@@ -1,0 +1,1058 @@
+#include "serve/api/api.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+
+#include "audit/verify.h"
+#include "base/embedded_file.h"
+#include "respond/decide.h"
+#include "serve/api/json.h"
+
+namespace stillwatch::serve::api {
+
+extern const base::EmbeddedFile kOpenApi[];
+
+namespace {
+
+using base::StrCat;
+using state::State;
+
+constexpr const char* kNoPolicy = R"({"version":0})";
+
+std::string Message(const absl::Status& s) { return {s.message().data(), s.message().size()}; }
+
+// --- rows as JSON ---
+
+void Write(Out& o, const state::Policy& p, bool text) {
+  o.Object()
+      .Int("version", p.version)
+      .Int("revision", p.revision)
+      .Text("status", p.status)
+      .Text("hash", p.hash)
+      .Text("note", p.note);
+  o.Int("touched", p.touched)
+      .Bool("needs_approval", p.needs_approval)
+      .Text("proposed_by", p.proposed_by)
+      .Time("proposed_at", p.proposed_ms);
+  o.Text("activated_by", p.activated_by).Time("activated_at", p.activated_ms).Array("approvals");
+  for (const auto& a : p.approvals) {
+    o.Object()
+        .Text("person", a.person)
+        .Text("note", a.note)
+        .Time("at", a.ms)
+        .Int("touched", a.touched)
+        .End();
+  }
+  o.EndArray();
+  if (text) o.Text("text", p.text);
+  o.End();
+}
+
+void Write(Out& o, const state::Activation& a) {
+  o.Object()
+      .Int("id", a.id)
+      .Int("version", a.version)
+      .Text("kind", a.kind)
+      .Text("person", a.person)
+      .Time("at", a.ms)
+      .Text("note", a.note)
+      .End();
+}
+
+void Write(Out& o, const state::Appeal& a) {
+  o.Object()
+      .Text("ref", a.ref)
+      .Int("revision", a.revision)
+      .Text("status", a.status)
+      .Text("account_id", a.account_id);
+  o.Text("campaign_id", a.campaign_id)
+      .Text("message", a.message)
+      .Text("opened_by", a.opened_by)
+      .Time("opened_at", a.opened_ms);
+  o.Text("decided_by", a.decided_by)
+      .Time("decided_at", a.decided_ms)
+      .Text("reason", a.reason)
+      .End();
+}
+
+void Write(Out& o, const state::Disposition& d) {
+  o.Object()
+      .Text("campaign_id", d.campaign_id)
+      .Int("revision", d.revision)
+      .Text("value", d.value)
+      .Text("look_alike", d.look_alike);
+  o.Text("reason", d.reason)
+      .Text("note", d.note)
+      .Text("person", d.person)
+      .Time("at", d.ms)
+      .Text("finding_id", d.finding_id);
+  o.Texts("families", d.families).End();
+}
+
+void Write(Out& o, const state::Feedback& f) {
+  o.Object()
+      .Text("source", f.source)
+      .Text("campaign_id", f.campaign_id)
+      .Text("account_id", f.account_id)
+      .Text("label", f.label);
+  o.Text("look_alike", f.look_alike)
+      .Text("reason", f.reason)
+      .Text("person", f.person)
+      .Texts("families", f.families)
+      .Time("at", f.ms)
+      .End();
+}
+
+void Write(Out& o, const state::TokenInfo& t) {
+  o.Object().Text("id", t.id).Text("person", t.person).Text("label", t.label).Array("roles");
+  for (const auto role :
+       {state::kIngest, state::kDecide, state::kAnalyst, state::kApprover, state::kAdmin})
+    if (t.roles & role) (*o).String(state::RoleName(role));
+  o.EndArray()
+      .Time("created_at", t.created_ms)
+      .Text("created_by", t.created_by)
+      .Time("expires_at", t.expires_ms);
+  o.Time("revoked_at", t.revoked_ms).Text("revoked_by", t.revoked_by).End();
+}
+
+void Write(Out& o, const state::Attestation& a) {
+  o.Object()
+      .Text("account_id", a.account_id)
+      .Text("kind", a.kind)
+      .Text("value", a.value)
+      .Time("valid_until", a.valid_until_ms);
+  o.Text("source", a.source).Text("person", a.person).Time("at", a.ms).End();
+}
+
+void Write(Out& o, const state::ListEntry& e) {
+  o.Object()
+      .Text("value", e.value)
+      .Text("reason", e.reason)
+      .Time("expires_at", e.expires_ms)
+      .Text("person", e.person)
+      .Time("at", e.ms)
+      .End();
+}
+
+void Write(Out& o, const state::ListProposal& p) {
+  o.Object()
+      .Int("id", p.id)
+      .Text("list", p.change.list)
+      .Int("base_revision", p.base_revision)
+      .Text("status", p.status)
+      .Int("entries", p.entries);
+  o.Text("proposed_by", p.proposed_by)
+      .Time("proposed_at", p.proposed_ms)
+      .Text("decided_by", p.decided_by)
+      .Time("decided_at", p.decided_ms);
+  o.Array("put");
+  for (const auto& e : p.change.put)
+    o.Object()
+        .Text("value", e.value)
+        .Text("reason", e.reason)
+        .Time("expires_at", e.expires_ms)
+        .End();
+  o.EndArray().Texts("remove", p.change.remove).End();
+}
+
+void Write(Out& o, const state::Campaign& c) {
+  o.Object()
+      .Text("id", c.id)
+      .Int("revision", c.revision)
+      .Text("finding_id", c.finding_id)
+      .Text("name", c.name)
+      .Text("status", c.status);
+  o.Text("merged_into", c.merged_into)
+      .Text("verdict", c.verdict)
+      .Real("probability", c.probability)
+      .Text("rival", c.rival);
+  o.Real("rival_probability", c.rival_probability)
+      .Int("accounts", c.accounts)
+      .Int("exchanges", c.exchanges);
+  o.Int("input_tokens", c.input_tokens)
+      .Int("output_tokens", c.output_tokens)
+      .Time("first_seen", c.first_seen_ms);
+  o.Time("last_seen", c.last_seen_ms)
+      .Text("capability", c.capability)
+      .Texts("families", c.families)
+      .Time("opened_at", c.opened_ms);
+  o.Time("changed_at", c.changed_ms)
+      .Text("disposition", c.disposition)
+      .Int("disposition_revision", c.disposition_revision);
+  o.Text("owner", c.owner).End();
+}
+
+void Write(Out& o, const state::CampaignMember& m) {
+  o.Object()
+      .Text("account_id", m.account_id)
+      .Text("pool_id", m.pool_id)
+      .Text("verdict", m.verdict)
+      .Real("probability", m.probability);
+  o.Int("exchanges", m.exchanges).Int("attributed", m.attributed).Text("why", m.why).End();
+}
+
+template <typename T>
+std::string One(const T& row) {
+  Out o;
+  Write(o, row);
+  return o.Done();
+}
+std::string One(const state::Policy& p) {
+  Out o;
+  Write(o, p, true);
+  return o.Done();
+}
+
+template <typename T>
+HttpReply Many(const state::Rows<T>& rows) {
+  Out o;
+  o.Object().Int("total", rows.total).Array("rows");
+  for (const T& row : rows.rows) {
+    if constexpr (std::is_same_v<T, state::Policy>)
+      Write(o, row, false);
+    else
+      Write(o, row);
+  }
+  o.EndArray().End();
+  return JsonReply(o.Done());
+}
+template <typename T>
+HttpReply Many(std::vector<T> rows) {
+  const uint64_t n = rows.size();
+  return Many(state::Rows<T>{std::move(rows), n});
+}
+
+// Rows with a member that is JSON already.
+HttpReply ManySpliced(uint64_t total, const std::vector<std::string>& rows) {
+  std::string out = StrCat(R"({"total":)", total, R"(,"rows":[)");
+  for (size_t i = 0; i < rows.size(); ++i) base::StrAppend(&out, i == 0 ? "" : ",", rows[i]);
+  return JsonReply(out + "]}");
+}
+
+bool EnforcesAnything(const respond::Policy& p) {
+  const auto on = [](const auto& x) { return x.enforce; };
+  return std::any_of(p.rules.begin(), p.rules.end(), on) ||
+         std::any_of(p.recognition.begin(), p.recognition.end(), on) ||
+         std::any_of(p.directives.begin(), p.directives.end(), on) ||
+         std::any_of(p.lists.begin(), p.lists.end(), on);
+}
+
+class Api {
+ public:
+  explicit Api(ApiContext context) : c_(std::move(context)) {}
+
+  HttpReply Fail(const absl::Status& s) const {
+    switch (s.code()) {
+      case absl::StatusCode::kInvalidArgument:
+        return ErrorReply(400, Message(s));
+      case absl::StatusCode::kPermissionDenied:
+        return ErrorReply(403, Message(s));
+      case absl::StatusCode::kNotFound:
+        return ErrorReply(404, Message(s));
+      case absl::StatusCode::kAborted:
+      case absl::StatusCode::kFailedPrecondition:
+        return ErrorReply(409, Message(s));
+      case absl::StatusCode::kUnavailable:
+      case absl::StatusCode::kResourceExhausted: {
+        if (c_.note) c_.note(Message(s));
+        HttpReply r = ErrorReply(503, absl::IsUnavailable(s)
+                                          ? "this could not be stored or read, and nothing was "
+                                            "changed; try again, and look at the service's log"
+                                          : Message(s));
+        r.headers.emplace_back("Retry-After", "5");
+        return r;
+      }
+      default:
+        if (c_.note) c_.note(Message(s));
+        return ErrorReply(500, "a failure of our own; the service's log says more");
+    }
+  }
+
+  template <typename T>
+  HttpReply Told(const absl::StatusOr<T>& row, std::string_view topic, int status = 200) const {
+    if (!row.ok()) return Fail(row.status());
+    if (c_.changed && !topic.empty()) c_.changed(topic);
+    return JsonReply(One(*row), status);
+  }
+
+  template <typename T>
+  HttpReply Listed(const absl::StatusOr<T>& rows) const {
+    return rows.ok() ? Many(*rows) : Fail(rows.status());
+  }
+
+  // --- policies ---
+
+  struct Checked {
+    respond::Policy policy;
+    state::Impact impact;
+    TriedPolicy tried;
+    bool enforces = false;
+  };
+
+  // Reads the text, tries it, and finds the bar that holds for it.
+  absl::StatusOr<Checked> Check(const std::string& text, bool try_it) const {
+    auto policy = respond::ParsePolicy(text, "policy");
+    if (!policy.ok()) return policy.status();
+    Checked out{*std::move(policy), {}, {}, false};
+    out.enforces = EnforcesAnything(out.policy);
+    out.impact.approval_above = out.policy.approval_above;
+    auto active = c_.state->ActivePolicy();
+    if (!active.ok()) return active.status();
+    if (active->has_value()) {
+      // One that no longer parses (a newer program wrote it) sets no higher bar than the state's
+      // own.
+      auto before = respond::ParsePolicy((*active)->text, "policy");
+      out.impact.approval_above =
+          std::min(out.impact.approval_above,
+                   before.ok() ? before->approval_above : c_.state->approval_accounts());
+    } else {
+      out.impact.approval_above =
+          std::min(out.impact.approval_above, c_.state->approval_accounts());
+    }
+    if (!try_it) return out;
+    if (c_.try_policy) {
+      auto tried = c_.try_policy(out.policy);
+      if (!tried.ok()) return tried.status();
+      out.tried = *std::move(tried);
+    } else if (out.enforces) {
+      return absl::FailedPreconditionError(
+          "policy: there is no traffic to try it on here, and it enforces something; without "
+          "enforce it can be proposed");
+    }
+    out.impact.touched = out.enforces ? out.tried.touched : 0;
+    return out;
+  }
+
+  HttpReply Validate(const HttpRequest& r) const {
+    Body b(r, {"text"});
+    const std::string text = b.Text("text", true);
+    if (!b.ok()) return b.Error();
+    auto checked = Check(text, false);
+    Out o;
+    o.Object().Bool("valid", checked.ok());
+    if (!checked.ok()) {
+      if (!absl::IsInvalidArgument(checked.status())) return Fail(checked.status());
+      o.Array("faults");
+      std::string_view rest =
+          std::string_view(checked.status().message().data(), checked.status().message().size());
+      while (!rest.empty()) {
+        const size_t eol = std::min(rest.find('\n'), rest.size());
+        (*o).String(rest.substr(0, eol));
+        rest.remove_prefix(std::min(rest.size(), eol + 1));
+      }
+      return JsonReply(o.EndArray().End().Done());
+    }
+    o.Array("faults")
+        .EndArray()
+        .Text("name", checked->policy.name)
+        .Text("meaning", checked->policy.Version());
+    o.Bool("enforces", checked->enforces).Int("approval_above", checked->impact.approval_above);
+    o.Text("canonical", checked->policy.Canonical()).End();
+    return JsonReply(o.Done());
+  }
+
+  HttpReply DryRun(const HttpRequest& r) const {
+    Body b(r, {"text"});
+    const std::string text = b.Text("text", true);
+    if (!b.ok()) return b.Error();
+    auto checked = Check(text, true);
+    if (!checked.ok()) return Fail(checked.status());
+    Out o;
+    o.Object()
+        .Text("meaning", checked->policy.Version())
+        .Bool("enforces", checked->enforces)
+        .Int("touched", checked->impact.touched);
+    o.Int("approval_above", checked->impact.approval_above)
+        .Bool("needs_approval", checked->impact.touched > checked->impact.approval_above)
+        .End();
+    std::string out = o.Done();
+    Out::Splice("report", checked->tried.report, &out);
+    return JsonReply(out);
+  }
+
+  HttpReply Propose(const HttpRequest& r) const {
+    Body b(r, {"text", "note"});
+    const std::string text = b.Text("text", true), note = b.Text("note");
+    if (!b.ok()) return b.Error();
+    auto checked = Check(text, true);
+    if (!checked.ok()) return Fail(checked.status());
+    return Told(c_.state->Propose(text, checked->impact, note, r.principal->name), "policy", 201);
+  }
+
+  absl::StatusOr<int64_t> Version(const HttpRequest& r) const {
+    return Number(r.Param("version"), "version");
+  }
+
+  static absl::StatusOr<int64_t> Number(std::string_view text, std::string_view what) {
+    int64_t v = 0;
+    for (const char ch : text) {
+      if (ch < '0' || ch > '9' || v > (int64_t{1} << 52))
+        return absl::InvalidArgumentError(StrCat(what, ": expected a number"));
+      v = v * 10 + (ch - '0');
+    }
+    return v;
+  }
+
+  // The impact of a stored version, counted again.
+  absl::StatusOr<state::Impact> Recount(int64_t version) const {
+    auto policy = c_.state->GetPolicy(version);
+    if (!policy.ok()) return policy.status();
+    auto checked = Check(policy->text, true);
+    if (!checked.ok()) return checked.status();
+    return checked->impact;
+  }
+
+  HttpReply Approve(const HttpRequest& r) const {
+    Body b(r, {"revision", "note"});
+    const int64_t revision = b.Int("revision", true);
+    const std::string note = b.Text("note");
+    if (!b.ok()) return b.Error();
+    auto version = Version(r);
+    if (!version.ok()) return Fail(version.status());
+    auto impact = Recount(*version);
+    if (!impact.ok()) return Fail(impact.status());
+    return Told(c_.state->Approve(*version, revision, impact->touched, note, r.principal->name),
+                "policy");
+  }
+
+  HttpReply Activate(const HttpRequest& r) const {
+    Body b(r, {"expected_active", "note"});
+    const int64_t expected = b.Int("expected_active", true);
+    const std::string note = b.Text("note");
+    if (!b.ok()) return b.Error();
+    auto version = Version(r);
+    if (!version.ok()) return Fail(version.status());
+    auto impact = Recount(*version);
+    if (!impact.ok()) return Fail(impact.status());
+    return Told(c_.state->Activate(*version, expected, *impact, note, r.principal->name), "policy");
+  }
+
+  HttpReply Withdraw(const HttpRequest& r) const {
+    Body b(r, {"revision"});
+    const int64_t revision = b.Int("revision", true);
+    if (!b.ok()) return b.Error();
+    auto version = Version(r);
+    if (!version.ok()) return Fail(version.status());
+    return Told(c_.state->Withdraw(*version, revision, r.principal->name), "policy");
+  }
+
+  HttpReply Rollback(const HttpRequest& r) const {
+    Body b(r, {"expected_active", "note"});
+    const int64_t expected = b.Int("expected_active", true);
+    const std::string note = b.Text("note");
+    if (!b.ok()) return b.Error();
+    auto back = c_.state->Rollback(expected, note, r.principal->name);
+    HttpReply reply = Told(back, "policy");
+    if (back.ok() && back->version == 0) reply.body = kNoPolicy;
+    return reply;
+  }
+
+  HttpReply GetPolicy(const HttpRequest& r) const {
+    auto version = Version(r);
+    if (!version.ok()) return Fail(version.status());
+    return Told(c_.state->GetPolicy(*version), "");
+  }
+
+  HttpReply Active(const HttpRequest&) const {
+    auto active = c_.state->ActivePolicy();
+    if (!active.ok()) return Fail(active.status());
+    return JsonReply(active->has_value() ? One(**active) : std::string(kNoPolicy));
+  }
+
+  // --- appeals ---
+
+  // Who a reference was given to: the decision that carried it is in the audit log.
+  absl::Status Find(const std::string& ref, std::string* account, std::string* campaign,
+                    bool* found) const {
+    *found = false;
+    audit::AuditFilter filter;
+    filter.contains = StrCat(R"("appeal_ref":")", ref, "\"");
+    uint64_t before = 0;
+    for (uint64_t looked = 0; looked < kAppealScanBytes; looked += 256 << 20) {
+      auto page = audit::ReadAudit(c_.audit->dir(), filter, before, 1);
+      if (!page.ok()) return page.status();
+      for (const std::string& line : page->lines) {
+        simdjson::dom::parser parser;
+        simdjson::dom::element e;
+        std::string_view text;
+        if (parser.parse(line).get(e) != simdjson::SUCCESS) continue;
+        if (e["details"]["account_id"].get(text) == simdjson::SUCCESS) *account = text;
+        if (e["details"]["campaign"].get(text) == simdjson::SUCCESS) *campaign = text;
+        *found = true;
+        return absl::OkStatus();
+      }
+      before = page->next;
+      if (before == 0) break;
+    }
+    return absl::OkStatus();
+  }
+
+  // As the reference is written, whatever case and separators somebody read out.
+  static absl::StatusOr<std::string> Ref(std::string_view text) {
+    const uint64_t appeal = respond::ParseAppeal(text);
+    if (appeal == 0)
+      return absl::InvalidArgumentError(
+          "ref: expected a reference like SW-4XK2P-9M7RD-3TZ0, as the refusal quoted it");
+    return respond::AppealText(appeal);
+  }
+
+  HttpReply OpenAppeal(const HttpRequest& r) const {
+    Body b(r, {"ref", "account_id", "message"});
+    const std::string text = b.Text("ref", true), message = b.Text("message");
+    std::string account = b.Text("account_id");
+    if (!b.ok()) return b.Error();
+    auto ref = Ref(text);
+    if (!ref.ok()) return Fail(ref.status());
+    (void)c_.audit->Flush();  // a decision of this moment may still wait to be written
+    std::string known, campaign;
+    bool found = false;
+    if (absl::Status s = Find(*ref, &known, &campaign, &found); !s.ok()) return Fail(s);
+    if (found && !account.empty() && !known.empty() && known != account)
+      return ErrorReply(409, StrCat("ref: ", *ref, " was given to another account"));
+    if (account.empty()) account = known;
+    if (account.empty()) {
+      return ErrorReply(
+          found ? 400 : 404,
+          found
+              ? StrCat("account_id: the request with ", *ref, " named no account; say which it is")
+              : StrCat("ref: no decision with ", *ref,
+                       " is in the audit log; give account_id to open it all the same"));
+    }
+    return Told(c_.state->OpenAppeal(*ref, account, campaign, message, r.principal->name), "", 201);
+  }
+
+  HttpReply DecideAppeal(const HttpRequest& r, bool overturn) const {
+    Body b = overturn ? Body(r, {"revision", "reason", "campaign_only"})
+                      : Body(r, {"revision", "reason"});
+    const int64_t revision = b.Int("revision", true);
+    const std::string reason = b.Text("reason", true);
+    const bool narrow = overturn && b.Bool("campaign_only");
+    if (!b.ok()) return b.Error();
+    auto ref = Ref(r.Param("ref"));
+    if (!ref.ok()) return Fail(ref.status());
+    const auto ruling = !overturn ? State::Ruling::kUphold
+                        : narrow  ? State::Ruling::kOverturnCampaign
+                                  : State::Ruling::kOverturn;
+    return Told(c_.state->DecideAppeal(*ref, revision, ruling, reason, r.principal->name),
+                "appeals");
+  }
+
+  HttpReply GetAppeal(const HttpRequest& r) const {
+    auto ref = Ref(r.Param("ref"));
+    if (!ref.ok()) return Fail(ref.status());
+    return Told(c_.state->GetAppeal(*ref), "");
+  }
+
+  // --- pages ---
+
+  template <typename F>
+  HttpReply Paged(const HttpRequest& r, F read) const {
+    state::Page page;
+    for (const auto& [key, out] :
+         {std::pair<const char*, size_t*>{"offset", &page.offset}, {"limit", &page.limit}}) {
+      auto n = NumberOf(r, key, *out);
+      if (!n.ok()) return Fail(n.status());
+      *out = *n;
+    }
+    auto rows = read(page);
+    return rows.ok() ? Many(*rows) : Fail(rows.status());
+  }
+
+  // --- campaigns ---
+
+  HttpReply Campaigns(const HttpRequest& r) const {
+    State::CampaignQuery q;
+    for (const auto& [key, out] : {std::pair<const char*, std::string*>{"status", &q.status},
+                                   {"verdict", &q.verdict},
+                                   {"disposition", &q.disposition},
+                                   {"capability", &q.capability},
+                                   {"text", &q.text},
+                                   {"owner", &q.owner},
+                                   {"account_id", &q.account_id},
+                                   {"sort", &q.sort}}) {
+      if (auto v = r.Query(key)) *out = *v;
+    }
+    if (q.status == "all") q.status.clear();
+    q.ascending = r.Query("order").value_or("desc") == "asc";
+    if (auto p = r.Query("probability_min"); p && !p->empty()) {
+      char* end = nullptr;
+      q.probability_min = std::strtod(p->c_str(), &end);
+      if (*end != 0 || !std::isfinite(q.probability_min))
+        return ErrorReply(400, "probability_min: expected a number from 0 to 1");
+    }
+    if (auto t = r.Query("changed_since"); t && !t->empty()) {
+      auto ms = base::ParseRfc3339(*t);
+      if (!ms) return ErrorReply(400, "changed_since: expected a time like 2026-12-31T00:00:00Z");
+      q.changed_since_ms = *ms;
+    }
+    return Paged(r, [&](state::Page page) { return c_.state->ListCampaigns(q, page); });
+  }
+
+  HttpReply Campaign(const HttpRequest& r) const {
+    auto c = c_.state->GetCampaign(r.Param("id"));
+    if (!c.ok()) return Fail(c.status());
+    std::string out = One(*c);
+    Out::Splice("finding", c->json, &out);
+    return JsonReply(out);
+  }
+
+  HttpReply Events(const HttpRequest& r) const {
+    state::Page page;
+    auto offset = NumberOf(r, "offset", 0), limit = NumberOf(r, "limit", page.limit);
+    if (!offset.ok()) return Fail(offset.status());
+    if (!limit.ok()) return Fail(limit.status());
+    auto events = c_.state->CampaignEvents(r.Param("id"), {*offset, *limit});
+    if (!events.ok()) return Fail(events.status());
+    std::vector<std::string> rows;
+    for (const auto& e : events->rows) {
+      Out o;
+      o.Object()
+          .Int("id", e.id)
+          .Text("campaign_id", e.campaign_id)
+          .Time("at", e.ms)
+          .Int("pass", e.pass)
+          .Text("kind", e.kind)
+          .End();
+      Out::Splice("details", e.details, &rows.emplace_back(o.Done()));
+    }
+    return ManySpliced(events->total, rows);
+  }
+
+  HttpReply Passes(const HttpRequest& r) const {
+    state::Page page;
+    auto offset = NumberOf(r, "offset", 0), limit = NumberOf(r, "limit", page.limit);
+    if (!offset.ok()) return Fail(offset.status());
+    if (!limit.ok()) return Fail(limit.status());
+    auto passes = c_.state->Passes({*offset, *limit});
+    if (!passes.ok()) return Fail(passes.status());
+    std::vector<std::string> rows;
+    for (const auto& p : passes->rows) {
+      Out o;
+      o.Object()
+          .Int("id", p.id)
+          .Time("began_at", p.began_ms)
+          .Time("ended_at", p.ended_ms)
+          .Time("since", p.since_ms)
+          .Time("until", p.until_ms)
+          .End();
+      Out::Splice("details", p.details, &rows.emplace_back(o.Done()));
+    }
+    return ManySpliced(passes->total, rows);
+  }
+
+  HttpReply Dispose(const HttpRequest& r) const {
+    Body b(r, {"expected", "value", "look_alike", "reason", "note"});
+    state::Disposition d;
+    d.campaign_id = r.Param("id");
+    const int64_t expected = b.Int("expected", true);
+    d.value = b.Text("value", true), d.look_alike = b.Text("look_alike"),
+    d.reason = b.Text("reason", true), d.note = b.Text("note");
+    d.person = r.principal->name;
+    if (!b.ok()) return b.Error();
+    return Told(c_.state->Dispose(std::move(d), expected), "dispositions");
+  }
+
+  HttpReply Take(const HttpRequest& r) const {
+    Body b(r, {"expected_owner", "owner"});
+    const std::string expected = b.Text("expected_owner"), owner = b.Text("owner");
+    if (!b.ok()) return b.Error();
+    return Told(c_.state->TakeCampaign(r.Param("id"), expected, owner, r.principal->name),
+                "campaigns");
+  }
+
+  // Of the campaigns that a person judged: which share was right, by family of evidence.
+  HttpReply Precision(const HttpRequest&) const {
+    auto all = c_.state->CurrentDispositions();
+    if (!all.ok()) return Fail(all.status());
+    struct Count {
+      uint64_t confirmed = 0, dismissed = 0, unsure = 0;
+    };
+    std::map<std::string, Count> families;
+    std::map<std::string, uint64_t> look_alikes;
+    for (const auto& d : *all) {
+      std::vector<std::string> names = d.families;
+      names.emplace_back("");  // all
+      for (const std::string& f : names) {
+        Count& n = families[f];
+        (d.value == "confirmed" ? n.confirmed : d.value == "dismissed" ? n.dismissed : n.unsure)++;
+      }
+      if (d.value == "dismissed") ++look_alikes[d.look_alike];
+    }
+    Out o;
+    const auto write = [&](const Count& n) {
+      o.Int("confirmed", n.confirmed).Int("dismissed", n.dismissed).Int("unsure", n.unsure);
+      (*o).Key("precision");
+      if (n.confirmed + n.dismissed == 0)
+        (*o).Null();
+      else
+        (*o).Double(double(n.confirmed) / double(n.confirmed + n.dismissed));
+    };
+    o.Object();
+    (*o).Key("all");
+    o.Object();
+    write(families[""]);
+    o.End().Array("families");
+    for (const auto& [name, n] : families) {
+      if (name.empty()) continue;
+      o.Object().Text("family", name);
+      write(n);
+      o.End();
+    }
+    o.EndArray().Array("look_alikes");
+    for (const auto& [name, n] : look_alikes)
+      o.Object().Text("look_alike", name).Int("dismissed", n).End();
+    return JsonReply(o.EndArray().End().Done());
+  }
+
+  HttpReply Account(const HttpRequest& r) const {
+    const std::string id(r.Param("id"));
+    State::CampaignQuery q;
+    q.status.clear();
+    q.account_id = id;
+    auto campaigns = c_.state->ListCampaigns(q, {0, 100});
+    if (!campaigns.ok()) return Fail(campaigns.status());
+    auto attestations = c_.state->GetAttestations(id);
+    if (!attestations.ok()) return Fail(attestations.status());
+    auto appeals = c_.state->ListAppeals("", id, {0, 100});
+    if (!appeals.ok()) return Fail(appeals.status());
+    Out o;
+    o.Object().Text("account_id", id).Array("campaigns");
+    for (const auto& c : campaigns->rows) Write(o, c);
+    o.EndArray().Array("attestations");
+    for (const auto& a : *attestations) Write(o, a);
+    o.EndArray().Array("appeals");
+    for (const auto& a : appeals->rows) Write(o, a);
+    return JsonReply(o.EndArray().End().Done());
+  }
+
+  // --- tokens, attestations, lists ---
+
+  HttpReply CreateToken(const HttpRequest& r) const {
+    Body b(r, {"person", "label", "roles", "expires_at"});
+    const std::string person = b.Text("person", true), label = b.Text("label");
+    const std::vector<std::string> names = b.Texts("roles");
+    const int64_t expires = b.Time("expires_at");
+    if (!b.ok()) return b.Error();
+    state::Roles roles = 0;
+    for (const std::string& n : names) {
+      const state::Roles role = state::ParseRole(n);
+      if (role == 0)
+        return ErrorReply(400, StrCat("roles: there is no ", n.substr(0, 64),
+                                      "; there are ingest, decide, analyst, approver, admin"));
+      roles |= role;
+    }
+    auto made = c_.state->CreateToken(person, label, roles, expires, r.principal->name);
+    if (!made.ok()) return Fail(made.status());
+    if (c_.changed) c_.changed("tokens");
+    std::string out = One(made->info), token;
+    base::AppendJsonString(made->token, &token);
+    Out::Splice("token", token, &out);
+    HttpReply reply = JsonReply(out, 201);
+    reply.headers.emplace_back("Cache-Control", "no-store");
+    return reply;
+  }
+
+  HttpReply PutAttestations(const HttpRequest& r) const {
+    Body b(r, {"attestations"});
+    std::vector<state::Attestation> rows;
+    for (auto o :
+         b.Objects("attestations", {"account_id", "kind", "value", "valid_until", "source"})) {
+      rows.push_back({b.TextOf(o, "account_id", true), b.TextOf(o, "kind", true),
+                      b.TextOf(o, "value", true), b.TimeOf(o, "valid_until"),
+                      b.TextOf(o, "source", true), "", 0});
+    }
+    if (!b.ok()) return b.Error();
+    if (absl::Status s = c_.state->PutAttestations(rows, r.principal->name); !s.ok())
+      return Fail(s);
+    if (c_.changed) c_.changed("attestations");
+    return JsonReply(StrCat(R"({"stored":)", rows.size(), "}"));
+  }
+
+  HttpReply RemoveAttestation(const HttpRequest& r) const {
+    if (absl::Status s =
+            c_.state->RemoveAttestation(r.Param("id"), r.Param("kind"), r.principal->name);
+        !s.ok())
+      return Fail(s);
+    if (c_.changed) c_.changed("attestations");
+    return JsonReply("{\"removed\":true}");
+  }
+
+  HttpReply Lists(const HttpRequest&) const {
+    auto lists = c_.state->Lists();
+    if (!lists.ok()) return Fail(lists.status());
+    Out o;
+    o.Object().Int("total", lists->size()).Array("rows");
+    for (const auto& l : *lists)
+      o.Object().Text("name", l.name).Int("revision", l.revision).Int("entries", l.entries).End();
+    return JsonReply(o.EndArray().End().Done());
+  }
+
+  HttpReply ChangeList(const HttpRequest& r) const {
+    Body b(r, {"expected", "put", "remove"});
+    state::ListChange change;
+    change.list = r.Param("name");
+    const int64_t expected = b.Int("expected", true);
+    for (auto o : b.Objects("put", {"value", "reason", "expires_at"}))
+      change.put.push_back({b.TextOf(o, "value", true), b.TextOf(o, "reason", true),
+                            b.TimeOf(o, "expires_at"), "", 0});
+    change.remove = b.Texts("remove");
+    if (!b.ok()) return b.Error();
+    for (const auto& e : change.put) {
+      const std::string_view v = e.value;
+      const size_t colon = v.find(':');
+      const std::string_view kind = v.substr(0, colon);
+      const bool known = colon != std::string_view::npos && colon + 1 < v.size() &&
+                         (kind == "account" || kind == "key" || kind == "org" ||
+                          (kind == "address" && respond::ParseAddressRange(v.substr(colon + 1))));
+      if (!known)
+        return ErrorReply(
+            400, StrCat("value: ", v.substr(0, 80),
+                        ": expected account:ID, key:ID, org:ID or address:198.51.100.0/24"));
+    }
+    auto p = c_.state->ChangeList(change, expected, r.principal->name);
+    return Told(p, "lists", p.ok() && p->status == "proposed" ? 202 : 200);
+  }
+
+  HttpReply DecideListChange(const HttpRequest& r, bool approve) const {
+    auto id = Number(r.Param("id"), "id");
+    if (!id.ok()) return Fail(id.status());
+    return Told(c_.state->DecideListChange(*id, approve, r.principal->name), "lists");
+  }
+
+  HttpReply PermitUsage(const HttpRequest&) const {
+    auto used = c_.state->PermitUsage();
+    if (!used.ok()) return Fail(used.status());
+    Out o;
+    o.Object().Int("total", used->size()).Array("rows");
+    for (const auto& [id, n] : *used) o.Object().Text("permit_id", id).Int("used", n).End();
+    return JsonReply(o.EndArray().End().Done());
+  }
+
+  // --- audit, the rest ---
+
+  HttpReply Audit(const HttpRequest& r) const {
+    audit::AuditFilter f{r.Query("action").value_or(""), r.Query("subject").value_or(""),
+                         r.Query("actor").value_or(""), ""};
+    auto before = NumberOf(r, "before", 0), limit = NumberOf(r, "limit", 50);
+    if (!before.ok()) return Fail(before.status());
+    if (!limit.ok()) return Fail(limit.status());
+    if (*limit == 0 || *limit > state::kPageRows)
+      return ErrorReply(400, StrCat("limit: expected 1 to ", state::kPageRows));
+    auto page = audit::ReadAudit(c_.audit->dir(), f, *before, *limit);
+    if (!page.ok()) return Fail(page.status());
+    std::string out = R"({"records":[)";
+    for (size_t i = 0; i < page->lines.size(); ++i)
+      base::StrAppend(&out, i == 0 ? "" : ",", page->lines[i]);
+    base::StrAppend(&out, R"(],"next_before":)", page->next, "}");
+    return JsonReply(out);
+  }
+
+  HttpReply Head(const HttpRequest&) const {
+    const audit::AuditHead head = c_.audit->Head();
+    const audit::AuditStats s = c_.audit->Stats();
+    Out o;
+    o.Object()
+        .Int("seq", head.seq)
+        .Text("hash", head.hash)
+        .Int("dropped", s.dropped)
+        .Int("queued", s.queued)
+        .End();
+    return JsonReply(o.Done());
+  }
+
+  HttpReply Verify(const HttpRequest& r) const {
+    Body b(r, {"anchors"});
+    const std::vector<std::string> anchors = b.Texts("anchors");
+    if (!b.ok()) return b.Error();
+    audit::VerifyOptions options;
+    for (const std::string& a : anchors) {
+      auto head = audit::ParseAnchor(a);
+      if (!head.ok()) return Fail(head.status());
+      options.anchors.push_back(*head);
+    }
+    if (absl::Status s = c_.audit->Flush(); !s.ok()) return Fail(s);
+    auto report = audit::VerifyAudit(c_.audit->dir(), options);
+    if (!report.ok()) return Fail(report.status());
+    Out o;
+    o.Object()
+        .Bool("ok", report->ok())
+        .Int("segments", report->segments)
+        .Int("records", report->records);
+    o.Text("head", StrCat(report->head.seq, ":", report->head.hash))
+        .Int("signed_through", report->signed_through);
+    o.Text("signed_by", report->signed_by)
+        .Int("findings_total", report->findings_total)
+        .Array("findings");
+    for (const auto& f : report->findings)
+      o.Object()
+          .Text("segment", f.segment)
+          .Int("line", f.line)
+          .Int("offset", f.offset)
+          .Int("seq", f.seq)
+          .Text("what", f.what)
+          .End();
+    o.EndArray().Texts("notes", report->notes).End();
+    return JsonReply(o.Done());
+  }
+
+  HttpReply Changes(const HttpRequest&) const {
+    auto c = c_.state->GetChanges();
+    if (!c.ok()) return Fail(c.status());
+    Out o;
+    o.Object()
+        .Int("policy", c->policy)
+        .Int("appeals", c->appeals)
+        .Int("lists", c->lists)
+        .Int("attestations", c->attestations);
+    o.Int("permits", c->permits)
+        .Int("tokens", c->tokens)
+        .Int("dispositions", c->dispositions)
+        .Int("campaigns", c->campaigns)
+        .End();
+    return JsonReply(o.Done());
+  }
+
+  HttpReply Me(const HttpRequest& r) const {
+    Out o;
+    o.Object().Text("person", r.principal->name).Array("roles");
+    for (const Role role :
+         {Role::kIngest, Role::kDecide, Role::kAnalyst, Role::kApprover, Role::kAdmin})
+      if (r.principal->Has(role)) (*o).String(RoleName(role));
+    return JsonReply(o.EndArray().End().Done());
+  }
+
+  HttpReply Codes(const HttpRequest&) const {
+    Out o;
+    o.Object().Texts("look_alikes", state::LookAlikes()).Texts("reasons", state::Reasons()).End();
+    return JsonReply(o.Done());
+  }
+
+  const ApiContext& context() const { return c_; }
+
+ private:
+  const ApiContext c_;
+};
+
+}  // namespace
+}  // namespace stillwatch::serve::api
+
+namespace stillwatch::serve {
+
+void AddApiRoutes(Router* router, ApiContext context) {
+  using api::Api;
+  auto api = std::make_shared<Api>(std::move(context));
+  const auto add = [&](const char* method, std::string pattern, Role role, auto handler) {
+    Route route;
+    route.method = method;
+    route.pattern = "/api/v1" + pattern;
+    route.role = role;
+    route.speed = Speed::kPool;
+    route.body_bytes = kApiBodyBytes;
+    route.handler = [api, handler](const HttpRequest& r) { return handler(*api, r); };
+    router->Add(std::move(route));
+  };
+  using R = const HttpRequest&;
+  constexpr Role kRead = Role::kAnalyst, kWrite = Role::kAnalyst;
+
+  add("GET", "/policies", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) { return a.context().state->ListPolicies(p); });
+  });
+  add("POST", "/policies", kWrite, [](const Api& a, R r) { return a.Propose(r); });
+  add("POST", "/policies/validate", kWrite, [](const Api& a, R r) { return a.Validate(r); });
+  add("POST", "/policies/dry-run", kWrite, [](const Api& a, R r) { return a.DryRun(r); });
+  add("POST", "/policies/rollback", kWrite, [](const Api& a, R r) { return a.Rollback(r); });
+  add("GET", "/policies/active", kRead, [](const Api& a, R r) { return a.Active(r); });
+  add("GET", "/policies/activations", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) { return a.context().state->ListActivations(p); });
+  });
+  add("GET", "/policies/{version}", kRead, [](const Api& a, R r) { return a.GetPolicy(r); });
+  add("POST", "/policies/{version}/approve", Role::kApprover,
+      [](const Api& a, R r) { return a.Approve(r); });
+  add("POST", "/policies/{version}/activate", kWrite,
+      [](const Api& a, R r) { return a.Activate(r); });
+  add("POST", "/policies/{version}/withdraw", kWrite,
+      [](const Api& a, R r) { return a.Withdraw(r); });
+
+  add("GET", "/appeals", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) {
+      return a.context().state->ListAppeals(r.Query("status").value_or(""),
+                                            r.Query("account_id").value_or(""), p);
+    });
+  });
+  add("POST", "/appeals", kWrite, [](const Api& a, R r) { return a.OpenAppeal(r); });
+  add("GET", "/appeals/{ref}", kRead, [](const Api& a, R r) { return a.GetAppeal(r); });
+  add("POST", "/appeals/{ref}/uphold", kWrite,
+      [](const Api& a, R r) { return a.DecideAppeal(r, false); });
+  add("POST", "/appeals/{ref}/overturn", kWrite,
+      [](const Api& a, R r) { return a.DecideAppeal(r, true); });
+
+  add("GET", "/campaigns", kRead, [](const Api& a, R r) { return a.Campaigns(r); });
+  add("GET", "/campaigns/{id}", kRead, [](const Api& a, R r) { return a.Campaign(r); });
+  add("GET", "/campaigns/{id}/members", kRead, [](const Api& a, R r) {
+    return a.Paged(
+        r, [&](state::Page p) { return a.context().state->CampaignMembers(r.Param("id"), p); });
+  });
+  add("GET", "/campaigns/{id}/events", kRead, [](const Api& a, R r) { return a.Events(r); });
+  add("GET", "/campaigns/{id}/dispositions", kRead, [](const Api& a, R r) {
+    return a.Listed(a.context().state->DispositionHistory(r.Param("id")));
+  });
+  add("POST", "/campaigns/{id}/disposition", kWrite,
+      [](const Api& a, R r) { return a.Dispose(r); });
+  add("POST", "/campaigns/{id}/owner", kWrite, [](const Api& a, R r) { return a.Take(r); });
+  add("GET", "/accounts/{id}", kRead, [](const Api& a, R r) { return a.Account(r); });
+  add("GET", "/passes", kRead, [](const Api& a, R r) { return a.Passes(r); });
+
+  add("GET", "/dispositions", kRead,
+      [](const Api& a, R) { return a.Listed(a.context().state->CurrentDispositions()); });
+  add("GET", "/feedback", kRead,
+      [](const Api& a, R) { return a.Listed(a.context().state->GetFeedback()); });
+  add("GET", "/precision", kRead, [](const Api& a, R r) { return a.Precision(r); });
+  add("GET", "/codes", kRead, [](const Api& a, R r) { return a.Codes(r); });
+
+  add("GET", "/tokens", Role::kAdmin,
+      [](const Api& a, R) { return a.Listed(a.context().state->ListTokens()); });
+  add("POST", "/tokens", Role::kAdmin, [](const Api& a, R r) { return a.CreateToken(r); });
+  add("POST", "/tokens/{id}/revoke", Role::kAdmin, [](const Api& a, R r) {
+    return a.Told(a.context().state->RevokeToken(r.Param("id"), r.principal->name), "tokens");
+  });
+
+  add("POST", "/attestations", kWrite, [](const Api& a, R r) { return a.PutAttestations(r); });
+  add("GET", "/accounts/{id}/attestations", kRead, [](const Api& a, R r) {
+    return a.Listed(a.context().state->GetAttestations(r.Param("id")));
+  });
+  add("DELETE", "/accounts/{id}/attestations/{kind}", kWrite,
+      [](const Api& a, R r) { return a.RemoveAttestation(r); });
+
+  add("GET", "/lists", kRead, [](const Api& a, R r) { return a.Lists(r); });
+  add("GET", "/lists/{name}", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) {
+      return a.context().state->ReadList(r.Param("name"), r.Query("prefix").value_or(""), p);
+    });
+  });
+  add("POST", "/lists/{name}", kWrite, [](const Api& a, R r) { return a.ChangeList(r); });
+  add("GET", "/list-changes", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) {
+      return a.context().state->ListProposals(r.Query("status").value_or(""), p);
+    });
+  });
+  add("POST", "/list-changes/{id}/approve", Role::kApprover,
+      [](const Api& a, R r) { return a.DecideListChange(r, true); });
+  add("POST", "/list-changes/{id}/reject", kWrite,
+      [](const Api& a, R r) { return a.DecideListChange(r, false); });
+  add("GET", "/permits/usage", kRead, [](const Api& a, R r) { return a.PermitUsage(r); });
+
+  add("GET", "/audit", kRead, [](const Api& a, R r) { return a.Audit(r); });
+  add("GET", "/audit/head", kRead, [](const Api& a, R r) { return a.Head(r); });
+  add("POST", "/audit/verify", kRead, [](const Api& a, R r) { return a.Verify(r); });
+  add("GET", "/changes", kRead, [](const Api& a, R r) { return a.Changes(r); });
+  add("GET", "/me", kRead, [](const Api& a, R r) { return a.Me(r); });
+  add("GET", "/openapi.yaml", kRead, [](const Api&, R) {
+    HttpReply reply = JsonReply(std::string(api::kOpenApi[0].text));
+    reply.content_type = "application/yaml";
+    return reply;
+  });
+}
+
+}  // namespace stillwatch::serve

@@ -1,0 +1,49 @@
+// /api/v1: what people do with a running service. docs/openapi.yaml describes each route; a test
+// holds the two together. Handlers run on the pool; every change is in the audit log before its
+// reply.
+//
+// Errors are {"error": {"message", ...}}: 400 the request makes no sense, 403 this person may not,
+// 404, 409 somebody else was first or the status does not allow it (look again), 503 the disk, the
+// audit log or the lake said no and nothing was changed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "audit/log.h"
+#include "respond/policy.h"
+#include "serve/http/router.h"
+#include "state/state.h"
+
+namespace stillwatch::serve {
+
+inline constexpr size_t kApiBodyBytes = 17 << 20;         // a policy with its quotes escaped
+inline constexpr uint64_t kAppealScanBytes = 2ull << 30;  // of the audit log, for a reference
+
+// What a policy would have done to the last day of traffic.
+struct TriedPolicy {
+  uint64_t touched = 0;         // accounts that what it enforces would touch
+  std::string report = "null";  // JSON object for people: respond::DryRunReport
+};
+
+// What the handlers are made of; all of it outlives the router.
+struct ApiContext {
+  state::State* state = nullptr;
+  audit::AuditLog* audit = nullptr;
+  std::function<int64_t()> now_ms;
+  // Tries it. FailedPrecondition with the count when it would lock out more than it may. Null where
+  // no traffic can be read: then a policy that enforces anything is refused.
+  std::function<absl::StatusOr<TriedPolicy>(const respond::Policy&)> try_policy;
+  // Told after each change, so that a snapshot can follow at once ("policy", "appeals", "lists",
+  // "attestations", "tokens", "dispositions", "campaigns"); may be null, must not block for long.
+  std::function<void(std::string_view topic)> changed;
+  // Told of errors that the client is not told in full; may be null.
+  std::function<void(std::string_view what)> note;
+};
+
+void AddApiRoutes(Router* router, ApiContext context);
+
+}  // namespace stillwatch::serve

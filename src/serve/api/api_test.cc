@@ -1,0 +1,558 @@
+#include "serve/api/api.h"
+
+#include <gtest/gtest.h>
+#include <simdjson.h>
+#include <yaml-cpp/yaml.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "respond/decide.h"
+#include "state/state.h"
+
+namespace stillwatch::serve {
+namespace {
+
+namespace fs = std::filesystem;
+using base::StrCat;
+using simdjson::dom::element;
+
+constexpr int64_t kNow = 1'780'000'000'000;
+
+// Enough of JSON Schema for docs/openapi.yaml. Empty: it fits.
+class Schema {
+ public:
+  explicit Schema(const YAML::Node& root) : root_(root) {}
+
+  std::string Check(YAML::Node schema, element value, const std::string& at = "$") const {
+    if (schema["$ref"]) return Check(Resolve(schema["$ref"].as<std::string>()), value, at);
+    if (const YAML::Node type = schema["type"]) {
+      bool fits = false;
+      for (const std::string& t : type.IsSequence()
+                                      ? type.as<std::vector<std::string>>()
+                                      : std::vector<std::string>{type.as<std::string>()})
+        fits |= Is(t, value);
+      if (!fits) return StrCat(at, ": is of another type");
+    }
+    if (const YAML::Node all = schema["enum"]) {
+      std::string_view text;
+      if (value.get(text) != simdjson::SUCCESS) return StrCat(at, ": is no string");
+      bool found = false;
+      for (const auto& one : all) found |= one.as<std::string>() == text;
+      if (!found) return StrCat(at, ": ", text, " is not in the enum");
+    }
+    if (int64_t n; schema["minimum"] && value.get(n) == simdjson::SUCCESS &&
+                   n < schema["minimum"].as<int64_t>())
+      return StrCat(at, ": below the minimum");
+    simdjson::dom::object o;
+    if (const YAML::Node properties = schema["properties"];
+        properties && value.get(o) == simdjson::SUCCESS) {
+      for (const auto& kv : o) {
+        const std::string key(kv.key);
+        if (!properties[key]) return StrCat(at, ".", key, ": is not in the description");
+        if (std::string why = Check(properties[key], kv.value, StrCat(at, ".", key)); !why.empty())
+          return why;
+      }
+      for (const auto& r : schema["required"])
+        if (element e; o[r.as<std::string>()].get(e) != simdjson::SUCCESS)
+          return StrCat(at, ".", r.as<std::string>(), ": is missing");
+    }
+    simdjson::dom::array a;
+    if (schema["items"] && value.get(a) == simdjson::SUCCESS) {
+      size_t i = 0;
+      for (element e : a)
+        if (std::string why = Check(schema["items"], e, StrCat(at, "[", i++, "]")); !why.empty())
+          return why;
+    }
+    return "";
+  }
+
+  YAML::Node Resolve(const std::string& ref) const {
+    YAML::Node node = YAML::Clone(root_);
+    for (size_t at = 2; at < ref.size();) {
+      const size_t end = std::min(ref.find('/', at), ref.size());
+      node.reset(node[ref.substr(at, end - at)]);
+      at = end + 1;
+    }
+    if (!node.IsMap()) ADD_FAILURE() << ref << " leads nowhere";
+    return node;
+  }
+
+ private:
+  static bool Is(const std::string& type, element v) {
+    if (type == "object") return v.is_object();
+    if (type == "array") return v.is_array();
+    if (type == "string") return v.is_string();
+    if (type == "integer") return v.is_int64() || v.is_uint64();
+    if (type == "number") return v.is_number();
+    if (type == "boolean") return v.is_bool();
+    return type == "null" && v.is_null();
+  }
+  YAML::Node root_;
+};
+
+const YAML::Node& Description() {
+  static const YAML::Node kRoot = YAML::LoadFile(STILLWATCH_SOURCE_DIR "/docs/openapi.yaml");
+  return kRoot;
+}
+
+class ApiTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = testing::TempDir() + "/api";
+    fs::remove_all(dir_);
+    auto log =
+        audit::AuditLog::Open({dir_ + "/audit", [] { return kNow; }, "", audit::kSegmentBytes});
+    ASSERT_TRUE(log.ok()) << log.status();
+    log_ = std::move(*log);
+    auto state = state::State::Open({dir_ + "/state", log_.get(), [] { return kNow; }, 100});
+    ASSERT_TRUE(state.ok()) << state.status();
+    state_ = std::move(*state);
+    ApiContext c;
+    c.state = state_.get();
+    c.audit = log_.get();
+    c.now_ms = [] { return kNow; };
+    c.try_policy = [this](const respond::Policy&) -> absl::StatusOr<TriedPolicy> {
+      if (!lockout_.empty()) return absl::FailedPreconditionError(lockout_);
+      return TriedPolicy{touched_, R"({"requests":5})"};
+    };
+    c.changed = [this](std::string_view topic) { changed_.emplace(topic); };
+    c.note = [this](std::string_view what) { noted_ += what; };
+    AddApiRoutes(&router_, c);
+  }
+
+  // As the server would: role, route, handler. Every good reply is held against the description.
+  HttpReply Call(const std::string& method, const std::string& target, const std::string& body = "",
+                 const std::string& person = "ada",
+                 std::set<Role> roles = {Role::kAnalyst, Role::kApprover, Role::kAdmin}) {
+    const size_t q = std::min(target.find('?'), target.size());
+    const std::string path = "/api/v1" + target.substr(0, q);
+    const Router::Match match = router_.Find(method, path);
+    if (match.route == nullptr) return ErrorReply(match.allow.empty() ? 404 : 405, "no such route");
+    Principal who;
+    who.name = person;
+    for (const Role r : roles) who.roles |= RoleBit(r);
+    if (!who.Has(match.route->role)) return ErrorReply(403, "no right");
+    HttpRequest request;
+    request.method = method;
+    request.path = path;
+    const std::string query = q < target.size() ? target.substr(q + 1) : "";
+    request.query = query;
+    request.body = body;
+    request.params = match.params;
+    request.principal = &who;
+    if (!body.empty()) request.headers = {{"content-type", "application/json; charset=utf-8"}};
+    HttpReply reply = match.route->handler(request);
+    std::string operation = method;
+    for (char& c : operation) c = char(std::tolower(c));
+    const YAML::Node op = Description()["paths"][match.route->pattern][operation];
+    const YAML::Node responses = op["responses"];
+    YAML::Node schema;
+    if (reply.status < 300) {
+      EXPECT_TRUE(responses[std::to_string(reply.status)])
+          << method << " " << target << " gives " << reply.status;
+      schema.reset(
+          responses[std::to_string(reply.status)]["content"][reply.content_type]["schema"]);
+    } else {
+      schema.reset(Description()["components"]["schemas"]["Error"]);
+    }
+    if (reply.content_type == "application/json") {
+      element root;
+      EXPECT_EQ(parser_.parse(reply.body).get(root), simdjson::SUCCESS) << reply.body;
+      const std::string why = Schema(Description()).Check(schema, root);
+      EXPECT_EQ(why, "") << method << " " << target << ": " << reply.body;
+    }
+    return reply;
+  }
+
+  static std::string Quoted(std::string_view text) {
+    std::string out;
+    base::AppendJsonString(text, &out);
+    return out;
+  }
+  int64_t Int(const HttpReply& r, const char* key) {
+    int64_t v = -1;
+    element e;
+    if (parser_.parse(r.body).get(e) != simdjson::SUCCESS || e[key].get(v) != simdjson::SUCCESS)
+      ADD_FAILURE() << key << " in " << r.body;
+    return v;
+  }
+  std::string Text(const HttpReply& r, const char* key) {
+    std::string_view v;
+    element e;
+    if (parser_.parse(r.body).get(e) != simdjson::SUCCESS || e[key].get(v) != simdjson::SUCCESS)
+      ADD_FAILURE() << key << " in " << r.body;
+    return std::string(v);
+  }
+  static std::string Policy(const std::string& name, bool enforce, int above = 100) {
+    return StrCat(
+        "version: 1\nname: ", name, "\napproval_above: ", above,
+        "\nrules:\n  - id: one\n    match: {verdict: distillation, tier: high}\n    action: deny\n",
+        enforce ? "    enforce: true\n" : "");
+  }
+  std::string Proposal(const std::string& name, bool enforce, int above = 100) {
+    return StrCat("{\"text\":", Quoted(Policy(name, enforce, above)), ",\"note\":\"n\"}");
+  }
+
+  std::string dir_, lockout_, noted_;
+  std::unique_ptr<audit::AuditLog> log_;
+  std::unique_ptr<state::State> state_;
+  Router router_;
+  simdjson::dom::parser parser_;
+  uint64_t touched_ = 5;
+  std::set<std::string> changed_;
+};
+
+TEST_F(ApiTest, DescriptionAndRoutesAgree) {
+  static constexpr const char* kRoles[] = {"public",  "ingest",   "decide",
+                                           "analyst", "approver", "admin"};
+  std::set<std::string> described, ids, routed;
+  for (const auto& path : Description()["paths"]) {
+    for (const auto& op : path.second) {
+      const std::string what =
+          StrCat(op.first.as<std::string>(), " ", path.first.as<std::string>());
+      described.insert(what);
+      EXPECT_TRUE(ids.insert(op.second["operationId"].as<std::string>()).second) << what;
+      EXPECT_TRUE(op.second["responses"]["default"]) << what;
+      EXPECT_GE(op.second["responses"].size(), 2u) << what;
+      std::set<std::string> params;
+      for (const auto& p : op.second["parameters"])
+        if (p["in"] && p["in"].as<std::string>() == "path")
+          params.insert(p["name"].as<std::string>());
+      std::set<std::string> named;
+      const std::string pattern = path.first.as<std::string>();
+      for (size_t at = 0; (at = pattern.find('{', at)) != std::string::npos; ++at)
+        named.insert(pattern.substr(at + 1, pattern.find('}', at) - at - 1));
+      EXPECT_EQ(params, named) << what;
+    }
+  }
+  for (const auto& route : router_.routes()) {
+    std::string method = route->method;
+    for (char& c : method) c = char(std::tolower(c));
+    const std::string what = StrCat(method, " ", route->pattern);
+    routed.insert(what);
+    const YAML::Node op = Description()["paths"][route->pattern][method];
+    ASSERT_TRUE(op) << what << " is not described";
+    EXPECT_EQ(op["x-role"].as<std::string>(), kRoles[int(route->role)]) << what;
+    EXPECT_EQ(route->speed, Speed::kPool) << what;
+  }
+  EXPECT_EQ(described, routed);
+  // Every reference leads somewhere.
+  const std::string text = YAML::Dump(Description());
+  const Schema schema(Description());
+  for (size_t at = 0; (at = text.find("#/components/", at)) != std::string::npos;) {
+    const size_t end = text.find_first_of("\"' \n", at);
+    schema.Resolve(text.substr(at, end - at));
+    at = end;
+  }
+}
+
+TEST_F(ApiTest, APolicyFromProposalToRollback) {
+  HttpReply r = Call("POST", "/policies/validate", Proposal("a", true));
+  EXPECT_EQ(r.status, 400);  // note is no field of it
+  r = Call("POST", "/policies/validate", StrCat("{\"text\":", Quoted(Policy("a", true)), "}"));
+  EXPECT_EQ(r.status, 200);
+  EXPECT_NE(r.body.find("\"valid\":true"), std::string::npos);
+  r = Call("POST", "/policies/validate", R"({"text":"version: 1\nrulez: []\n"})");
+  EXPECT_NE(r.body.find("\"valid\":false"), std::string::npos) << r.body;
+  EXPECT_NE(r.body.find("rulez"), std::string::npos) << r.body;
+  touched_ = 101;
+  r = Call("POST", "/policies/dry-run", StrCat("{\"text\":", Quoted(Policy("a", true)), "}"));
+  EXPECT_NE(r.body.find("\"needs_approval\":true"), std::string::npos) << r.body;
+  EXPECT_NE(r.body.find(R"("report":{"requests":5})"), std::string::npos) << r.body;
+
+  r = Call("POST", "/policies", Proposal("a", true, 5000));  // does not lift its own bar
+  ASSERT_EQ(r.status, 201) << r.body;
+  const int64_t version = Int(r, "version");
+  EXPECT_EQ(Int(r, "touched"), 101);
+  const std::string path = StrCat("/policies/", version);
+  EXPECT_EQ(Call("POST", path + "/activate", R"({"expected_active":0})").status, 403);
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":1})").status, 403);  // the proposer
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":1})", "bob", {Role::kAnalyst}).status,
+            403);  // no approver
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":7})", "bob").status, 409);
+  EXPECT_EQ(Call("POST", path + "/approve", R"({})", "bob").status, 400);
+  EXPECT_EQ(
+      Call("POST", path + "/approve", R"({"revision":1,"note":"looked at it"})", "bob").status,
+      200);
+  EXPECT_EQ(Call("POST", path + "/activate", R"({"expected_active":3})").status, 409);
+  EXPECT_TRUE(changed_.contains("policy"));
+  r = Call("POST", path + "/activate", R"({"expected_active":0,"note":"go"})");
+  EXPECT_EQ(r.status, 200) << r.body;
+  EXPECT_EQ(Text(Call("GET", "/policies/active"), "status"), "active");
+
+  // One that would lock everybody out is refused with the count, at each step.
+  lockout_ = "policy: would lock out 900 of 1000 accounts";
+  r = Call("POST", "/policies", Proposal("b", true));
+  EXPECT_EQ(r.status, 409);
+  EXPECT_NE(r.body.find("900 of 1000"), std::string::npos);
+  lockout_.clear();
+  touched_ = 3;
+  r = Call("POST", "/policies", Proposal("b", true));
+  ASSERT_EQ(r.status, 201);
+  lockout_ = "policy: would lock out 900 of 1000 accounts";
+  EXPECT_EQ(Call("POST", StrCat("/policies/", Int(r, "version"), "/activate"),
+                 StrCat("{\"expected_active\":", version, "}"))
+                .status,
+            409);
+  lockout_.clear();
+  EXPECT_EQ(Text(Call("POST", StrCat("/policies/", version + 1, "/withdraw"), R"({"revision":1})"),
+                 "status"),
+            "withdrawn");
+
+  EXPECT_EQ(Int(Call("GET", "/policies?limit=1"), "total"), 2);
+  EXPECT_NE(Call("GET", path).body.find("approval_above: 5000"), std::string::npos);
+  EXPECT_EQ(Call("GET", "/policies/99").status, 404);
+  EXPECT_EQ(Call("GET", "/policies/x").status, 400);
+  EXPECT_EQ(Call("POST", "/policies/rollback", R"({"expected_active":9})").status, 409);
+  EXPECT_EQ(Int(Call("POST", "/policies/rollback", StrCat("{\"expected_active\":", version, "}")),
+                "version"),
+            0);
+  EXPECT_EQ(Int(Call("GET", "/policies/active"), "version"), 0);
+  EXPECT_EQ(Int(Call("GET", "/policies/activations"), "total"), 2);
+  r = Call("GET", "/audit?action=policy.");
+  EXPECT_NE(r.body.find("\"actor\":\"bob\""), std::string::npos);
+  EXPECT_NE(r.body.find("policy.rollback"), std::string::npos);
+}
+
+TEST_F(ApiTest, AnAppealIsOpenedByItsReference) {
+  const std::string ref = respond::AppealText(0x123456789abcdef0);
+  ASSERT_TRUE(log_->Offer(
+      {kNow, "gateway", "decision.deny", "acct-1",
+       StrCat(R"({"campaign":"c1","account_id":"acct-1","appeal_ref":")", ref, "\"}")}));
+  std::string spoken = ref;
+  for (char& c : spoken) c = char(std::tolower(c));
+  HttpReply r =
+      Call("POST", "/appeals",
+           StrCat("{\"ref\":\"", spoken, "\",\"message\":\"<b>we are a school</b>\"}"), "support");
+  ASSERT_EQ(r.status, 201) << r.body;
+  EXPECT_EQ(Text(r, "account_id"), "acct-1");
+  EXPECT_EQ(Text(r, "campaign_id"), "c1");
+  EXPECT_EQ(r.body.find('<'), std::string::npos);
+  EXPECT_EQ(
+      Call("POST", "/appeals", StrCat("{\"ref\":\"", ref, "\",\"account_id\":\"other\"}")).status,
+      409);
+  EXPECT_EQ(Call("POST", "/appeals", R"({"ref":"nonsense"})").status, 400);
+  const std::string unknown = respond::AppealText(77);
+  EXPECT_EQ(Call("POST", "/appeals", StrCat("{\"ref\":\"", unknown, "\"}")).status, 404);
+  EXPECT_EQ(
+      Call("POST", "/appeals", StrCat("{\"ref\":\"", unknown, "\",\"account_id\":\"acct-9\"}"))
+          .status,
+      201);
+  EXPECT_EQ(Int(Call("GET", "/appeals?status=open"), "total"), 2);
+  EXPECT_EQ(Call("GET", "/appeals?status=lost").status, 400);
+  EXPECT_EQ(Call("POST", StrCat("/appeals/", ref, "/overturn"), R"({"revision":1})").status, 400);
+  EXPECT_EQ(Call("POST", StrCat("/appeals/", ref, "/overturn"),
+                 R"({"revision":1,"reason":"school","campaign_only":"yes"})")
+                .status,
+            400);
+  changed_.clear();
+  r = Call("POST", StrCat("/appeals/", ref, "/overturn"), R"({"revision":1,"reason":"school"})");
+  EXPECT_EQ(Text(r, "status"), "overturned");
+  EXPECT_EQ(changed_, std::set<std::string>{"appeals"});
+  EXPECT_EQ(state_->GetEnforcement(false)->overturned.at(0).account_id, "acct-1");
+  EXPECT_EQ(
+      Call("POST", StrCat("/appeals/", ref, "/uphold"), R"({"revision":1,"reason":"late"})", "bob")
+          .status,
+      409);
+  EXPECT_EQ(Text(Call("GET", StrCat("/appeals/", ref)), "decided_by"), "ada");
+  EXPECT_EQ(Call("GET", "/appeals/SW-0").status, 400);
+  EXPECT_NE(Call("GET", "/feedback").body.find("\"wrong\""), std::string::npos);
+  EXPECT_EQ(Call("POST", StrCat("/appeals/", ref, "/uphold"),
+                 R"({"revision":2,"reason":"after all"})", "bob")
+                .status,
+            200);
+  EXPECT_TRUE(state_->GetEnforcement(false)->overturned.empty());
+}
+
+TEST_F(ApiTest, Campaigns) {
+  state::PassResult pass;
+  pass.pass = {0, kNow, kNow, 0, kNow, R"({"exchanges":9})"};
+  for (int i = 0; i < 3; ++i) {
+    auto& c = pass.campaigns.emplace_back();
+    c.campaign.id = StrCat("c", i), c.campaign.name = "otter", c.campaign.status = "current",
+    c.campaign.verdict = "distillation";
+    c.campaign.probability = .97, c.campaign.exchanges = 10 * i, c.campaign.families = {"network"};
+    c.campaign.json = i == 1 ? "not json" : R"({"evidence":[]})";
+    c.members_given = true;
+    c.members = {{"acct-1", "p", "distillation", "why", .9, 5, 4}};
+  }
+  pass.events = {{0, "c2", kNow, 0, "new", R"({"exchanges":20})"}};
+  ASSERT_TRUE(state_->RecordPass(pass).ok());
+  EXPECT_EQ(Int(Call("GET", "/campaigns?limit=2&sort=exchanges"), "total"), 3);
+  EXPECT_EQ(Int(Call("GET", "/campaigns?account_id=acct-1&probability_min=0.98"), "total"), 0);
+  EXPECT_EQ(Call("GET", "/campaigns?sort=secret").status, 400);
+  EXPECT_EQ(Call("GET", "/campaigns?limit=501").status, 400);
+  EXPECT_EQ(Call("GET", "/campaigns?limit=-1").status, 400);
+  EXPECT_EQ(Call("GET", "/campaigns?probability_min=x").status, 400);
+  EXPECT_EQ(Call("GET", "/campaigns?changed_since=yesterday").status, 400);
+  EXPECT_NE(Call("GET", "/campaigns/c2").body.find(R"("finding":{"evidence":[]})"),
+            std::string::npos);
+  EXPECT_NE(Call("GET", "/campaigns/c1").body.find(R"("finding":null)"), std::string::npos);
+  EXPECT_EQ(Call("GET", "/campaigns/nope").status, 404);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c2/members"), "total"), 1);
+  EXPECT_NE(Call("GET", "/campaigns/c2/events").body.find(R"("details":{"exchanges":20})"),
+            std::string::npos);
+  EXPECT_NE(Call("GET", "/passes").body.find(R"("details":{"exchanges":9})"), std::string::npos);
+  EXPECT_EQ(Call("POST", "/campaigns/c2/disposition",
+                 R"({"expected":0,"value":"dismissed","reason":"customer-explained"})")
+                .status,
+            400);
+  EXPECT_EQ(
+      Call("POST", "/campaigns/c2/disposition", R"({"value":"unsure","reason":"other"})").status,
+      400);
+  EXPECT_EQ(
+      Call(
+          "POST", "/campaigns/c2/disposition",
+          R"({"expected":0,"value":"dismissed","look_alike":"class","reason":"customer-explained"})")
+          .status,
+      200);
+  EXPECT_EQ(Call("POST", "/campaigns/c2/disposition",
+                 R"({"expected":0,"value":"confirmed","reason":"evidence-checked"})", "bob")
+                .status,
+            409);
+  EXPECT_EQ(Call("POST", "/campaigns/c0/disposition",
+                 R"({"expected":0,"value":"confirmed","reason":"evidence-checked"})")
+                .status,
+            200);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c2/dispositions"), "total"), 1);
+  EXPECT_EQ(Int(Call("GET", "/dispositions"), "total"), 2);
+  EXPECT_NE(Call("GET", "/precision").body.find("\"precision\":0.5"), std::string::npos);
+  EXPECT_NE(Call("GET", "/codes").body.find("needs-more-data"), std::string::npos);
+  EXPECT_EQ(Call("POST", "/campaigns/c2/owner", R"({"owner":"ada"})").status, 200);
+  EXPECT_EQ(Call("POST", "/campaigns/c2/owner", R"({"owner":"bob"})", "bob").status, 409);
+  EXPECT_EQ(Call("GET", "/accounts/acct-1").status, 200);
+}
+
+TEST_F(ApiTest, TokensListsAttestations) {
+  EXPECT_EQ(Call("GET", "/tokens", "", "ada", {Role::kAnalyst, Role::kApprover}).status, 403);
+  HttpReply r = Call("POST", "/tokens",
+                     R"({"person":"eve","roles":["analyst"],"expires_at":"2027-01-01T00:00:00Z"})");
+  ASSERT_EQ(r.status, 201) << r.body;
+  EXPECT_TRUE(state_->tokens().Find(Text(r, "token"), kNow).has_value());
+  EXPECT_EQ(Call("GET", "/tokens").body.find(Text(r, "token")), std::string::npos);
+  EXPECT_EQ(Call("POST", "/tokens", R"({"person":"eve","roles":["root"]})").status, 400);
+  EXPECT_EQ(Call("POST", "/tokens", R"({"person":"eve","roles":"analyst"})").status, 400);
+  EXPECT_EQ(
+      Call("POST", "/tokens", R"({"person":"eve","roles":["analyst"],"expires":"2027"})").status,
+      400);
+  EXPECT_EQ(Call("POST", StrCat("/tokens/", Text(r, "id"), "/revoke")).status, 200);
+  EXPECT_FALSE(state_->tokens().Find(Text(r, "token"), kNow).has_value());
+
+  r = Call(
+      "POST", "/lists/blocked",
+      R"({"expected":0,"put":[{"value":"account:a","reason":"abuse"},{"value":"address:198.51.100.0/24","reason":"pool","expires_at":"2027-01-01T00:00:00Z"}]})");
+  EXPECT_EQ(r.status, 200) << r.body;
+  EXPECT_EQ(Call("POST", "/lists/blocked",
+                 R"({"expected":0,"put":[{"value":"account:b","reason":"abuse"}]})")
+                .status,
+            409);
+  for (const char* value : {"a", "account:", "address:300.1.1.1", "citizen:x"})
+    EXPECT_EQ(Call("POST", "/lists/blocked",
+                   StrCat(R"({"expected":1,"put":[{"value":")", value, R"(","reason":"r"}]})"))
+                  .status,
+              400)
+        << value;
+  std::string many = R"({"expected":1,"put":[)";
+  for (int i = 0; i < 101; ++i)
+    many += StrCat(i ? "," : "", R"({"value":"account:)", i, R"(","reason":"r"})");
+  r = Call("POST", "/lists/blocked", many + "]}");
+  EXPECT_EQ(r.status, 202);
+  const std::string change = StrCat("/list-changes/", Int(r, "id"));
+  EXPECT_EQ(Call("POST", change + "/approve").status, 403);
+  EXPECT_EQ(Call("POST", change + "/approve", "", "bob").status, 200);
+  EXPECT_EQ(Call("POST", change + "/reject", "", "bob").status, 409);
+  EXPECT_EQ(Int(Call("GET", "/lists/blocked?prefix=account:"), "total"), 102);
+  EXPECT_EQ(Int(Call("GET", "/lists"), "total"), 1);
+  EXPECT_EQ(Int(Call("GET", "/list-changes?status=applied"), "total"), 2);
+  EXPECT_EQ(Call("GET", "/lists/none").status, 404);
+
+  EXPECT_EQ(
+      Call(
+          "POST", "/attestations",
+          R"({"attestations":[{"account_id":"a","kind":"citizenship","value":"US","source":"passport","valid_until":"2027-01-01T00:00:00Z"}]})")
+          .status,
+      200);
+  EXPECT_EQ(
+      Call("POST", "/attestations", R"({"attestations":[{"account_id":"a","kind":"citizenship"}]})")
+          .status,
+      400);
+  EXPECT_EQ(Call("POST", "/attestations", R"({"attestations":[7]})").status, 400);
+  EXPECT_EQ(Int(Call("GET", "/accounts/a/attestations"), "total"), 1);
+  EXPECT_EQ(Call("DELETE", "/accounts/a/attestations/citizenship").status, 200);
+  EXPECT_EQ(Call("DELETE", "/accounts/a/attestations/citizenship").status, 404);
+  ASSERT_TRUE(state_->AddPermitUsage({{"p", 3}}).ok());
+  EXPECT_EQ(Int(Call("GET", "/permits/usage"), "total"), 1);
+  EXPECT_EQ(Int(Call("GET", "/changes"), "lists"), 3);
+  EXPECT_NE(Call("GET", "/me").body.find("\"approver\""), std::string::npos);
+  EXPECT_EQ(Call("GET", "/openapi.yaml").body.substr(0, 1), "#");
+}
+
+TEST_F(ApiTest, TheLogIsReadAndVerified) {
+  for (int i = 0; i < 7; ++i)
+    ASSERT_TRUE(log_->Append({kNow, "gateway", "decision.deny", StrCat("acct-", i),
+                              R"({"a":[1,{"b":"<"}]})"})
+                    .ok());
+  HttpReply r = Call("GET", "/audit?limit=3");
+  EXPECT_EQ(Int(r, "next_before"), 5);
+  EXPECT_NE(Call("GET", "/audit?before=5&limit=3").body.find("acct-3"), std::string::npos);
+  EXPECT_EQ(Call("GET", "/audit?limit=0").status, 400);
+  EXPECT_EQ(Call("GET", "/audit?before=x").status, 400);
+  r = Call("GET", "/audit/head");
+  const std::string anchor = StrCat(Int(r, "seq"), ":", Text(r, "hash"));
+  r = Call("POST", "/audit/verify", StrCat("{\"anchors\":[\"", anchor, "\"]}"));
+  EXPECT_NE(r.body.find("\"ok\":true"), std::string::npos) << r.body;
+  EXPECT_EQ(Call("POST", "/audit/verify", R"({"anchors":["x"]})").status, 400);
+  // Changed behind our back.
+  const std::string path = dir_ + "/audit/audit-000001.jsonl";
+  std::string bytes;
+  {
+    std::ifstream in(path);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  bytes.replace(bytes.find("acct-3"), 6, "acct-9");
+  std::ofstream(path) << bytes;
+  r = Call("POST", "/audit/verify", "{}");
+  EXPECT_NE(r.body.find("\"ok\":false"), std::string::npos);
+  EXPECT_NE(r.body.find("record 4 was changed"), std::string::npos) << r.body;
+}
+
+TEST_F(ApiTest, BadBodies) {
+  for (const char* body : {"[]", "{", "7", "{\"text\":1}", "{\"text\":\"\"}", "{\"text\":null}",
+                           "{\"text\":\"a\",\"text\":\"b\"}", "{\"texts\":\"a\"}"})
+    EXPECT_EQ(Call("POST", "/policies/validate", body).status, 400) << body;
+  EXPECT_EQ(Call("POST", "/policies/validate").status, 415);
+  EXPECT_EQ(Call("PUT", "/policies").status, 405);
+  EXPECT_EQ(Call("GET", "/nothing").status, 404);
+  std::string deep(2000, '[');
+  EXPECT_EQ(Call("POST", "/policies/validate", "{\"text\":" + deep).status, 400);
+}
+
+// Where nothing can be tried, only what does nothing may be proposed.
+TEST_F(ApiTest, WithoutTraffic) {
+  Router router;
+  ApiContext c;
+  c.state = state_.get();
+  c.audit = log_.get();
+  c.now_ms = [] { return kNow; };
+  AddApiRoutes(&router, c);
+  const auto propose = [&](bool enforce) {
+    const std::string body = Proposal("a", enforce);
+    Principal who;
+    who.name = "ada";
+    HttpRequest r;
+    r.body = body;
+    r.principal = &who;
+    r.headers = {{"Content-Type", "application/json"}};
+    return router.Find("POST", "/api/v1/policies").route->handler(r).status;
+  };
+  EXPECT_EQ(propose(true), 409);
+  EXPECT_EQ(propose(false), 201);
+}
+
+}  // namespace
+}  // namespace stillwatch::serve
