@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test sanitize interop bench evaluation fuzz format lint rig clean
+.PHONY: setup build demo test sanitize interop bench evaluation fuzz format lint rig package clean
 
 setup:
 	@tools/setup
@@ -38,6 +38,8 @@ lint: build
 	@tools/lint
 evaluation: build
 	@tools/evaluation
+package: build
+	@packaging/package
 rig: build
 	@tools/rig "$(RIG)"
 clean:

@@ -5,6 +5,9 @@ add_test(NAME licences_checker COMMAND ${CMAKE_SOURCE_DIR}/tools/tests/check_lic
 if(TARGET stillwatch AND NOT STILLWATCH_SANITIZE)  # a sanitizer's runtime is in no list
   add_test(NAME licences COMMAND ${CMAKE_SOURCE_DIR}/tools/check_licences $<TARGET_FILE:stillwatch> $<TARGET_FILE:base_test>)
 endif()
+if(TARGET stillwatch AND NOT STILLWATCH_SANITIZE)
+  add_test(NAME package COMMAND ${CMAKE_SOURCE_DIR}/packaging/package_test $<TARGET_FILE:stillwatch>)
+endif()
 if(TARGET stillwatch)
   add_test(NAME manual COMMAND ${CMAKE_SOURCE_DIR}/tools/tests/manual_test $<TARGET_FILE:stillwatch>)
 else()
