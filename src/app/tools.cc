@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -19,6 +21,7 @@
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
 #include "lake/embedded/embedded_lake.h"
+#include "lake/host/host.h"
 #include "link/pools.h"
 #include "sketch/sketcher.h"
 
@@ -219,6 +222,23 @@ void AddLake(CLI::App& app, int* code) {
   sub->footer("Example: stillwatch lake status --lake stillwatch-out/lake");
   for (auto* s : {init, status, drop})
     s->footer("Example: stillwatch lake " + s->get_name() + " --lake stillwatch-out/lake");
+  // Internal: serve's child that holds the embedded lake.
+  auto* host = sub->add_subcommand("host", "serve a folder's lake on a socket");
+  host->group("");
+  auto served = std::make_shared<lake::HostOptions>();
+  host->add_option("--lake", served->lake.path, "folder of the lake")->required();
+  host->add_option("--socket", served->socket, "made with mode 0600")->required();
+  host->add_option("--threads", served->lake.threads, "of one statement")->capture_default_str();
+  host->add_option("--parent", served->parent, "process id; end when it is not the parent any more");
+  host->footer("Example: stillwatch lake host --lake out/lake --socket lake.sock");
+  host->callback([=] {
+    served->stop = &g_stop;
+    // A terminal's ctrl-C reaches children too; the parent decides when this one ends.
+    if (served->parent != 0) std::signal(SIGINT, SIG_IGN);
+    const auto drained = lake::HostLake(*served);
+    *code = Report(drained.status());
+    if (drained.ok() && !*drained) std::_Exit(kOk);  // what was acknowledged is kept
+  });
   init->callback([=] { *code = Report(OpenLake(*where, 4, false).status()); });
   status->callback([=] {
     auto lake = OpenLake(*where, 4, true);

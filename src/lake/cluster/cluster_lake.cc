@@ -553,6 +553,12 @@ class ClusterLake : public Lake {
       return absl::UnavailableError(
           StrCat("lake: ", what, ": ", Shown(node), " does not answer (", answer.error, ")"));
     }
+    if (answer.lake_status > 0 && answer.lake_status <= 16) {
+      static constexpr std::string_view kBefore = "DB::Exception: ";
+      const size_t at = answer.error.find(kBefore);
+      return absl::Status(static_cast<absl::StatusCode>(answer.lake_status),
+                          at == std::string::npos ? answer.error : answer.error.substr(at + kBefore.size()));
+    }
     if (!IsError(answer.error)) {
       return absl::UnavailableError(StrCat("lake: ", what, ": ", Shown(node), " answered HTTP ",
                                            answer.status, " ", answer.error.substr(0, 200)));
@@ -600,12 +606,17 @@ class ClusterLake : public Lake {
         status = answer.stopped;
       else
         status = Failure(node, "query", answer);
+      // The words of an error may stand where the answer broke off.
+      if (answer.fate == HttpAnswer::kUnknown) (void)reader.End();
       if (!reader.error().empty()) {
         answer.fate = HttpAnswer::kAnswered;
         answer.error = reader.error();
         status = Failure(node, "query", answer);
       }
-      if (!absl::IsUnavailable(status) || reader.handed()) return status;
+      if (!absl::IsUnavailable(status)) return status;
+      if (reader.handed()) {
+        return absl::UnavailableError(StrCat(Text(status), "; the answer broke off: repeat it"));
+      }
       if (!patience.Wait(status)) return patience.Said(status);
     }
   }

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <memory>
 
@@ -56,8 +57,14 @@ int OnProgress(void* p, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) 
              : 0;
 }
 
-size_t OnHeader(char*, size_t one, size_t n, void* p) {
-  static_cast<State*>(p)->moved = Clock::now();  // a server tells of its progress in headers
+size_t OnHeader(char* data, size_t one, size_t n, void* p) {
+  State& s = *static_cast<State*>(p);
+  s.moved = Clock::now();  // a server tells of its progress in headers
+  static constexpr std::string_view kStatus = "X-Stillwatch-Status: ";
+  const std::string_view line(data, n);
+  if (line.substr(0, kStatus.size()) == kStatus) {
+    (void)std::from_chars(data + kStatus.size(), data + n, s.answer->lake_status);
+  }
   return n;
 }
 

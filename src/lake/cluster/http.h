@@ -30,6 +30,7 @@ struct HttpAnswer {
     kStopped,   // by `stop`, or by on_body (`stopped` is its error)
   } fate = kUnknown;
   long status = 0;
+  int lake_status = -1;  // an absl::StatusCode, of a host (lake/host)
   std::string error;  // the answer's text (at most 64 KiB), or why there was none
   absl::Status stopped;
 };

@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_lake_host sw_lake_cluster)
