@@ -15,8 +15,8 @@
 #include "app/command.h"
 #include "base/hash.h"
 #include "base/str.h"
-#include "dossier/read.h"
 #include "dossier/outputs.h"
+#include "dossier/read.h"
 #include "ingest/jsonl/canonical.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
@@ -229,7 +229,8 @@ void AddLake(CLI::App& app, int* code) {
   host->add_option("--lake", served->lake.path, "folder of the lake")->required();
   host->add_option("--socket", served->socket, "made with mode 0600")->required();
   host->add_option("--threads", served->lake.threads, "of one statement")->capture_default_str();
-  host->add_option("--parent", served->parent, "process id; end when it is not the parent any more");
+  host->add_option("--parent", served->parent,
+                   "process id; end when it is not the parent any more");
   host->footer("Example: stillwatch lake host --lake out/lake --socket lake.sock");
   host->callback([=] {
     served->stop = &g_stop;

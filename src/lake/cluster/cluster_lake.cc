@@ -556,8 +556,9 @@ class ClusterLake : public Lake {
     if (answer.lake_status > 0 && answer.lake_status <= 16) {
       static constexpr std::string_view kBefore = "DB::Exception: ";
       const size_t at = answer.error.find(kBefore);
-      return absl::Status(static_cast<absl::StatusCode>(answer.lake_status),
-                          at == std::string::npos ? answer.error : answer.error.substr(at + kBefore.size()));
+      return absl::Status(
+          static_cast<absl::StatusCode>(answer.lake_status),
+          at == std::string::npos ? answer.error : answer.error.substr(at + kBefore.size()));
     }
     if (!IsError(answer.error)) {
       return absl::UnavailableError(StrCat("lake: ", what, ": ", Shown(node), " answered HTTP ",

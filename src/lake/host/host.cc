@@ -57,7 +57,8 @@ std::map<std::string, std::string> Params(std::string_view target) {
     for (size_t i = 0; i < one.size(); ++i) {
       if (one[i] == '=' && part == 0) {
         part = 1;
-      } else if (one[i] == '%' && i + 2 < one.size() && HexDigit(one[i + 1]) >= 0 && HexDigit(one[i + 2]) >= 0) {
+      } else if (one[i] == '%' && i + 2 < one.size() && HexDigit(one[i + 1]) >= 0 &&
+                 HexDigit(one[i + 2]) >= 0) {
         parts[part].push_back(static_cast<char>(HexDigit(one[i + 1]) * 16 + HexDigit(one[i + 2])));
         i += 2;
       } else {
@@ -91,7 +92,8 @@ class Connection {
 
   template <typename Buffers>
   size_t read_some(const Buffers& buffers, boost::system::error_code& error) {
-    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers); ++it) {
+    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers);
+         ++it) {
       const asio::mutable_buffer b(*it);
       if (b.size() == 0) continue;
       if (!Ready(POLLIN, kHostReceiveSeconds, error)) return 0;
@@ -103,7 +105,8 @@ class Connection {
   }
   template <typename Buffers>
   size_t write_some(const Buffers& buffers, boost::system::error_code& error) {
-    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers); ++it) {
+    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers);
+         ++it) {
       const asio::const_buffer b(*it);
       if (b.size() == 0) continue;
       if (!Ready(POLLOUT, kHostSendSeconds, error)) return 0;
@@ -157,14 +160,16 @@ class Request {
     boost::system::error_code error;
     http::read(socket_, buffer, parser, error);
     if (error == http::error::body_limit) {
-      Fail(absl::InvalidArgumentError(StrCat("lake: a request of more than ", kHostBodyBytesMax, " bytes")));
+      Fail(absl::InvalidArgumentError(
+          StrCat("lake: a request of more than ", kHostBodyBytesMax, " bytes")));
     }
     if (error) return;
     const auto& request = parser.get();
     if (request.method() != http::verb::post) {
       return Fail(absl::InvalidArgumentError("lake: only POST is spoken here"));
     }
-    std::map<std::string, std::string> params = Params({request.target().data(), request.target().size()});
+    std::map<std::string, std::string> params =
+        Params({request.target().data(), request.target().size()});
     const std::string& body = request.body();
     if (params["readonly"] == "1") {
       auto answer = lake_.Report(body, params["default_format"]);
@@ -177,7 +182,8 @@ class Request {
       if (!rest.empty()) return Fail(absl::InvalidArgumentError("lake: an insert takes one block"));
       return End(lake_.Insert(table, *block));
     }
-    if (!params["query"].empty()) return Fail(absl::InvalidArgumentError("lake: only INSERT comes in the address"));
+    if (!params["query"].empty())
+      return Fail(absl::InvalidArgumentError("lake: only INSERT comes in the address"));
     if (params["default_format"] == "Native") return Query(body);
     End(lake_.Execute(body));
   }
@@ -250,12 +256,14 @@ absl::StatusOr<int> Listen(const std::string& path) {
   const sockaddr_un address = Address(path);
   const auto* as = reinterpret_cast<const sockaddr*>(&address);
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(StrCat("--socket: a path of 1 to ", sizeof(address.sun_path) - 1, " bytes"));
+    return absl::InvalidArgumentError(
+        StrCat("--socket: a path of 1 to ", sizeof(address.sun_path) - 1, " bytes"));
   }
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const bool taken = connect(probe, as, sizeof(address)) == 0;
   close(probe);
-  if (taken) return absl::AlreadyExistsError(StrCat("--socket: ", path, ": another process listens on it"));
+  if (taken)
+    return absl::AlreadyExistsError(StrCat("--socket: ", path, ": another process listens on it"));
   struct stat there {};
   if (lstat(path.c_str(), &there) == 0) {
     if (!S_ISSOCK(there.st_mode)) {
@@ -315,7 +323,8 @@ absl::StatusOr<bool> HostLake(const HostOptions& options) {
   const int listener = *listening;
   const auto workers = std::make_shared<Workers>();
   const auto told = [&] {
-    return (options.stop != nullptr && *options.stop) || (options.parent != 0 && getppid() != options.parent);
+    return (options.stop != nullptr && *options.stop) ||
+           (options.parent != 0 && getppid() != options.parent);
   };
   while (!told()) {
     workers->Reap();

@@ -16,7 +16,7 @@ namespace stillwatch::lake {
 struct HostOptions {
   std::string socket;  // made with mode 0600, gone at the end
   EmbeddedOptions lake;
-  pid_t parent = 0;    // if set: end when this is no longer the parent
+  pid_t parent = 0;  // if set: end when this is no longer the parent
   const std::atomic<bool>* stop = nullptr;
 };
 
@@ -28,10 +28,11 @@ inline constexpr int kHostReceiveSeconds = 60;  // without a byte of a request
 inline constexpr int kHostSendSeconds = 600;    // without a byte taken by the client
 inline constexpr int kHostDrainSeconds = 10;    // for running statements, once told to stop
 
-// Opens the lake (errors of OpenEmbedded: Unavailable when another process has the folder), migrates
-// it, listens and serves until `stop` or the parent's end. AlreadyExists: a process listens on the
-// socket. Gives whether every statement had ended within kHostDrainSeconds; if not, threads are still
-// inside the engine and the process must end without destructors (what was acknowledged is kept).
+// Opens the lake (errors of OpenEmbedded: Unavailable when another process has the folder),
+// migrates it, listens and serves until `stop` or the parent's end. AlreadyExists: a process
+// listens on the socket. Gives whether every statement had ended within kHostDrainSeconds; if not,
+// threads are still inside the engine and the process must end without destructors (what was
+// acknowledged is kept).
 absl::StatusOr<bool> HostLake(const HostOptions& options);
 
 }  // namespace stillwatch::lake

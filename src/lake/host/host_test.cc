@@ -30,8 +30,8 @@ class Host {
     setenv("STILLWATCH_TEST_PARENT", parent ? std::to_string(getpid()).c_str() : "0", 1);
     pid_ = fork();
     if (pid_ == 0) {
-      execl("/proc/self/exe", "lake_host_test", "--gtest_filter=DISABLED_Host.Serves", "--gtest_also_run_disabled_tests",
-            "--gtest_brief=1", nullptr);
+      execl("/proc/self/exe", "lake_host_test", "--gtest_filter=DISABLED_Host.Serves",
+            "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);
       _exit(99);
     }
   }
@@ -89,19 +89,20 @@ void RemovePlace(const std::string& where) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Host, LakeConformance,
-                         testing::Values(LakeUnderTest{"socket",
-                                                       [] {
-                                                         const std::string where = NewPlace();
-                                                         g_host = std::make_unique<Host>(where);
-                                                         return where;
-                                                       },
-                                                       [](const std::string& where) { return OpenAt(where); },
-                                                       [](const std::string& where) {
-                                                         EXPECT_EQ(g_host->End(SIGTERM), 0);
-                                                         EXPECT_FALSE(fs::exists(where + ".sock"));
-                                                         g_host.reset();
-                                                         RemovePlace(where);
-                                                       }}),
+                         testing::Values(LakeUnderTest{
+                             "socket",
+                             [] {
+                               const std::string where = NewPlace();
+                               g_host = std::make_unique<Host>(where);
+                               return where;
+                             },
+                             [](const std::string& where) { return OpenAt(where); },
+                             [](const std::string& where) {
+                               EXPECT_EQ(g_host->End(SIGTERM), 0);
+                               EXPECT_FALSE(fs::exists(where + ".sock"));
+                               g_host.reset();
+                               RemovePlace(where);
+                             }}),
                          [](const auto& info) { return info.param.name; });
 
 class HostTest : public testing::Test {
@@ -146,7 +147,8 @@ TEST_F(HostTest, ASecondHostIsRefused) {
   same.socket = place_ + ".other";
   const auto folder = HostLake(same);
   EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_NE(folder.status().message().find("in use by another process (process " + std::to_string(host.pid()) + ")"),
+  EXPECT_NE(folder.status().message().find("in use by another process (process " +
+                                           std::to_string(host.pid()) + ")"),
             std::string::npos)
       << folder.status();
   EXPECT_FALSE(fs::exists(same.socket));
@@ -178,8 +180,8 @@ TEST_F(HostTest, ItEndsWithItsParent) {
     setenv("STILLWATCH_TEST_PARENT", std::to_string(getpid()).c_str(), 1);
     const pid_t host = fork();
     if (host == 0) {
-      execl("/proc/self/exe", "lake_host_test", "--gtest_filter=DISABLED_Host.Serves", "--gtest_also_run_disabled_tests",
-            "--gtest_brief=1", nullptr);
+      execl("/proc/self/exe", "lake_host_test", "--gtest_filter=DISABLED_Host.Serves",
+            "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);
       _exit(99);
     }
     (void)!write(told[1], &host, sizeof(host));
@@ -229,13 +231,16 @@ TEST_F(HostTest, WritersWaitForAHostThatIsKilledAndNothingIsLost) {
   const uint32_t all = next - 1;
   EXPECT_GT(all, 20u);
   EXPECT_EQ(Count(**lake, "SELECT uniqExact(batch) AS n FROM ingests"), all);
-  EXPECT_EQ(Count(**lake, "SELECT count() AS n FROM ingests FINAL"), all) << "what was sent twice counts once";
+  EXPECT_EQ(Count(**lake, "SELECT count() AS n FROM ingests FINAL"), all)
+      << "what was sent twice counts once";
 }
 
 TEST_F(HostTest, AWaitThatIsOverIsSaid) {
   const auto lake = OpenAt(place_, 0);
   EXPECT_EQ(lake.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_NE(lake.status().message().find("unix:" + place_ + ".sock does not answer"), std::string::npos) << lake.status();
+  EXPECT_NE(lake.status().message().find("unix:" + place_ + ".sock does not answer"),
+            std::string::npos)
+      << lake.status();
 }
 
 }  // namespace
