@@ -231,7 +231,7 @@ void AddLake(CLI::App& app, int* code) {
   host->add_option("--socket", served->socket, "made with mode 0600")->required();
   host->add_option("--threads", served->lake.threads, "of one statement")->capture_default_str();
   auto with_parent = std::make_shared<bool>(false);
-  host->add_flag("--die-with-parent", *with_parent, "end when the process that started it does"); end when it is not the parent any more");
+  host->add_flag("--die-with-parent", *with_parent, "end when the process that started it does");
   host->footer("Example: stillwatch lake host --lake out/lake --socket lake.sock");
   host->callback([=] {
     served->stop = &g_stop;
