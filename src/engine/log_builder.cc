@@ -95,27 +95,34 @@ const char kLogColumns[] =
 struct LogBuilder::Chunk {
   static constexpr int kBits = 16;
   static constexpr size_t kRows = size_t{1} << kBits;
+  // In memory, or `count` values of the file from `at` on.
+  template <typename T>
+  struct Column {
+    std::vector<T> v;
+    uint64_t at = 0, count = 0;
+  };
   explicit Chunk(uint32_t part) : part(part) {
-    const auto reserve = [](auto&... columns) { (columns.reserve(kRows), ...); };
+    const auto reserve = [](auto&... columns) { (columns.v.reserve(kRows), ...); };
     reserve(id, features, item, ts_ms, content, account, model, setting, address, ja4, input,
             output, system_hashes, turn_hashes);
-    hashes.reserve(kRows * 20);
+    hashes.v.reserve(kRows * 20);
   }
-  size_t rows() const { return id.size(); }
+  template <typename F>
+  void EachColumn(F&& f) {
+    f(id), f(features), f(item), f(ts_ms), f(content), f(account), f(model), f(setting);
+    f(address), f(ja4), f(input), f(output), f(issued), f(presented), f(issued_place);
+    f(presented_place), f(system_hashes), f(turn_hashes), f(hashes);
+  }
+  size_t rows = 0;
   uint32_t part;  // whose numbers it has
-  std::vector<uint64_t> id, features, item;
-  std::vector<int64_t> ts_ms;
-  std::vector<uint32_t> content, account, model, setting, address, ja4, input, output;
-  struct Signature {
-    uint32_t place;
-    uint64_t hash;
-  };
-  std::vector<Signature> issued, presented;
-  // Of each row those of the system prompt, then those of the turn; in the file once the columns
-  // are empty.
-  std::vector<uint8_t> system_hashes, turn_hashes;  // how many
-  std::vector<uint32_t> hashes;
-  uint64_t at = 0, hash_count = 0, row_count = 0;  // in the file
+  Column<uint64_t> id, features, item;
+  Column<int64_t> ts_ms;
+  Column<uint32_t> content, account, model, setting, address, ja4, input, output;
+  Column<uint64_t> issued, presented;  // signatures, and the places of their rows
+  Column<uint16_t> issued_place, presented_place;
+  // Of each row those of the system prompt, then those of the turn.
+  Column<uint8_t> system_hashes, turn_hashes;  // how many
+  Column<uint32_t> hashes;
   static constexpr size_t kHashesMax = 255;  // of a part; sketches have 64
 };
 
@@ -127,61 +134,78 @@ struct LogBuilder::Part {
 };
 
 LogBuilder::LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateOptions& options,
-                       std::string folder, uint64_t sketch_bytes)
+                       std::string folder, uint64_t memory_bytes)
     : since_(since_ms),
       until_(until_ms),
       options_(options),
       folder_(std::move(folder)),
-      sketch_bytes_(sketch_bytes) {}
+      memory_bytes_(memory_bytes) {}
 
 LogBuilder::~LogBuilder() {
   if (file_ >= 0) ::close(file_);
 }
 
-// Counts the chunk's hashes; beyond the bound they go into the file.
-absl::Status LogBuilder::Seal(Chunk* chunk) {
+void LogBuilder::Count(const Chunk& chunk) {
   size_t at = 0;
-  for (size_t i = 0; i < chunk->rows(); ++i) {
-    for (uint8_t n = chunk->system_hashes[i]; n > 0; --n) counts_.Add(link::SaltSystem(chunk->hashes[at++]));
-    for (uint8_t n = chunk->turn_hashes[i]; n > 0; --n) counts_.Add(link::SaltTurn(chunk->hashes[at++]));
+  for (size_t i = 0; i < chunk.rows; ++i) {
+    for (uint8_t n = chunk.system_hashes.v[i]; n > 0; --n) counts_.Add(link::SaltSystem(chunk.hashes.v[at++]));
+    for (uint8_t n = chunk.turn_hashes.v[i]; n > 0; --n) counts_.Add(link::SaltTurn(chunk.hashes.v[at++]));
   }
-  const uint64_t bytes = chunk->hashes.size() * sizeof(uint32_t);
-  if (sketches_.fetch_add(bytes) + bytes <= sketch_bytes_) return absl::OkStatus();
-  sketches_ -= bytes;
-  const uint64_t lengths = chunk->rows();
+}
+
+// Counts a full chunk's hashes; beyond the bound its columns go into the file.
+absl::Status LogBuilder::Seal(Chunk* chunk) {
+  Count(*chunk);
+  uint64_t bytes = 0;
+  chunk->EachColumn([&](auto& c) { bytes += c.v.size() * sizeof(c.v[0]); });
+  if (held_.fetch_add(bytes) + bytes <= memory_bytes_) return absl::OkStatus();
+  held_ -= bytes;
+  uint64_t to;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (file_ < 0) file_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (file_ < 0) {
       // A file system without nameless files.
-      std::string path = folder_ + "/.sketches-XXXXXX";
+      std::string path = folder_ + "/.rows-XXXXXX";
       file_ = ::mkostemp(path.data(), O_CLOEXEC);
       if (file_ >= 0) ::unlink(path.c_str());
     }
     if (file_ < 0) return FileError(folder_, errno);
-    chunk->at = file_end_;
-    file_end_ += bytes + 2 * lengths;
+    to = file_end_;
+    file_end_ += bytes;
   }
-  uint64_t to = chunk->at;
-  const auto write = [&](const void* from, size_t n) {
-    for (const char* p = static_cast<const char*>(from); n > 0;) {
+  int error = 0;
+  chunk->EachColumn([&](auto& c) {
+    c.at = to;
+    c.count = c.v.size();
+    const char* p = reinterpret_cast<const char*>(c.v.data());
+    for (size_t n = c.count * sizeof(c.v[0]); n > 0 && error == 0;) {
       const ssize_t done = ::pwrite(file_, p, n, static_cast<off_t>(to));
       if (done < 0 && errno == EINTR) continue;
-      if (done <= 0) return false;
+      if (done <= 0) {
+        error = done < 0 ? errno : EIO;
+        break;
+      }
       p += done, to += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
     }
-    return true;
-  };
-  if (!write(chunk->system_hashes.data(), lengths) || !write(chunk->turn_hashes.data(), lengths) ||
-      !write(chunk->hashes.data(), bytes)) {
-    return FileError(folder_, errno);
+    base::Release(c.v);
+  });
+  return error == 0 ? absl::OkStatus() : FileError(folder_, error);
+}
+
+template <typename T>
+int LogBuilder::ReadBack(T* column) const {
+  if (column->count == 0 || !column->v.empty()) return 0;
+  column->v.resize(column->count);
+  uint64_t from = column->at;
+  char* p = reinterpret_cast<char*>(column->v.data());
+  for (size_t n = column->count * sizeof(column->v[0]); n > 0;) {
+    const ssize_t done = ::pread(file_, p, n, static_cast<off_t>(from));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return done < 0 ? errno : EIO;  // cut short
+    p += done, from += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
   }
-  chunk->hash_count = chunk->hashes.size();
-  chunk->row_count = lengths;
-  base::Release(chunk->system_hashes);
-  base::Release(chunk->turn_hashes);
-  base::Release(chunk->hashes);
-  return absl::OkStatus();
+  return 0;
 }
 
 std::unique_ptr<LogBuilder::Part> LogBuilder::Take() {
@@ -229,37 +253,41 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   Part& p = *part;
   for (size_t i = 0; i < b.rows(); ++i) {
     if ((*ts)[i] < since_ || (*ts)[i] >= until_) continue;
-    if (p.chunks.empty() || p.chunks.back()->rows() == Chunk::kRows) {
+    if (p.chunks.empty() || p.chunks.back()->rows == Chunk::kRows) {
       if (!p.chunks.empty()) {
         if (absl::Status s = Seal(p.chunks.back().get()); !s.ok()) return s;
       }
       p.chunks.push_back(std::make_unique<Chunk>(p.number));
     }
     Chunk& c = *p.chunks.back();
-    c.id.push_back(base::Hash64((*id)[i]));
-    c.content.push_back((*content)[i]);
-    c.ts_ms.push_back((*ts)[i]);
-    c.account.push_back(p.accounts((*account)[i]));
-    c.model.push_back(p.models((*model)[i]));
-    c.input.push_back((*input)[i]);
-    c.output.push_back((*output)[i]);
+    c.id.v.push_back(base::Hash64((*id)[i]));
+    c.content.v.push_back((*content)[i]);
+    c.ts_ms.v.push_back((*ts)[i]);
+    c.account.v.push_back(p.accounts((*account)[i]));
+    c.model.v.push_back(p.models((*model)[i]));
+    c.input.v.push_back((*input)[i]);
+    c.output.v.push_back((*output)[i]);
     const Setting s{(*temperature)[i], (*top_p)[i], (*max_tokens)[i]};
     p.key.assign(reinterpret_cast<const char*>(&s), sizeof s).append((*tools)[i]);
-    c.setting.push_back(p.settings(p.key));
-    c.address.push_back(p.addresses((*ip)[i]));
-    c.ja4.push_back(p.ja4s((*ja4)[i]));
-    c.features.push_back((*features)[i]);
-    const uint32_t place = static_cast<uint32_t>(c.id.size() - 1);
-    for (const uint64_t* h = issued->begin(i); h != issued->end(i); ++h) c.issued.push_back({place, *h});
-    for (const uint64_t* h = presented->begin(i); h != presented->end(i); ++h) c.presented.push_back({place, *h});
+    c.setting.v.push_back(p.settings(p.key));
+    c.address.v.push_back(p.addresses((*ip)[i]));
+    c.ja4.v.push_back(p.ja4s((*ja4)[i]));
+    c.features.v.push_back((*features)[i]);
+    const auto signatures = [&](const lake::ArrayColumn<uint64_t>& from, auto* to, auto* places) {
+      to->v.insert(to->v.end(), from.begin(i), from.end(i));
+      places->v.insert(places->v.end(), static_cast<size_t>(from.end(i) - from.begin(i)), static_cast<uint16_t>(c.rows));
+    };
+    signatures(*issued, &c.issued, &c.issued_place);
+    signatures(*presented, &c.presented, &c.presented_place);
     const std::span<const uint32_t> of_system(system->begin(i), system->end(i)), of_turn(turn->begin(i), turn->end(i));
     if (of_system.size() > Chunk::kHashesMax || of_turn.size() > Chunk::kHashesMax)
       return absl::InternalError("log: a sketch of more than 255 hashes");
-    c.item.push_back(link::ItemOf(of_turn));
-    c.system_hashes.push_back(static_cast<uint8_t>(of_system.size()));
-    c.turn_hashes.push_back(static_cast<uint8_t>(of_turn.size()));
-    c.hashes.insert(c.hashes.end(), of_system.begin(), of_system.end());
-    c.hashes.insert(c.hashes.end(), of_turn.begin(), of_turn.end());
+    c.item.v.push_back(link::ItemOf(of_turn));
+    c.system_hashes.v.push_back(static_cast<uint8_t>(of_system.size()));
+    c.turn_hashes.v.push_back(static_cast<uint8_t>(of_turn.size()));
+    c.hashes.v.insert(c.hashes.v.end(), of_system.begin(), of_system.end());
+    c.hashes.v.insert(c.hashes.v.end(), of_turn.begin(), of_turn.end());
+    ++c.rows;
   }
   Return(std::move(part));
   return absl::OkStatus();
@@ -337,9 +365,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   std::sort(parts_.begin(), parts_.end(), [](const auto& x, const auto& y) { return x->number < y->number; });
   std::vector<std::unique_ptr<Chunk>> chunks;
   for (auto& p : parts_) {
-    if (!p->chunks.empty()) {
-      if (absl::Status s = Seal(p->chunks.back().get()); !s.ok()) return s;
-    }
+    if (!p->chunks.empty()) Count(*p->chunks.back());  // not full, and needed soon
     for (auto& c : p->chunks) chunks.push_back(std::move(c));
   }
   // A row's number: its chunk, then its place there; not every number is taken.
@@ -399,25 +425,42 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   }
   base::Release(records_);
 
+  // Columns that are in the file.
+  std::atomic<int> failed = 0;  // an errno, which is each thread's own
+  const auto load = [&](auto... columns) {
+    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t k = begin; k < end; ++k) {
+        const int errors[] = {ReadBack(&((*chunks[k]).*columns))...};
+        for (const int error : errors) {
+          if (error != 0) failed = error;
+        }
+      }
+    });
+    return failed == 0;
+  };
+  const auto drop = [&](auto... columns) {
+    for (auto& c : chunks) (base::Release(((*c).*columns).v), ...);
+  };
   // Runs `body(chunk, place, row)` over every row.
   const auto each = [&](const auto& body) {
     parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
       for (size_t k = begin; k < end; ++k) {
-        for (size_t i = 0; i < chunks[k]->rows(); ++i) body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
+        for (size_t i = 0; i < chunks[k]->rows; ++i) body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
       }
     });
   };
-  const auto account_of = [&](const Chunk& c, size_t i) { return merged[0].number[c.part][c.account[i]]; };
+  const auto account_of = [&](const Chunk& c, size_t i) { return merged[0].number[c.part][c.account.v[i]]; };
 
   // Duplicates. Two bits of a small table tell which ids can have any: only those are compared.
+  if (!load(&Chunk::id, &Chunk::ts_ms, &Chunk::account, &Chunk::content)) return FileError(folder_, failed);
   size_t n = 0;
-  for (const auto& c : chunks) n += c->rows();
+  for (const auto& c : chunks) n += c->rows;
   std::vector<uint8_t> dead(chunks.size() << Chunk::kBits, 0);
   {
     const uint64_t mask = std::bit_ceil(std::max<uint64_t>(n * 16, 64)) - 1;
     std::vector<std::atomic<uint64_t>> once(mask / 64 + 1), twice(mask / 64 + 1);
     each([&](const Chunk& c, size_t i, uint32_t) {
-      const uint64_t h = c.id[i] & mask, bit = uint64_t{1} << (h & 63);
+      const uint64_t h = c.id.v[i] & mask, bit = uint64_t{1} << (h & 63);
       if (once[h >> 6].fetch_or(bit, std::memory_order_relaxed) & bit) {
         twice[h >> 6].fetch_or(bit, std::memory_order_relaxed);
       }
@@ -430,10 +473,10 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     std::vector<Suspect> suspects;
     std::mutex mutex;
     each([&](const Chunk& c, size_t i, uint32_t row) {
-      const uint64_t h = c.id[i] & mask;
+      const uint64_t h = c.id.v[i] & mask;
       if (!(twice[h >> 6].load(std::memory_order_relaxed) >> (h & 63) & 1)) return;
       const std::lock_guard<std::mutex> lock(mutex);
-      suspects.push_back({c.id[i], c.content[i], account_of(c, i), row, c.ts_ms[i]});
+      suspects.push_back({c.id.v[i], c.content.v[i], account_of(c, i), row, c.ts_ms.v[i]});
     });
     std::sort(suspects.begin(), suspects.end(), [](const Suspect& x, const Suspect& y) {
       return std::tie(x.id, x.content, x.account, x.ts_ms) <
@@ -449,41 +492,51 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
       *conflicts += suspects[i].content != suspects[winner].content;
     }
   }
+  drop(&Chunk::content);
 
   // Signatures that nobody presented say nothing.
+  if (!load(&Chunk::presented, &Chunk::presented_place)) return FileError(folder_, failed);
   {
     std::vector<uint64_t> asked;
-    for (const auto& c : chunks) {
-      for (const Chunk::Signature& p : c->presented) asked.push_back(p.hash);
-    }
+    for (const auto& c : chunks) asked.insert(asked.end(), c->presented.v.begin(), c->presented.v.end());
     std::sort(asked.begin(), asked.end());
-    for (size_t k = 0; k < chunks.size(); ++k) {
-      for (const Chunk::Signature& p : chunks[k]->issued) {
-        if (!dead[k << Chunk::kBits | p.place] && std::binary_search(asked.begin(), asked.end(), p.hash))
-          log->issued.push_back({p.hash, account_of(*chunks[k], p.place)});
+    std::vector<std::vector<std::pair<uint64_t, uint32_t>>> issued(chunks.size());
+    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t k = begin; k < end; ++k) {
+        Chunk& c = *chunks[k];
+        for (const int error : {ReadBack(&c.issued), ReadBack(&c.issued_place)}) {
+          if (error != 0) failed = error;
+        }
+        if (failed != 0) return;
+        for (size_t i = 0; i < c.issued.v.size(); ++i) {
+          const uint16_t place = c.issued_place.v[i];
+          if (!dead[k << Chunk::kBits | place] && std::binary_search(asked.begin(), asked.end(), c.issued.v[i]))
+            issued[k].push_back({c.issued.v[i], account_of(c, place)});
+        }
+        base::Release(c.issued.v);
+        base::Release(c.issued_place.v);
       }
-      base::Release(chunks[k]->issued);
-    }
+    });
+    if (failed != 0) return FileError(folder_, failed);
+    for (const auto& of_chunk : issued) log->issued.insert(log->issued.end(), of_chunk.begin(), of_chunk.end());
     std::sort(log->issued.begin(), log->issued.end());
   }
 
-  // By account first (a counting sort), then each account on its own.
+  // By account first (a counting sort), then each account on its own: in what order the first puts
+  // an account's rows does not matter.
   std::vector<uint64_t> start(accounts + 1, 0);
-  for (const auto& c : chunks) {
-    const size_t first = static_cast<size_t>(&c - chunks.data()) << Chunk::kBits;
-    for (size_t i = 0; i < c->rows(); ++i) start[account_of(*c, i) + 1] += !dead[first + i];
+  std::vector<std::atomic<uint64_t>> next(accounts);
+  each([&](const Chunk& c, size_t i, uint32_t row) {
+    if (!dead[row]) next[account_of(c, i)].fetch_add(1, std::memory_order_relaxed);
+  });
+  for (uint32_t i = 0; i < accounts; ++i) {
+    start[i + 1] = start[i] + next[i];
+    next[i] = start[i];
   }
-  for (uint32_t i = 0; i < accounts; ++i) start[i + 1] += start[i];
   std::vector<uint32_t> order(start[accounts]);
-  {
-    std::vector<uint64_t> next(start.begin(), start.end());
-    for (const auto& c : chunks) {
-      const size_t first = static_cast<size_t>(&c - chunks.data()) << Chunk::kBits;
-      for (size_t i = 0; i < c->rows(); ++i) {
-        if (!dead[first + i]) order[next[account_of(*c, i)]++] = static_cast<uint32_t>(first + i);
-      }
-    }
-  }
+  each([&](const Chunk& c, size_t i, uint32_t row) {
+    if (!dead[row]) order[next[account_of(c, i)].fetch_add(1, std::memory_order_relaxed)] = row;
+  });
   base::Release(dead);
   parallel.For(accounts, 256, [&](size_t begin, size_t end, int) {
     struct Key {
@@ -496,7 +549,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
       keys.clear();
       for (uint64_t j = start[k]; j < start[k + 1]; ++j) {
         const Chunk& c = chunk_of(order[j]);
-        keys.push_back({c.ts_ms[order[j] & kPlace], c.id[order[j] & kPlace], order[j]});
+        keys.push_back({c.ts_ms.v[order[j] & kPlace], c.id.v[order[j] & kPlace], order[j]});
       }
       std::sort(keys.begin(), keys.end(), [](const Key& x, const Key& y) {
         return std::tie(x.ts_ms, x.id) < std::tie(y.ts_ms, y.id);
@@ -507,18 +560,18 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
 
   // Column by column into that order; each column of the chunks is dropped when it has been copied.
   const size_t rows = order.size();
-  const auto gather = [&](auto Chunk::*from, auto* to,
-                          const std::vector<std::vector<uint32_t>>* number) {
+  const auto gather = [&](auto from, auto* to, const std::vector<std::vector<uint32_t>>* number) {
+    if (!load(from)) return;
     to->resize(rows);
     parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
       for (size_t i = begin; i < end; ++i) {
         const Chunk& c = chunk_of(order[i]);
-        const auto v = (c.*from)[order[i] & kPlace];
+        const auto v = (c.*from).v[order[i] & kPlace];
         using To = typename std::decay_t<decltype(*to)>::value_type;
         (*to)[i] = static_cast<To>(number == nullptr ? v : (*number)[c.part][v]);
       }
     });
-    for (auto& c : chunks) base::Release((*c).*from);
+    drop(from);
   };
   gather(&Chunk::id, &log->id, nullptr);
   gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
@@ -531,14 +584,17 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   gather(&Chunk::output, &log->output_tokens, nullptr);
   gather(&Chunk::features, &log->features, nullptr);
   gather(&Chunk::item, &log->item, nullptr);
+  if (failed != 0) return FileError(folder_, failed);
   std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);  // the other way round
   parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
   });
   base::Release(order);
   for (size_t k = 0; k < chunks.size(); ++k) {
-    for (const Chunk::Signature& p : chunks[k]->presented) {
-      if (const uint32_t row = row_of[k << Chunk::kBits | p.place]; row != kNone) log->presented.push_back({row, p.hash});
+    const Chunk& c = *chunks[k];
+    for (size_t i = 0; i < c.presented.v.size(); ++i) {
+      if (const uint32_t row = row_of[k << Chunk::kBits | c.presented_place.v[i]]; row != kNone)
+        log->presented.push_back({row, c.presented.v[i]});
     }
   }
   std::sort(log->presented.begin(), log->presented.end());
@@ -558,49 +614,28 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
     std::vector<uint64_t> kept;
     for (size_t k = begin; k < end && !failed; ++k) {
       Chunk& c = *chunks[k];
-      if (c.hash_count > 0) {
-        if (const int error = ReadBack(&c); error != 0) {
-          failed = error;
-          return;
-        }
+      for (const int error : {ReadBack(&c.system_hashes), ReadBack(&c.turn_hashes), ReadBack(&c.hashes)}) {
+        if (error != 0) failed = error;
       }
-      const uint32_t* h = c.hashes.data();
-      for (size_t i = 0; i < c.system_hashes.size(); ++i) {
+      if (failed) return;
+      const uint32_t* h = c.hashes.v.data();
+      for (size_t i = 0; i < c.rows; ++i) {
         kept.clear();
         const auto keep = [&](uint8_t n, auto salt) {
           for (; n > 0; --n, ++h) {
             if (counts_.MayHave(salt(*h), enough)) kept.push_back(salt(*h));
           }
         };
-        keep(c.system_hashes[i], link::SaltSystem);
-        keep(c.turn_hashes[i], link::SaltTurn);
+        keep(c.system_hashes.v[i], link::SaltSystem);
+        keep(c.turn_hashes.v[i], link::SaltTurn);
         if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) log->text[row] = log->texts.Add(kept);
       }
-      base::Release(c.system_hashes);
-      base::Release(c.turn_hashes);
-      base::Release(c.hashes);
+      base::Release(c.system_hashes.v);
+      base::Release(c.turn_hashes.v);
+      base::Release(c.hashes.v);
     }
   });
   return failed ? FileError(folder_, failed) : absl::OkStatus();
-}
-
-int LogBuilder::ReadBack(Chunk* chunk) const {
-  uint64_t from = chunk->at;
-  const auto read = [&](auto* column, size_t count) {
-    column->resize(count);
-    char* p = reinterpret_cast<char*>(column->data());
-    for (size_t n = count * sizeof(*column->data()); n > 0;) {
-      const ssize_t done = ::pread(file_, p, n, static_cast<off_t>(from));
-      if (done < 0 && errno == EINTR) continue;
-      if (done <= 0) return done < 0 ? errno : EIO;  // cut short
-      p += done, from += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
-    }
-    return 0;
-  };
-  int error = read(&chunk->system_hashes, chunk->row_count);
-  if (error == 0) error = read(&chunk->turn_hashes, chunk->row_count);
-  if (error == 0) error = read(&chunk->hashes, chunk->hash_count);
-  return error;
 }
 
 }  // namespace stillwatch::engine

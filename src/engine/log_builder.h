@@ -22,16 +22,17 @@ namespace stillwatch::engine {
 extern const char kLogColumns[];
 
 // AddExchanges and AddAccounts may be called from several threads and do not wait for each other;
-// Finish once, at the end. Memory: about 74 bytes a row, and the sketches up to kSketchBytes; what
-// goes beyond waits in a file without a name (about 70 bytes a row), gone with this object.
+// Finish once, at the end. Memory: names, and rows up to kMemoryBytes; what goes beyond waits in a
+// file without a name (about 150 bytes a row), gone with this object. Finish needs 12 bytes a row
+// beside the log.
 class LogBuilder {
  public:
-  static constexpr uint64_t kSketchBytes = uint64_t{1} << 29;
+  static constexpr uint64_t kMemoryBytes = uint64_t{1} << 30;
   // Rows outside [since_ms, until_ms) are left out, and with them the records of accounts that
   // nobody could know of by until_ms: no row, and created later or at an unknown time.
   // `options` say which hashes are worth keeping; `folder` is where that file is made.
   LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateOptions& options,
-             std::string folder, uint64_t sketch_bytes = kSketchBytes);
+             std::string folder, uint64_t memory_bytes = kMemoryBytes);
   ~LogBuilder();
   absl::Status AddExchanges(const lake::Block& block);
   absl::Status AddAccounts(const lake::Block& block);
@@ -47,18 +48,20 @@ class LogBuilder {
   std::unique_ptr<Part> Take();
   void Return(std::unique_ptr<Part> part);
 
+  void Count(const Chunk& chunk);
   absl::Status Seal(Chunk* chunk);
   absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
                          const std::vector<uint32_t>& row_of, const base::Parallel& parallel,
                          link::Log* log);
-  int ReadBack(Chunk* chunk) const;  // an errno, 0: done
+  template <typename T>
+  int ReadBack(T* column) const;  // an errno, 0: done
 
   const int64_t since_, until_;
   const link::TemplateOptions options_;
   const std::string folder_;
-  const uint64_t sketch_bytes_;
+  const uint64_t memory_bytes_;
   link::HashCounts counts_;
-  std::atomic<uint64_t> sketches_ = 0;  // bytes of them in memory
+  std::atomic<uint64_t> held_ = 0;  // bytes of sealed chunks in memory
   std::mutex mutex_;  // of what follows
   int file_ = -1;
   uint64_t file_end_ = 0;

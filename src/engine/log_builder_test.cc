@@ -135,7 +135,7 @@ struct Input {
   int64_t since = INT64_MIN, until = INT64_MAX;
   link::TemplateOptions options;
   std::string folder = testing::TempDir();
-  uint64_t sketch_bytes = LogBuilder::kSketchBytes;
+  uint64_t memory_bytes = LogBuilder::kMemoryBytes;
 };
 
 struct Built {
@@ -147,7 +147,7 @@ struct Built {
 // Blocks of `rows` exchanges, dealt out to `threads` threads.
 Built Build(const Input& in, size_t rows = 1'000'000, int threads = 1) {
   Built out;
-  LogBuilder builder(in.since, in.until, in.options, in.folder, in.sketch_bytes);
+  LogBuilder builder(in.since, in.until, in.options, in.folder, in.memory_bytes);
   std::vector<lake::Block> blocks;
   for (size_t i = 0; i < in.exchanges.size(); i += rows) {
     blocks.push_back(ToBlock(std::vector<Exchange>(
@@ -395,7 +395,7 @@ TEST(LogBuilder, TheWindowIsHalfOpenAndKnowsNoLaterAccounts) {
   EXPECT_EQ(open.log.accounts(), 8u);  // "b200" and "unknown" too
 }
 
-TEST(LogBuilder, SketchesBeyondTheBoundGiveTheSameLog) {
+TEST(LogBuilder, RowsBeyondTheBoundGiveTheSameLog) {
   // More rows than one chunk has, so that some are in memory, some in the file.
   Input in = Motley(4, 2'000);
   for (uint32_t i = 0; i < 140'000; ++i) {
@@ -404,11 +404,11 @@ TEST(LogBuilder, SketchesBeyondTheBoundGiveTheSameLog) {
     if (i % 5) x.system = {i % 7};
     in.exchanges.push_back(std::move(x));
   }
-  in.folder = testing::TempDir() + "/sketches";
+  in.folder = testing::TempDir() + "/rows";
   std::filesystem::create_directory(in.folder);
   const std::string expected = Written(Build(in, 10'000, 2).log);
   for (const uint64_t bytes : {uint64_t{0}, uint64_t{600'000}}) {
-    in.sketch_bytes = bytes;
+    in.memory_bytes = bytes;
     const Built b = Build(in, 10'000, 2);
     ASSERT_TRUE(b.status.ok()) << b.status;
     EXPECT_EQ(Written(b.log) == expected, true) << bytes;
@@ -417,15 +417,16 @@ TEST(LogBuilder, SketchesBeyondTheBoundGiveTheSameLog) {
 }
 
 TEST(LogBuilder, AFolderThatCannotBeWrittenMattersOnlyWhenItIsNeeded) {
-  Input in = Motley(5, 100);
+  Input in;
+  for (uint32_t i = 0; i <= 65'536; ++i) in.exchanges.push_back({.id = StrCat("x", i), .account = "a", .ts_ms = i});
   in.folder = testing::TempDir() + "/no/such/folder";
   EXPECT_TRUE(Build(in).status.ok());
-  in.sketch_bytes = 0;
+  in.memory_bytes = 0;
   const Built b = Build(in);
   EXPECT_EQ(b.status.code(), absl::StatusCode::kFailedPrecondition) << b.status;
   EXPECT_EQ(Message(b.status), StrCat(in.folder, ": a temporary file: No such file or directory"));
-  // Without text there is nothing to put there.
-  for (Exchange& x : in.exchanges) x.system.clear(), x.turn.clear();
+  // A chunk that is not full is not put there.
+  in.exchanges.pop_back();
   EXPECT_TRUE(Build(in).status.ok());
 }
 
@@ -433,7 +434,7 @@ TEST(LogBuilder, AFileThatIsCutShortIsAnError) {
   Input in;
   for (uint32_t i = 0; i <= 65'536; ++i) {
     Exchange x{.id = StrCat("x", i), .account = "a", .ts_ms = i};
-    if (i < 65'536) x.turn = {i};  // the last one, of another chunk, does not write
+    if (i < 65'536) x.turn = {i};
     in.exchanges.push_back(std::move(x));
   }
   LogBuilder builder(INT64_MIN, INT64_MAX, {}, testing::TempDir(), 0);
