@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "link/log.h"
 #include "model/campaign.h"
 
@@ -24,10 +25,13 @@ namespace stillwatch::link {
 inline constexpr int kLinkFamilies = 4;  // network, client, enrolment, payment
 
 struct Trait {
+  Trait() = default;
+  Trait(uint32_t account, model::Family family, uint64_t value, bool domain = false)
+      : account(account), family(family), domain(domain), value(value) {}
   uint32_t account = 0;
   model::Family family = model::Family::kNetwork;
-  uint64_t value = 0;  // any number that is equal for equal values of the family
-  bool domain = false; // of mail
+  bool domain = false;  // of mail
+  uint64_t value = 0;   // any number that is equal for equal values of the family
 };
 
 struct Link {
@@ -58,10 +62,14 @@ struct AccountGraph {
 
 // What the log says about accounts: cards, sign-up addresses, mail domains, referrers, request
 // addresses and clients. Never country or citizenship.
-std::vector<Trait> AccountTraits(const Log& log);
+std::vector<Trait> AccountTraits(const Log& log,
+                                 const base::Parallel& parallel = base::Parallel(1));
 
+// The same at any thread count. Memory beside the graph: that of the traits twice and four bytes an
+// account and worker; no list of pairs.
 AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> entity,
-                        uint32_t entities, const PoolOptions& options);
+                        uint32_t entities, const PoolOptions& options,
+                        const base::Parallel& parallel = base::Parallel(1));
 
 // pool[v] for every account: dense numbers ascending with each pool's smallest account; kNone for
 // an account without links. `members`: restrict to these accounts (empty: all). Deterministic.
