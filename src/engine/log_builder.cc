@@ -139,7 +139,8 @@ LogBuilder::LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateO
       until_(until_ms),
       options_(options),
       folder_(std::move(folder)),
-      memory_bytes_(memory_bytes) {}
+      memory_bytes_(memory_bytes),
+      counts_(std::make_unique<link::HashCounts>()) {}
 
 LogBuilder::~LogBuilder() {
   if (file_ >= 0) ::close(file_);
@@ -148,8 +149,10 @@ LogBuilder::~LogBuilder() {
 void LogBuilder::Count(const Chunk& chunk) {
   size_t at = 0;
   for (size_t i = 0; i < chunk.rows; ++i) {
-    for (uint8_t n = chunk.system_hashes.v[i]; n > 0; --n) counts_.Add(link::SaltSystem(chunk.hashes.v[at++]));
-    for (uint8_t n = chunk.turn_hashes.v[i]; n > 0; --n) counts_.Add(link::SaltTurn(chunk.hashes.v[at++]));
+    for (uint8_t n = chunk.system_hashes.v[i]; n > 0; --n)
+      counts_->Add(link::SaltSystem(chunk.hashes.v[at++]));
+    for (uint8_t n = chunk.turn_hashes.v[i]; n > 0; --n)
+      counts_->Add(link::SaltTurn(chunk.hashes.v[at++]));
   }
 }
 
@@ -275,7 +278,8 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
     c.features.v.push_back((*features)[i]);
     const auto signatures = [&](const lake::ArrayColumn<uint64_t>& from, auto* to, auto* places) {
       to->v.insert(to->v.end(), from.begin(i), from.end(i));
-      places->v.insert(places->v.end(), static_cast<size_t>(from.end(i) - from.begin(i)), static_cast<uint16_t>(c.rows));
+      places->v.insert(places->v.end(), static_cast<size_t>(from.end(i) - from.begin(i)),
+                       static_cast<uint16_t>(c.rows));
     };
     signatures(*issued, &c.issued, &c.issued_place);
     signatures(*presented, &c.presented, &c.presented_place);
@@ -445,14 +449,18 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   const auto each = [&](const auto& body) {
     parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
       for (size_t k = begin; k < end; ++k) {
-        for (size_t i = 0; i < chunks[k]->rows; ++i) body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
+        for (size_t i = 0; i < chunks[k]->rows; ++i)
+          body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
       }
     });
   };
-  const auto account_of = [&](const Chunk& c, size_t i) { return merged[0].number[c.part][c.account.v[i]]; };
+  const auto account_of = [&](const Chunk& c, size_t i) {
+    return merged[0].number[c.part][c.account.v[i]];
+  };
 
   // Duplicates. Two bits of a small table tell which ids can have any: only those are compared.
-  if (!load(&Chunk::id, &Chunk::ts_ms, &Chunk::account, &Chunk::content)) return FileError(folder_, failed);
+  if (!load(&Chunk::id, &Chunk::ts_ms, &Chunk::account, &Chunk::content))
+    return FileError(folder_, failed);
   size_t n = 0;
   for (const auto& c : chunks) n += c->rows;
   std::vector<uint8_t> dead(chunks.size() << Chunk::kBits, 0);
@@ -498,7 +506,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   if (!load(&Chunk::presented, &Chunk::presented_place)) return FileError(folder_, failed);
   {
     std::vector<uint64_t> asked;
-    for (const auto& c : chunks) asked.insert(asked.end(), c->presented.v.begin(), c->presented.v.end());
+    for (const auto& c : chunks)
+      asked.insert(asked.end(), c->presented.v.begin(), c->presented.v.end());
     std::sort(asked.begin(), asked.end());
     std::vector<std::vector<std::pair<uint64_t, uint32_t>>> issued(chunks.size());
     parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
@@ -510,7 +519,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
         if (failed != 0) return;
         for (size_t i = 0; i < c.issued.v.size(); ++i) {
           const uint16_t place = c.issued_place.v[i];
-          if (!dead[k << Chunk::kBits | place] && std::binary_search(asked.begin(), asked.end(), c.issued.v[i]))
+          if (!dead[k << Chunk::kBits | place] &&
+              std::binary_search(asked.begin(), asked.end(), c.issued.v[i]))
             issued[k].push_back({c.issued.v[i], account_of(c, place)});
         }
         base::Release(c.issued.v);
@@ -518,7 +528,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
       }
     });
     if (failed != 0) return FileError(folder_, failed);
-    for (const auto& of_chunk : issued) log->issued.insert(log->issued.end(), of_chunk.begin(), of_chunk.end());
+    for (const auto& of_chunk : issued)
+      log->issued.insert(log->issued.end(), of_chunk.begin(), of_chunk.end());
     std::sort(log->issued.begin(), log->issued.end());
   }
 
@@ -599,6 +610,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   }
   std::sort(log->presented.begin(), log->presented.end());
   if (absl::Status s = TextsInto(chunks, row_of, parallel, log); !s.ok()) return s;
+  log->texts.Seal();
+  counts_.reset();
   parts_.clear();
   log->Finish();
   return absl::OkStatus();
@@ -614,7 +627,8 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
     std::vector<uint64_t> kept;
     for (size_t k = begin; k < end && !failed; ++k) {
       Chunk& c = *chunks[k];
-      for (const int error : {ReadBack(&c.system_hashes), ReadBack(&c.turn_hashes), ReadBack(&c.hashes)}) {
+      for (const int error :
+           {ReadBack(&c.system_hashes), ReadBack(&c.turn_hashes), ReadBack(&c.hashes)}) {
         if (error != 0) failed = error;
       }
       if (failed) return;
@@ -623,7 +637,7 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
         kept.clear();
         const auto keep = [&](uint8_t n, auto salt) {
           for (; n > 0; --n, ++h) {
-            if (counts_.MayHave(salt(*h), enough)) kept.push_back(salt(*h));
+            if (counts_->MayHave(salt(*h), enough)) kept.push_back(salt(*h));
           }
         };
         keep(c.system_hashes.v[i], link::SaltSystem);

@@ -60,8 +60,8 @@ class LogBuilder {
   const link::TemplateOptions options_;
   const std::string folder_;
   const uint64_t memory_bytes_;
-  link::HashCounts counts_;
-  std::atomic<uint64_t> held_ = 0;  // bytes of sealed chunks in memory
+  std::unique_ptr<link::HashCounts> counts_;  // until Finish
+  std::atomic<uint64_t> held_ = 0;            // bytes of sealed chunks in memory
   std::mutex mutex_;  // of what follows
   int file_ = -1;
   uint64_t file_end_ = 0;

@@ -418,7 +418,8 @@ TEST(LogBuilder, RowsBeyondTheBoundGiveTheSameLog) {
 
 TEST(LogBuilder, AFolderThatCannotBeWrittenMattersOnlyWhenItIsNeeded) {
   Input in;
-  for (uint32_t i = 0; i <= 65'536; ++i) in.exchanges.push_back({.id = StrCat("x", i), .account = "a", .ts_ms = i});
+  for (uint32_t i = 0; i <= 65'536; ++i)
+    in.exchanges.push_back({.id = StrCat("x", i), .account = "a", .ts_ms = i});
   in.folder = testing::TempDir() + "/no/such/folder";
   EXPECT_TRUE(Build(in).status.ok());
   in.memory_bytes = 0;

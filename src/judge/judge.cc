@@ -134,8 +134,8 @@ struct Finding {
 Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& parallel) {
   Judged out;
   const Background background(log);
-  const link::AccountGraph graph =
-      link::BuildGraph(link::AccountTraits(log, parallel), log.entity, log.entities, options.pools, parallel);
+  const link::AccountGraph graph = link::BuildGraph(link::AccountTraits(log, parallel), log.entity,
+                                                    log.entities, options.pools, parallel);
   const std::vector<link::Template> templates =
       link::FindTemplates(log, options.templates, parallel);
   const std::vector<link::Workload> workloads =

@@ -186,7 +186,8 @@ std::vector<uint32_t> Leiden(Level<float> g, double resolution) {
   Level<double> level, next;
   if (Round(g, resolution, &community, &of_node, &level)) {
     g = {};
-    for (int round = 1; round < kRoundsMax && Round(level, resolution, &community, &of_node, &next); ++round)
+    for (int round = 1; round < kRoundsMax && Round(level, resolution, &community, &of_node, &next);
+         ++round)
       level = std::move(next);
   }
   std::vector<uint32_t> out(of_node.size());
@@ -207,8 +208,8 @@ std::vector<Trait> AccountTraits(const Log& log, const base::Parallel& parallel)
       std::vector<Trait>& out = of_block[k];
       const auto add = [&](uint32_t a, Family f, std::string_view kind, std::string_view value) {
         if (!value.empty()) {
-          out.push_back(
-              {a, f, base::Combine64(base::Hash64(kind), base::Hash64(value)), kind == "email_domain"});
+          out.push_back({a, f, base::Combine64(base::Hash64(kind), base::Hash64(value)),
+                         kind == "email_domain"});
         }
       };
       const size_t last = std::min(log.accounts(), (k + 1) * kAccountsAtOnce);
@@ -262,7 +263,8 @@ void SortTraits(std::vector<Trait>* traits, const base::Parallel& parallel) {
   *traits = std::move(dealt);
   parallel.For(first.size() - 1, 1, [&](size_t begin, size_t end, int) {
     for (size_t p = begin; p < end; ++p) {
-      std::sort(traits->begin() + static_cast<ptrdiff_t>(first[p]), traits->begin() + static_cast<ptrdiff_t>(first[p + 1]),
+      std::sort(traits->begin() + static_cast<ptrdiff_t>(first[p]),
+                traits->begin() + static_cast<ptrdiff_t>(first[p + 1]),
                 [](const Trait& x, const Trait& y) {
                   return std::tie(x.family, x.value, x.account, x.domain) <
                          std::tie(y.family, y.value, y.account, y.domain);
@@ -329,15 +331,17 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
     const Family family = traits[p.begin].family;
     const float cap = family == Family::kClient ? options.client_bits_max : options.family_bits_max;
     const float off = traits[p.begin].domain ? options.domain_bits_off : 0;
-    p.bits = std::min(cap, static_cast<float>(std::log2(double(entities) / double(p.holders))) - off);
+    p.bits =
+        std::min(cap, static_cast<float>(std::log2(double(entities) / double(p.holders))) - off);
     if (p.bits < 1) return true;
     pairs += p.pairs;
     return false;
   });
   // The postings of each account, those of clients last: where they cannot make a link alone they
   // are looked at for accounts that something else links.
-  std::stable_partition(postings.begin(), postings.end(),
-                        [&](const Posting& p) { return traits[p.begin].family != Family::kClient; });
+  std::stable_partition(postings.begin(), postings.end(), [&](const Posting& p) {
+    return traits[p.begin].family != Family::kClient;
+  });
   const bool client_alone = options.client_bits_max >= options.link_bits_min;
   std::vector<uint64_t> first_posting(entity.size() + 1, 0);
   for (const Posting& p : postings) {
@@ -348,14 +352,16 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
   {
     std::vector<uint64_t> at(first_posting.begin(), first_posting.end() - 1);
     for (uint32_t p = 0; p < postings.size(); ++p) {
-      for (size_t i = postings[p].begin; i < postings[p].end; ++i) posting[at[traits[i].account]++] = p;
+      for (size_t i = postings[p].begin; i < postings[p].end; ++i)
+        posting[at[traits[i].account]++] = p;
     }
   }
 
   // Account by account, so that no list of pairs is ever made: most share several values.
   const size_t blocks = (entity.size() + kAccountsAtOnce - 1) / kAccountsAtOnce;
   std::vector<std::vector<Link>> of_block(blocks);
-  std::vector<std::vector<uint32_t>> slots(static_cast<size_t>(parallel.threads()));  // by account: its place among the found, + 1
+  std::vector<std::vector<uint32_t>> slots(
+      static_cast<size_t>(parallel.threads()));  // by account: its place among the found, + 1
   parallel.For(blocks, 1, [&](size_t begin, size_t end, int worker) {
     std::vector<uint32_t>& slot = slots[static_cast<size_t>(worker)];
     if (slot.empty()) slot.assign(entity.size(), 0);
@@ -385,7 +391,8 @@ AccountGraph BuildGraph(std::vector<Trait> traits, std::span<const uint32_t> ent
           for (const float b : link.bits) link.total += b;
         }
         std::erase_if(found, [&](const Link& link) { return link.total < options.link_bits_min; });
-        std::sort(found.begin(), found.end(), [](const Link& x, const Link& y) { return x.b < y.b; });
+        std::sort(found.begin(), found.end(),
+                  [](const Link& x, const Link& y) { return x.b < y.b; });
         of_block[k].insert(of_block[k].end(), found.begin(), found.end());
       }
     }

@@ -51,99 +51,100 @@ struct Use {
   uint32_t set, entity, rows;
 };
 
+constexpr size_t kAccountsAtOnce = 1'024;
+
+// By blocks of accounts.
 std::vector<std::vector<Use>> Uses(const Log& log, const base::Parallel& parallel) {
-  std::vector<std::vector<Use>> uses(parallel.threads());
-  parallel.For(log.accounts(), 1'024, [&](size_t begin, size_t end, int worker) {
+  std::vector<std::vector<Use>> uses((log.accounts() + kAccountsAtOnce - 1) / kAccountsAtOnce);
+  parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int) {
     std::vector<uint32_t> sets;
-    for (size_t a = begin; a < end; ++a) {
-      sets.assign(log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a]),
-                  log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a + 1]));
-      std::sort(sets.begin(), sets.end());
-      for (size_t i = 0, j = 0; i < sets.size(); i = j) {
-        while (j < sets.size() && sets[j] == sets[i]) ++j;
-        if (sets[i] != 0) uses[worker].push_back({sets[i], log.entity[a], static_cast<uint32_t>(j - i)});
+    for (size_t block = begin; block < end; ++block) {
+      const size_t last = std::min(log.accounts(), (block + 1) * kAccountsAtOnce);
+      for (size_t a = block * kAccountsAtOnce; a < last; ++a) {
+        sets.assign(log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a]),
+                    log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a + 1]));
+        std::sort(sets.begin(), sets.end());
+        for (size_t i = 0, j = 0; i < sets.size(); i = j) {
+          while (j < sets.size() && sets[j] == sets[i]) ++j;
+          if (sets[i] != 0)
+            uses[block].push_back({sets[i], log.entity[a], static_cast<uint32_t>(j - i)});
+        }
       }
     }
   });
   return uses;
 }
 
-// Hashes carried by enough entities and exchanges, ascending. They are dealt into parts that fit a
-// core's cache, where a table of counters drops those of few accounts before anything is sorted. A
-// collision lets one through, never out.
+// Of each hash its exchanges and as many of its entities as matter.
+class Carriers {
+ public:
+  explicit Carriers(uint32_t entities) : enough_(entities) { Grow(); }
+  void Add(uint64_t hash, uint32_t entity, uint64_t rows) {
+    size_t at = base::Mix64(hash) & mask_;
+    while (slots_[at] != 0 && hashes_[slots_[at] - 1] != hash) at = (at + 1) & mask_;
+    if (slots_[at] == 0) {
+      hashes_.push_back(hash);
+      rows_.push_back(0);
+      count_.push_back(0);
+      entity_.resize(entity_.size() + enough_);
+      slots_[at] = static_cast<uint32_t>(hashes_.size());
+      if (hashes_.size() * 2 > mask_) return Grow(), Add(hash, entity, rows);
+    }
+    const size_t k = slots_[at] - 1;
+    rows_[k] += rows;
+    uint32_t* const first = entity_.data() + k * enough_;
+    uint32_t& n = count_[k];
+    if (n == enough_ || std::find(first, first + n, entity) != first + n) return;
+    first[n++] = entity;
+  }
+  void Add(const Carriers& other) {
+    for (size_t k = 0; k < other.hashes_.size(); ++k) {
+      for (uint32_t i = 0; i < other.count_[k]; ++i)
+        Add(other.hashes_[k], other.entity_[k * enough_ + i], i == 0 ? other.rows_[k] : 0);
+    }
+  }
+  // Hashes that enough entities and exchanges carry, ascending.
+  std::vector<uint64_t> Frequent(uint64_t rows_min) const {
+    std::vector<uint64_t> out;
+    for (size_t k = 0; k < hashes_.size(); ++k) {
+      if (count_[k] == enough_ && rows_[k] >= rows_min) out.push_back(hashes_[k]);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+ private:
+  void Grow() {
+    mask_ = std::max<size_t>(1'024, (mask_ + 1) * 2) - 1;
+    slots_.assign(mask_ + 1, 0);
+    for (size_t k = 0; k < hashes_.size(); ++k) {
+      size_t at = base::Mix64(hashes_[k]) & mask_;
+      while (slots_[at] != 0) at = (at + 1) & mask_;
+      slots_[at] = static_cast<uint32_t>(k + 1);
+    }
+  }
+  const uint32_t enough_;
+  size_t mask_ = 0;
+  std::vector<uint32_t> slots_;  // open addressing: number + 1, 0: free
+  std::vector<uint64_t> hashes_, rows_;
+  std::vector<uint32_t> count_, entity_;
+};
+
 std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vector<Use>>& uses,
                                      const TemplateOptions& options,
                                      const base::Parallel& parallel) {
-  constexpr size_t kHashesAtOnce = 1 << 25;  // bound on memory: 16 bytes each
-  constexpr int kPartBits = 8;
-  constexpr uint8_t kEnough = 200;
-  const uint8_t enough = static_cast<uint8_t>(std::min<uint32_t>(options.entities_min, kEnough));
-  size_t total = 0;
-  for (const auto& list : uses) {
-    for (const Use& u : list) total += log.texts[u.set].size();
-  }
-  struct Carried {
-    uint64_t hash_entity;  // a salted hash in the upper 33 bits, its entity in the lower 31
-    uint32_t rows;
-    bool operator<(const Carried& other) const { return hash_entity < other.hash_entity; }
-  };
-  const int round_bits = static_cast<int>(std::bit_width(total / kHashesAtOnce));
-  const size_t parts = size_t{1} << kPartBits;
-  std::vector<std::vector<uint64_t>> found(parts << round_bits);
-  for (size_t round = 0; round < size_t{1} << round_bits; ++round) {
-    std::vector<std::vector<std::vector<Carried>>> dealt(uses.size(), std::vector<std::vector<Carried>>(parts));
-    parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t list = begin; list < end; ++list) {
-        for (const Use& u : uses[list]) {
-          for (const uint64_t h : log.texts[u.set]) {
-            const uint64_t at = base::Mix64(h) >> (64 - kPartBits - round_bits);
-            if (at >> kPartBits == round) dealt[list][at & (parts - 1)].push_back({h << 31 | u.entity, u.rows});
-          }
-        }
+  std::vector<Carriers> carriers(static_cast<size_t>(parallel.threads()),
+                                 Carriers(std::max(1u, options.entities_min)));
+  parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int worker) {
+    for (size_t block = begin; block < end; ++block) {
+      for (const Use& u : uses[block]) {
+        for (const uint64_t h : log.texts[u.set])
+          carriers[static_cast<size_t>(worker)].Add(h, u.entity, u.rows);
       }
-    });
-    parallel.For(parts, 1, [&](size_t begin, size_t end, int) {
-      std::vector<uint8_t> counters;
-      std::vector<Carried> kept;
-      for (size_t part = begin; part < end; ++part) {
-        size_t n = 0;
-        for (const auto& d : dealt) n += d[part].size();
-        const int bits = std::max<int>(6, static_cast<int>(std::bit_width(n)));
-        counters.assign(size_t{1} << bits, 0);
-        const auto slot = [&](const Carried& c) {
-          return (c.hash_entity >> 31) * 0x9e3779b97f4a7c15ULL >> (64 - bits);
-        };
-        for (const auto& d : dealt) {
-          for (const Carried& c : d[part]) {
-            uint8_t& count = counters[slot(c)];
-            count = static_cast<uint8_t>(count + (count < kEnough));
-          }
-        }
-        kept.clear();
-        for (auto& d : dealt) {
-          for (const Carried& c : d[part]) {
-            if (counters[slot(c)] >= enough) kept.push_back(c);
-          }
-          base::Release(d[part]);
-        }
-        std::sort(kept.begin(), kept.end());
-        for (size_t i = 0, j = 0; i < kept.size(); i = j) {
-          uint64_t entities = 0, rows = 0;
-          for (; j < kept.size() && kept[j].hash_entity >> 31 == kept[i].hash_entity >> 31; ++j) {
-            entities += j == i || kept[j].hash_entity != kept[j - 1].hash_entity;
-            rows += kept[j].rows;
-          }
-          if (entities >= options.entities_min && rows >= options.ExchangesMin(log.rows())) {
-            found[round << kPartBits | part].push_back(kept[i].hash_entity >> 31);
-          }
-        }
-      }
-    });
-  }
-  std::vector<uint64_t> all;
-  for (const auto& f : found) all.insert(all.end(), f.begin(), f.end());
-  std::sort(all.begin(), all.end());
-  return all;
+    }
+  });
+  for (size_t w = 1; w < carriers.size(); ++w) carriers[0].Add(carriers[w]);
+  return carriers[0].Frequent(options.ExchangesMin(log.rows()));
 }
 
 // The sets without their other hashes, as numbers of the frequent ones: what a set has beside them
@@ -195,7 +196,7 @@ std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t
     std::array<float, kMinHashes> drawn;
     for (size_t set = begin; set < end; ++set) {
       if (hits.rows[set] == 0) continue;
-      const auto ids = hits.sets[static_cast<uint32_t>(set)];
+      const TextSet ids = hits.sets[static_cast<uint32_t>(set)];
       uint64_t state = 0;
       for (const uint64_t id : ids) state = base::Combine64(state, keys[id]);
       for (int k = 0; k < kMinHashes; ++k) {
@@ -312,9 +313,25 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   });
 
   std::vector<Template> out(groups.size());
-  for (uint32_t row = 0; row < log.rows(); ++row) {
-    if (const uint32_t g = assigned[hits.of[log.text[row]]]; g != kNone) out[g].rows.push_back(row);
+  {
+    constexpr size_t kRowsAtOnce = 1 << 18;
+    std::vector<std::vector<std::pair<uint32_t, uint32_t>>> found((log.rows() + kRowsAtOnce - 1) /
+                                                                  kRowsAtOnce);  // group, row
+    parallel.For(found.size(), 1, [&](size_t begin, size_t end, int) {
+      for (size_t block = begin; block < end; ++block) {
+        const size_t last = std::min(log.rows(), (block + 1) * kRowsAtOnce);
+        for (size_t row = block * kRowsAtOnce; row < last; ++row) {
+          if (const uint32_t g = assigned[hits.of[log.text[row]]]; g != kNone)
+            found[block].push_back({g, static_cast<uint32_t>(row)});
+        }
+      }
+    });
+    for (auto& block : found) {
+      for (const auto& [g, row] : block) out[g].rows.push_back(row);
+      base::Release(block);
+    }
   }
+  hits = {};
   std::vector<uint32_t> family(groups.size());
   for (uint32_t g = 0; g < groups.size(); ++g) family[g] = g;
   const auto root = [&](uint32_t g) {
@@ -345,7 +362,10 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
   std::erase_if(out, [&](const Template& t) {
     if (t.rows.size() < options.ExchangesMin(log.rows())) return true;
     std::vector<uint32_t> entities;
-    for (const uint32_t row : t.rows) entities.push_back(log.entity[log.row_account[row]]);
+    uint32_t last = kNone;  // rows of one account are neighbours
+    for (const uint32_t row : t.rows) {
+      if (log.row_account[row] != last) entities.push_back(log.entity[last = log.row_account[row]]);
+    }
     std::sort(entities.begin(), entities.end());
     return std::unique(entities.begin(), entities.end()) - entities.begin() < options.entities_min;
   });

@@ -1,16 +1,19 @@
 #include "link/text_sets.h"
 
 #include <algorithm>
+#include <bit>
 #include <new>
+#include <stdexcept>
 
 #include "base/hash.h"
+#include "base/release.h"
 
 namespace stillwatch::link {
 namespace {
 
-uint64_t HashOf(std::span<const uint64_t> hashes) {
-  uint64_t h = hashes.size();
-  for (const uint64_t v : hashes) h = base::Combine64(h, v);
+uint64_t HashOf(std::span<const uint32_t> stored) {
+  uint64_t h = stored.size();
+  for (const uint32_t v : stored) h = base::Combine64(h, v);
   return h;
 }
 
@@ -42,13 +45,13 @@ bool HashCounts::MayHave(uint64_t salted, uint32_t n) const {
 
 TextSets::TextSets() : shards_(new Shard[size_t{1} << kShardBits]) {}
 
-std::span<const uint64_t> TextSets::Shard::Set(size_t i) const {
-  const uint64_t begin = i == 0 ? 0 : ends[i - 1];
+std::span<const uint32_t> TextSets::Shard::Set(size_t i) const {
+  const size_t begin = i == 0 ? 0 : ends[i - 1];
   return {values.data() + begin, values.data() + ends[i]};
 }
 
 void TextSets::Shard::Grow() {
-  slots.assign(std::max<size_t>(64, slots.size() * 2), 0);
+  slots.assign(std::bit_ceil(std::max<size_t>(64, ends.size() * 4)), 0);
   const size_t mask = slots.size() - 1;
   for (size_t i = 0; i < ends.size(); ++i) {
     size_t at = HashOf(Set(i)) & mask;
@@ -59,7 +62,14 @@ void TextSets::Shard::Grow() {
 
 uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
   if (hashes.empty()) return 0;
-  const uint64_t hash = HashOf(hashes);
+  thread_local std::vector<uint32_t> stored;
+  stored.assign(1, 0);
+  for (const uint64_t h : hashes) {
+    if (h >> 32 != 0 && ++stored[0] != stored.size())
+      throw std::logic_error("text sets: a hash of the system prompt after one of the turn");
+    stored.push_back(static_cast<uint32_t>(h));
+  }
+  const uint64_t hash = HashOf(stored);
   const uint32_t number = static_cast<uint32_t>(hash >> (64 - kShardBits));
   Shard& shard = shards_[number];
   const std::lock_guard<std::mutex> lock(shard.mutex);
@@ -68,22 +78,28 @@ uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
   size_t at = hash & mask;
   for (; shard.slots[at] != 0; at = (at + 1) & mask) {
     const auto there = shard.Set(shard.slots[at] - 1);
-    if (std::equal(there.begin(), there.end(), hashes.begin(), hashes.end())) {
+    if (std::equal(there.begin(), there.end(), stored.begin(), stored.end())) {
       return 1 + ((shard.slots[at] - 1) << kShardBits | number);
     }
   }
-  shard.values.insert(shard.values.end(), hashes.begin(), hashes.end());
-  shard.ends.push_back(shard.values.size());
+  if (shard.values.size() + stored.size() > kNone)
+    throw std::length_error("text sets: more than 2^38 hashes");
+  shard.values.insert(shard.values.end(), stored.begin(), stored.end());
+  shard.ends.push_back(static_cast<uint32_t>(shard.values.size()));
   shard.slots[at] = static_cast<uint32_t>(shard.ends.size());
   return 1 + ((shard.slots[at] - 1) << kShardBits | number);
 }
 
-std::span<const uint64_t> TextSets::operator[](uint32_t number) const {
+void TextSets::Seal() {
+  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) base::Release(shards_[s].slots);
+}
+
+TextSet TextSets::operator[](uint32_t number) const {
   if (number == 0) return {};
   const Shard& shard = shards_[(number - 1) & ((1 << kShardBits) - 1)];
   const size_t i = (number - 1) >> kShardBits;
   if (i >= shard.ends.size()) return {};
-  return shard.Set(i);
+  return TextSet(shard.Set(i));
 }
 
 uint32_t TextSets::bound() const {

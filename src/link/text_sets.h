@@ -8,8 +8,10 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -46,15 +48,56 @@ class HashCounts {
   std::unique_ptr<std::atomic<uint16_t>[], Free> counts_;
 };
 
+// One of the sets below: salted hashes.
+class TextSet {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = uint64_t;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = uint64_t;
+    Iterator() = default;
+    Iterator(const uint32_t* at, const uint32_t* turn) : at_(at), turn_(turn) {}
+    uint64_t operator*() const { return at_ < turn_ ? SaltSystem(*at_) : SaltTurn(*at_); }
+    Iterator& operator++() { return ++at_, *this; }
+    Iterator operator++(int) { return {at_++, turn_}; }
+    bool operator==(const Iterator& other) const { return at_ == other.at_; }
+
+   private:
+    const uint32_t *at_ = nullptr, *turn_ = nullptr;
+  };
+  TextSet() = default;
+  // How many are of the system prompt, these, then the others.
+  explicit TextSet(std::span<const uint32_t> stored) : stored_(stored) {}
+  size_t size() const { return stored_.empty() ? 0 : stored_.size() - 1; }
+  bool empty() const { return size() == 0; }
+  Iterator begin() const {
+    return stored_.empty() ? Iterator() : Iterator(stored_.data() + 1, turn());
+  }
+  Iterator end() const {
+    return stored_.empty() ? Iterator() : Iterator(stored_.data() + stored_.size(), turn());
+  }
+
+ private:
+  const uint32_t* turn() const { return stored_.data() + 1 + stored_[0]; }
+  std::span<const uint32_t> stored_;
+};
+
 // Distinct sets of salted hashes, numbered; number 0 is the empty one. Numbers depend on the order
-// of adding: nothing that is written may depend on them.
+// of adding: nothing that is written may depend on them. 4 bytes a hash and 8 a set, and while sets
+// are added 8 to 16 more.
 class TextSets {
  public:
   TextSets();
-  // Equal sets get equal numbers. `hashes` is in one order for equal sets. Thread-safe.
+  // Equal sets get equal numbers. `hashes` is in one order for equal sets, those of the system
+  // prompt before those of the turn. Thread-safe.
   uint32_t Add(std::span<const uint64_t> hashes);
+  // Gives back what only adding needs.
+  void Seal();
   // Empty for a number that is not taken. Not while another thread adds; valid until the next Add.
-  std::span<const uint64_t> operator[](uint32_t number) const;
+  TextSet operator[](uint32_t number) const;
   // All numbers are below it; few below it are not taken.
   uint32_t bound() const;
 
@@ -64,9 +107,9 @@ class TextSets {
   static constexpr int kShardBits = 6;
   struct Shard {
     std::mutex mutex;
-    std::vector<uint64_t> values, ends;
+    std::vector<uint32_t> values, ends;
     std::vector<uint32_t> slots;  // open addressing: number in this shard + 1, 0: free
-    std::span<const uint64_t> Set(size_t i) const;
+    std::span<const uint32_t> Set(size_t i) const;
     void Grow();
   };
   std::unique_ptr<Shard[]> shards_;
