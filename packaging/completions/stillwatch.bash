@@ -3,13 +3,14 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain query sketch lake link evaluate simulate serve config --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain dossier query sketch lake link evaluate simulate serve config --help --version" -- "$cur")
     return
   fi
   case "$prev" in
+    --audience) mapfile -t COMPREPLY < <(compgen -W "internal partner public" -- "$cur"); return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --config)
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin" -- "$cur"); return ;;
     --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
@@ -18,6 +19,10 @@ _stillwatch() {
   case "$cmd" in
     scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
     explain) flags="--out --help" ;;
+    dossier) flags="--out --to --lake --audience --preview --prices --milestones --key --no-pdf --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "render verify key" -- "$cur"); return
+      fi ;;
     query) flags="--lake --output-format --help" ;;
     sketch) flags="--help" ;;
     lake) flags="--lake --help"

@@ -5,6 +5,7 @@ _stillwatch() {
   commands=(
     'scan:find the campaigns in a log'
     'explain:why an account or a campaign is in the results'
+    'dossier:campaigns written down for others'
     'query:read-only SQL over the lake'
     'sketch:turn a log with text into one with sketches'
     'lake:create, describe or remove a lake'
@@ -32,6 +33,9 @@ _stillwatch() {
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
         '--help[help]' '*:log:_files' ;;
     explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;
+    dossier) _arguments '--out[folder of the scan]:folder:_files -/' '--to[folder of the dossiers]:folder:_files -/' '--lake[folder of the lake]:folder:_files -/' \
+      '--audience[what may be shown]:audience:(internal partner public)' '--preview[say what would leave]' '--prices[list prices]:file:_files' \
+      '--milestones[development of another model]:file:_files' '--key[to sign or check with]:file:_files' '--no-pdf[HTML alone]' '--help[help]' '1:what:(render verify key)' '*:campaign or file:_files' ;;
     query) _arguments '--lake[folder of the lake]:folder:_files -/' '--output-format[of ClickHouse]:format:(PrettyCompact JSONEachRow CSVWithNames TSV)' '--help[help]' '1:SQL:' ;;
     sketch) _arguments '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;

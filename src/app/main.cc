@@ -9,6 +9,7 @@
 
 #include "app/command.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "engine/specimens.h"
 #include "lake/cluster/cluster_lake.h"
 #include "lake/embedded/embedded_lake.h"
@@ -101,7 +102,8 @@ int main(int argc, char** argv) {
       "Finds coordinated distillation campaigns in the traffic of a language-model API and says "
       "how it knows.",
       "stillwatch"};
-  app.set_version_flag("--version", "stillwatch 0.1.0");
+  app.set_version_flag("--version",
+                       stillwatch::base::StrCat("stillwatch ", stillwatch::base::kVersion));
   app.require_subcommand(1);
   app.footer("Example: stillwatch scan --accounts accounts.jsonl exchanges.jsonl.zst");
   int code = kOk;
@@ -111,6 +113,7 @@ int main(int argc, char** argv) {
   AddQuery(app, &code);
   AddSketch(app, &code);
   AddLake(app, &code);
+  AddDossier(app, &code);
   AddEvaluate(app, &code);
   AddSimulate(app, &code);
   AddServe(app, &code);

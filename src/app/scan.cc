@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "dossier/outputs.h"
 #include "engine/specimens.h"
 #include "enrich/mmdb.h"
@@ -113,7 +114,7 @@ void RunJson(const Options& o, const std::vector<std::string>& inputs, const eng
   base::JsonWriter w(out, true);
   w.BeginObject();
   w.Key("version");
-  w.String("0.1.0");
+  w.String(base::kVersion);
   w.Key("inputs");
   w.BeginArray();
   for (const auto& log : inputs) w.String(log);
@@ -321,7 +322,7 @@ absl::Status Run(const Options& o) {
   RunJson(o, log->names(), *result, &run);
   if (absl::Status s = dossier::WriteWhole(o.out + "/run.json", run); !s.ok()) return s;
   if (o.json) {
-    std::fputs(dossier::CampaignsJson(result->findings).c_str(), stdout);
+    std::fputs(dossier::CampaignsJson(result->findings.campaigns).c_str(), stdout);
   } else if (!o.quiet) {
     std::printf("%llu exchanges of %llu accounts judged",
                 static_cast<unsigned long long>(result->exchanges),

@@ -2,284 +2,518 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
+#include "base/embedded_file.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "base/version.h"
 
 namespace stillwatch::dossier {
+
+extern const base::EmbeddedFile kStyle[];
+
 namespace {
 
 using base::Fixed;
 using base::Grouped;
 using base::Html;
+using base::Percent;
 using base::StrAppend;
+using base::StrCat;
+using model::Campaign;
 using model::Family;
+using model::Verdict;
 
-constexpr char kStyle[] = R"(
-:root{--bg:#fdfcf9;--ink:#1d2127;--soft:#59616d;--line:#d9d5cc;--card:#fff;--accent:#174ea6;--bad:#9b1c1c;--good:#1e6b3a;--bar:#3b6fb6;--bar2:#b9742a;--code:#f3f0e9}
-@media(prefers-color-scheme:dark){:root{--bg:#14171c;--ink:#e8e6e1;--soft:#a9b0ba;--line:#333a44;--card:#1b2027;--accent:#8ab4f8;--bad:#ff9c92;--good:#7fd69a;--bar:#6f9fdf;--bar2:#e0a458;--code:#22272f}}
-*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 Georgia,'Source Serif 4','Times New Roman',serif}
-main{max-width:62rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}h1{font-size:1.9rem;line-height:1.2;margin:.2rem 0}h2{font-size:1.2rem;margin:2.4rem 0 .6rem;padding-top:.7rem;border-top:1px solid var(--line)}h3{font-size:1rem;margin:1.4rem 0 .4rem}
-.over{font:600 .78rem/1.4 system-ui,sans-serif;letter-spacing:.08em;text-transform:uppercase;color:var(--soft)}
-.badge{display:inline-block;font:600 .85rem/1 system-ui,sans-serif;padding:.4rem .65rem;border:1.5px solid currentColor;border-radius:.35rem;margin:.5rem .6rem .5rem 0}
-.distillation{color:var(--bad)}.permitted,.shared-tool,.evaluation{color:var(--good)}
-.lead{font-size:1.15rem;max-width:46rem}.figs{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.7rem;margin:1.3rem 0}
-.fig{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem .9rem}.fig b{display:block;font:600 1.2rem/1.25 system-ui,sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}.fig span{display:block;color:var(--soft);font:.82rem/1.3 system-ui,sans-serif}
-table{border-collapse:collapse;width:100%;margin:.6rem 0 1.4rem;font:.88rem/1.45 system-ui,sans-serif}th{text-align:left;color:var(--soft);font-weight:600;border-bottom:1.5px solid var(--line);padding:.35rem .8rem .35rem 0}td{border-bottom:1px solid var(--line);padding:.5rem .8rem .5rem 0;vertical-align:top;overflow-wrap:break-word}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.w,td.w code{white-space:nowrap}td.w{width:1%}td:last-child,th:last-child{padding-right:0}
-.null{color:var(--soft)}code,pre{font:.8rem/1.5 ui-monospace,Menlo,Consolas,monospace;background:var(--code);border-radius:.3rem}code{padding:.1rem .3rem;overflow-wrap:anywhere}pre{padding:.7rem;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0}
-.meter{display:inline-block;height:.6rem;border-radius:.15rem;background:var(--bar);vertical-align:middle}.meter.neg{background:var(--bar2)}
-.chart{border-bottom:1px solid var(--line);margin-top:.3rem}.chart svg{width:100%;height:9rem;display:block}svg rect{fill:var(--bar)}svg line{stroke:var(--bar2);stroke-width:2;stroke-dasharray:4 4;vector-effect:non-scaling-stroke}.axis{display:flex;justify-content:space-between;color:var(--soft);font:.75rem/1.6 system-ui,sans-serif;font-variant-numeric:tabular-nums}
-details summary{cursor:pointer;color:var(--accent)}.scroll{overflow-x:auto}.scroll .wide{min-width:38rem}footer{margin-top:3rem;color:var(--soft);font:.82rem/1.5 system-ui,sans-serif}
-@media print{.figs{grid-template-columns:repeat(3,1fr)}:root{--bg:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--accent:#000;--bad:#7a1010;--good:#14502b;--bar:#3b6fb6;--bar2:#b9742a;--code:#f5f5f5}main{max-width:none;padding:0}body{font-size:10pt}h2,h3,th{break-after:avoid}thead{display:table-header-group}tr,.fig,pre{break-inside:avoid}tr:has(details){break-inside:auto}.scroll .wide{min-width:0}.meter,svg rect,pre,code{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;display:block}summary{list-style:none}@page{size:A4;margin:18mm 16mm}}
-)";
-
-// Days as bars, at most 366 of them. The bars stretch with the page, the words beside them do not.
-std::string Timeline(const model::Campaign& c) {
-  if (c.timeline.empty()) return "";
-  std::string s;
-  const size_t n = std::min<size_t>(c.timeline.size(), 366);
-  uint64_t top = 1;
-  for (size_t i = 0; i < n; ++i) top = std::max(top, c.timeline[i].exchanges);
-  StrAppend(
-      &s, "<div class=\"axis\"><span>exchanges per day, at most ", Grouped(top),
-      "</span></div><div class=\"chart\"><svg viewBox=\"0 0 ", n,
-      " 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Exchanges per day, at most ",
-      Grouped(top), "\">");
-  for (size_t i = 0; i < n; ++i) {
-    const auto& day = c.timeline[i];
-    const double h = 100 * static_cast<double>(day.exchanges) / static_cast<double>(top);
-    StrAppend(&s, "<rect x=\"", Fixed(static_cast<double>(i) + .08, 2), "\" y=\"", Fixed(100 - h, 1),
-              "\" width=\".84\" height=\"", Fixed(h, 1), "\"><title>", Html(day.day), ": ",
-              Grouped(day.exchanges), " exchanges, ", Grouped(day.accounts), " accounts</title></rect>");
-  }
-  for (const auto& p : c.pivots) {
-    const std::string day = base::FormatRfc3339(p.ts_ms).substr(0, 10);
-    for (size_t i = 0; i < n; ++i) {
-      if (c.timeline[i].day == day)
-        StrAppend(&s, "<line x1=\"", i, "\" y1=\"0\" x2=\"", i, "\" y2=\"100\"/>");
-    }
-  }
-  s += "</svg></div><div class=\"axis\">";
-  StrAppend(&s, "<span>", Html(c.timeline[0].day), "</span>");
-  if (n > 1) StrAppend(&s, "<span>", Html(c.timeline[n - 1].day), "</span>");
-  return s + "</div>";
-}
+constexpr size_t kDaysShown = 366, kModelsShown = 4, kRowsShown = 40;
 
 // "trace_extraction" -> "trace extraction".
 std::string Words(std::string name) {
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
 }
-
 std::string Minute(int64_t ms) { return base::FormatRfc3339(ms).replace(10, 1, " ").substr(0, 16); }
+std::string Day(int64_t ms) { return base::FormatRfc3339(ms).substr(0, 10); }
+std::string Whole(double n) {
+  return Grouped(static_cast<uint64_t>(std::llround(std::max(0.0, n))));
+}
+// A number that is uncertain is not printed with more digits than it has.
+std::string Range(const Interval& i) { return StrCat(Whole(i.low), " to ", Whole(i.high)); }
+bool Wide(const Interval& i) { return i.high - i.low >= .5; }
 
-const char* Circumstance(Family f) {
+// The four circumstances from which purpose may be inferred (docs/DETECTION.md), in the bill's
+// order.
+enum Circumstance { kPattern, kConcentration, kCoordination };
+constexpr const char* kCircumstance[] = {"Volume, structure, pattern, coordination and timing",
+                                         "Concentration on specific capabilities",
+                                         "Several accounts used in a coordinated manner"};
+Circumstance Of(Family f) {
   switch (f) {
     case Family::kRhythm:
     case Family::kText:
     case Family::kManner:
     case Family::kReplay:
-      return "Volume, structure, pattern, coordination and timing";
+      return kPattern;
     case Family::kPurpose:
-      return "Concentration on specific capabilities";
+      return kConcentration;
     default:
-      return "Several accounts used in a coordinated manner";
+      return kCoordination;
   }
 }
 
+// One dossier being written.
+class Page {
+ public:
+  Page(const Campaign& c, const Context& x) : c_(c), x_(x) { h_.reserve(96 << 10); }
+
+  std::string Render() {
+    Head();
+    Summary();
+    Volume();
+    Timeline();
+    Capabilities();
+    Methods();
+    Evidence();
+    Development();
+    Rivals();
+    Unknown();
+    Attribution();
+    Accounts();
+    Recompute();
+    Foot();
+    return std::move(h_);
+  }
+
+ private:
+  template <typename... Args>
+  void Add(const Args&... args) {
+    StrAppend(&h_, args...);
+  }
+
+  void Head() {
+    Add("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+        "'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
+        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta "
+        "name=\"color-scheme\" content=\"light dark\"><title>Dossier ",
+        Html(c_.name), "</title><style>", kStyle[0].text, "@page{size:", x_.paper,
+        "}</style></head><body><main>");
+  }
+
+  double Days() const {
+    return std::max(1.0, static_cast<double>(c_.last_seen_ms - c_.first_seen_ms) /
+                             static_cast<double>(base::kMsPerDay));
+  }
+
+  void Figure(const std::string& value, std::string_view label, const std::string& range = "") {
+    Add("<div class=\"fig\"><b>", value, "</b><span>", label, "</span>",
+        range.empty() ? "" : "<span class=\"range\">" + range + "</span>", "</div>");
+  }
+
+  // One printed page for whoever reads no further.
+  void Summary() {
+    const std::string verdict = model::VerdictName(c_.verdict);
+    Add("<section class=\"summary\"><p class=\"over\">Stillwatch dossier &middot; ", Html(c_.id),
+        " &middot; <span class=\"mark\">", AudienceName(x_.audience), "</span></p><h1>",
+        Html(c_.name), "</h1><span class=\"badge ", verdict, "\">", verdict, "</span><span>",
+        c_.verdict == Verdict::kUnresolved ? "distillation: " : "",
+        model::LikelihoodWords(c_.probability), " (probability ",
+        Fixed(std::floor(c_.probability * 1000) / 1000, 3), ")</span><p class=\"lead\">",
+        Html(c_.summary), "</p><div class=\"figs\">");
+    const auto range = [](const Interval& i) { return Wide(i) ? Range(i) : std::string(); };
+    Figure(Grouped(c_.exchanges), "exchanges", range(x_.intervals.exchanges));
+    Figure(Grouped(c_.accounts), "accounts", range(x_.intervals.accounts));
+    Figure(Fixed(static_cast<double>(c_.exchanges) /
+                     std::max<double>(1, static_cast<double>(c_.accounts)) / Days(),
+                 1),
+           "exchanges per account and day");
+    if (x_.figures != nullptr)
+      Figure(Grouped(x_.figures->answered()), "training examples obtained");
+    else
+      Figure(Grouped(c_.input_tokens), "input tokens");
+    Figure(Grouped(c_.output_tokens), "output tokens");
+    Figure(Fixed(Days(), Days() < 10 ? 1 : 0) + (Days() == 1 ? " day" : " days"),
+           StrCat(Minute(c_.first_seen_ms), "</span><span>to ", Minute(c_.last_seen_ms), " UTC"));
+    Add("</div><h2>In short</h2><ul class=\"tight\">");
+    if (!c_.capabilities.empty()) {
+      Add("<li>Aimed at ");
+      for (size_t i = 0; i < std::min<size_t>(3, c_.capabilities.size()); ++i) {
+        Add(i > 0 ? ", " : "", Words(model::CapabilityName(c_.capabilities[i].first)), " (",
+            Percent(c_.capabilities[i].second), ")");
+      }
+      Add(".</li>");
+    }
+    for (const Circumstance k : {kPattern, kConcentration, kCoordination}) {
+      if (const model::Evidence* e = Strongest(k)) Add("<li>", Html(e->statement), "</li>");
+    }
+    for (const auto& p : c_.pivots)
+      Add("<li>", Minute(p.ts_ms), " UTC: ", Html(p.statement), ".</li>");
+    Add("<li>Next likeliest explanation: ", model::VerdictName(c_.rival.verdict), " (probability ",
+        Fixed(c_.rival.probability, 3), "). ", Html(c_.would_change), "</li></ul>");
+    Add("<p class=\"null\">An allegation until adjudicated. Each statement below carries its "
+        "weight, "
+        "what was assumed otherwise and",
+        Internal() ? " how to recompute it" : " what it rests on",
+        "; who stands behind it is a separate question, at the end.</p></section>");
+  }
+
+  bool Internal() const { return x_.audience == Audience::kInternal; }
+
+  const model::Evidence* Strongest(Circumstance k) const {
+    const model::Evidence* best = nullptr;
+    for (const auto& e : c_.evidence)
+      if (Of(e.family) == k && e.bits > 0 && (best == nullptr || e.bits > best->bits)) best = &e;
+    return best;
+  }
+
+  void Volume() {
+    Add("<h2>How much</h2><table><thead><tr><th></th><th class=\"n\">attributed</th><th "
+        "class=\"n\">95 % of what it may be</th></tr></thead>");
+    const auto row = [&](const char* what, uint64_t n, const Interval& i) {
+      Add("<tr><td>", what, "</td><td class=\"n\">", Grouped(n), "</td><td class=\"n\">", Range(i),
+          "</td></tr>");
+    };
+    // Tokens and answers go with their exchanges.
+    const auto scaled = [&](uint64_t n) {
+      const double all = std::max<double>(1, static_cast<double>(c_.exchanges));
+      return Interval{static_cast<double>(n) * x_.intervals.exchanges.low / all,
+                      static_cast<double>(n) * std::min(1.0, x_.intervals.exchanges.high / all)};
+    };
+    row("exchanges", c_.exchanges, x_.intervals.exchanges);
+    row("accounts", c_.accounts, x_.intervals.accounts);
+    if (x_.figures != nullptr)
+      row("training examples obtained (requests that were answered)", x_.figures->answered(),
+          scaled(x_.figures->answered()));
+    row("input tokens", c_.input_tokens, scaled(c_.input_tokens));
+    row("output tokens", c_.output_tokens, scaled(c_.output_tokens));
+    Add("</table><p class=\"null\">The interval says how sure the membership of each account is, "
+        "given "
+        "the verdict. Work that was not recognised is in neither column.</p>");
+    if (x_.figures == nullptr) return;
+    Add("<div class=\"scroll\"><table class=\"wide\"><thead><tr><th>model</th><th "
+        "class=\"n\">exchanges</th><th "
+        "class=\"n\">answered</th><th class=\"n\">input tokens</th><th class=\"n\">of them "
+        "cached</th><th "
+        "class=\"n\">output tokens</th><th class=\"n\">of them reasoning</th></tr></thead>");
+    const auto number = [&](uint64_t n) { Add("<td class=\"n\">", Grouped(n), "</td>"); };
+    for (const ModelUsage& u : x_.figures->usage) {
+      Add("<tr><td>", Html(u.model.empty() ? "not logged" : u.model), "</td>");
+      for (const uint64_t n : {u.exchanges, u.answered, u.input_tokens, u.cached_tokens,
+                               u.output_tokens, u.reasoning_tokens})
+        number(n);
+      Add("</tr>");
+    }
+    Add("</table></div>");
+    double worth = 0;
+    if (x_.prices != nullptr && Internal()) {
+      if (Worth(*x_.figures, *x_.prices, &worth))
+        Add("<p>At the list prices given, these tokens cost ", Whole(worth), " ",
+            Html(x_.prices->currency), ".</p>");
+      else
+        Add("<p>The price file has no price for every model above, so no worth is stated.</p>");
+    }
+  }
+
+  // Days as bars, split by the models most used. The bars stretch with the page, the words do not.
+  void Timeline() {
+    if (c_.timeline.empty()) return;
+    const size_t n = std::min(c_.timeline.size(), kDaysShown);
+    uint64_t top = 1;
+    for (size_t i = 0; i < n; ++i) top = std::max(top, c_.timeline[i].exchanges);
+    std::vector<std::pair<uint64_t, std::string>> models;
+    for (const auto& [name, count] : c_.models) models.push_back({count, name});
+    std::sort(models.begin(), models.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
+    if (models.size() > kModelsShown) models.resize(kModelsShown);
+    Add("<h2>When</h2><div class=\"axis key\"><span>exchanges per day, at most ", Grouped(top),
+        "</span><span>");
+    for (size_t m = 0; m < models.size(); ++m)
+      Add("<i class=\"m", m, "\"></i>",
+          Html(models[m].second.empty() ? "not logged" : models[m].second));
+    Add("</span></div><div class=\"chart\"><svg viewBox=\"0 0 ", n,
+        " 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Exchanges per day, at most ",
+        Grouped(top), "\">");
+    for (size_t i = 0; i < n; ++i) {
+      const auto& day = c_.timeline[i];
+      Add("<g><title>", Html(day.day), ": ", Grouped(day.exchanges), " exchanges, ",
+          Grouped(day.accounts), " accounts</title>");
+      double y = 100;
+      uint64_t shown = 0;
+      const auto bar = [&](size_t m, uint64_t count) {
+        if (count == 0) return;
+        const double height = 100 * static_cast<double>(count) / static_cast<double>(top);
+        y -= height;
+        Add("<rect class=\"m", m, "\" x=\"", Fixed(static_cast<double>(i) + .08, 2), "\" y=\"",
+            Fixed(std::max(0.0, y), 1), "\" width=\".84\" height=\"", Fixed(height, 1), "\"/>");
+      };
+      for (size_t m = 0; m < models.size(); ++m) {
+        const auto it = day.models.find(models[m].second);
+        if (it == day.models.end()) continue;
+        bar(m, it->second);
+        shown += it->second;
+      }
+      bar(models.empty() ? 0 : kModelsShown - 1, day.exchanges - std::min(day.exchanges, shown));
+      Add("</g>");
+    }
+    const auto line = [&](const std::string& at) {
+      for (size_t i = 0; i < n; ++i)
+        if (c_.timeline[i].day == at)
+          Add("<line x1=\"", i, "\" y1=\"0\" x2=\"", i, "\" y2=\"100\"/>");
+    };
+    for (const auto& p : c_.pivots) line(Day(p.ts_ms));
+    Add("</svg></div><div class=\"axis\"><span>", Html(c_.timeline[0].day), "</span>");
+    if (n > 1) Add("<span>", Html(c_.timeline[n - 1].day), "</span>");
+    Add("</div>");
+    for (const auto& p : c_.pivots)
+      Add("<p>", Minute(p.ts_ms), " UTC: ", Html(p.statement),
+          ". Launch days move many customers: this "
+          "corroborates and does not accuse.</p>");
+  }
+
+  void Capabilities() {
+    if (c_.capabilities.empty()) return;
+    Add("<h2>At which capabilities</h2><table>");
+    for (const auto& [capability, share] : c_.capabilities) {
+      Add("<tr><td>", Words(model::CapabilityName(capability)),
+          "</td><td style=\"width:45%\"><span class=\"meter\" style=\"width:",
+          Fixed(share * 100, 1), "%\"></span></td><td class=\"n\">", Fixed(share * 100, 1),
+          " %</td></tr>");
+    }
+    Add("</table>");
+  }
+
+  void Methods() {
+    const bool specimens = std::any_of(c_.templates.begin(), c_.templates.end(),
+                                       [](const auto& t) { return !t.specimens.empty(); });
+    Add("<h2>By which methods, through which infrastructure</h2><p>The work was dealt out in ",
+        Grouped(c_.templates.size()), c_.templates.size() == 1 ? " template" : " templates",
+        " (a scaffold that recurs around changing payloads) over ", Grouped(c_.pools.size()),
+        c_.pools.size() == 1 ? " pool" : " pools",
+        " of accounts that appear to be run by one operator. ",
+        specimens ? "Specimens of text were asked for and stand below."
+                  : "The wording is not kept.",
+        "</p>");
+    if (!c_.pools.empty()) {
+      Add("<table><thead><tr><th>pool</th><th class=\"n\">accounts</th></tr></thead>");
+      for (size_t i = 0; i < std::min(c_.pools.size(), kRowsShown); ++i)
+        Add("<tr><td><code>", Html(c_.pools[i].id), "</code></td><td class=\"n\">",
+            Grouped(c_.pools[i].accounts), "</td></tr>");
+      Add("</table>");
+    }
+    if (!c_.templates.empty()) {
+      Add("<table><thead><tr><th>template</th><th class=\"n\">exchanges</th></tr></thead>");
+      for (size_t i = 0; i < std::min(c_.templates.size(), kRowsShown); ++i) {
+        const auto& t = c_.templates[i];
+        Add("<tr><td><code>", Html(t.id), "</code></td><td class=\"n\">", Grouped(t.exchanges),
+            "</td></tr>");
+        if (t.specimens.empty()) continue;
+        Add("<tr><td colspan=\"2\">");
+        for (const auto& s : t.specimens)
+          Add("<span class=\"null\">", Html(s.exchange_id), "</span><pre>", Html(s.text), "</pre>");
+        Add("</td></tr>");
+      }
+      Add("</table>");
+    }
+    if (c_.infrastructure.empty()) return;
+    Add("<p>Addresses support and do not accuse: real households share those of proxies.</p><div "
+        "class=\"scroll\"><table class=\"wide\"><thead><tr><th>class</th><th>network</th><th "
+        "class=\"n\">addresses</th><th class=\"n\">exchanges</th></tr></thead>");
+    for (const auto& i : c_.infrastructure)
+      Add("<tr><td>", Html(i.address_class), "</td><td>",
+          i.asn ? StrCat("AS", i.asn, " ") : std::string(), Html(i.as_org), "</td><td class=\"n\">",
+          Grouped(i.addresses), "</td><td class=\"n\">", Grouped(i.exchanges), "</td></tr>");
+    Add("</table></div>");
+  }
+
+  void Evidence() {
+    Add("<h2>Evidence</h2><p>By the circumstances from which purpose may be inferred (H.R. 8283 "
+        "&sect;3(11)(B), as introduced). The weight of a statement is in bits: how many times two "
+        "it makes "
+        "the finding likelier than its best rival, capped. Negative weights speak against it.</p>");
+    for (const Circumstance k : {kPattern, kConcentration, kCoordination}) {
+      Add("<h3>", kCircumstance[k], "</h3>");
+      bool any = false;
+      for (const auto& e : c_.evidence) {
+        if (Of(e.family) != k) continue;
+        if (!any)
+          Add("<table><thead><tr><th>family</th><th "
+              "class=\"n\">bits</th><th>statement</th></tr></thead>");
+        any = true;
+        Add("<tr><td class=\"w\">", model::FamilyName(e.family), "<br><span class=\"meter",
+            e.bits < 0 ? " neg" : "",
+            "\" style=\"width:", Fixed(std::min(4.5, std::fabs(e.bits) * .32), 2),
+            "rem\"></span></td><td class=\"n\">", Fixed(e.bits, 1), "</td><td>", Html(e.statement),
+            "<br><span class=\"null\">Assumed otherwise: ", Html(e.null), "</span>");
+        if (!e.query.empty())
+          Add("<details><summary>query</summary><pre>", Html(e.query), "</pre></details>");
+        if (!e.exchanges.empty()) {
+          Add("<details><summary>", Grouped(e.exchanges.size()),
+              " exchanges that show it</summary><p>");
+          for (const auto& id : e.exchanges) Add("<code>", Html(id), "</code> ");
+          Add("</p></details>");
+        }
+        Add("</td></tr>");
+      }
+      Add(any ? "</table>" : "<p>Nothing was measured here.</p>");
+    }
+  }
+
+  // The fourth circumstance. What happened when is put side by side; nothing is weighed.
+  void Development() {
+    Add("<h3>Correlation with another model's development timeline</h3>");
+    if (x_.milestones == nullptr || x_.milestones->empty()) {
+      Add("<p>No such timeline was supplied.</p>");
+      return;
+    }
+    const double all = std::max<double>(1, static_cast<double>(c_.exchanges));
+    Add("<table><thead><tr><th>date</th><th>event</th><th class=\"n\">of the campaign before "
+        "it</th><th "
+        "class=\"n\">in the 30 days before it</th></tr></thead>");
+    for (const Milestone& m : *x_.milestones) {
+      const int64_t at = base::ParseRfc3339(m.date + "T00:00:00Z").value_or(0);
+      const std::string month = Day(at - 30 * base::kMsPerDay);
+      uint64_t before = 0, near = 0;
+      for (const auto& d : c_.timeline) {
+        if (d.day >= m.date) continue;
+        before += d.exchanges;
+        if (d.day >= month) near += d.exchanges;
+      }
+      Add("<tr><td class=\"w\">", Html(m.date), "</td><td>", Html(m.event),
+          "<br><span class=\"null\">Source: ", Html(m.source), "</span></td><td class=\"n\">",
+          Percent(static_cast<double>(before) / all), "</td><td class=\"n\">",
+          Percent(static_cast<double>(near) / all), "</td></tr>");
+    }
+    Add("</table><p class=\"null\">Put side by side as supplied; no weight is drawn from it.</p>");
+  }
+
+  // Why another explanation is less likely: the strongest statements that it does not account for.
+  void Rivals() {
+    Add("<h2>Rival explanations</h2><table><thead><tr><th>explanation</th><th "
+        "class=\"n\">probability</th><th>what it leaves unexplained</th></tr></thead>");
+    for (const auto& v : c_.all) {
+      if (v.probability < .0005) continue;
+      Add("<tr><td class=\"w\">", model::VerdictName(v.verdict), "</td><td class=\"n\">",
+          Fixed(v.probability, 3), "</td><td>",
+          v.verdict == c_.verdict ? std::string() : LeavesUnexplained(v.verdict), "</td></tr>");
+    }
+    Add("</table><p>", Html(c_.would_change), "</p>");
+  }
+
+  std::string LeavesUnexplained(Verdict rival) const {
+    if (rival == Verdict::kUnresolved) return "";
+    if (rival == Verdict::kPermitted)
+      return "No permit on file covers these accounts, models and dates.";
+    if (c_.verdict != Verdict::kDistillation) return "";
+    // Who shares a tool, an exercise or a contract shares the text, not the purse or the queue; who
+    // is one customer shares those and has nothing to hide or to train.
+    const bool together = rival == Verdict::kCoordinatedOther;
+    const model::Evidence* first = nullptr;
+    for (const auto& e : c_.evidence) {
+      if (e.bits <= 0 || e.family == Family::kText || e.family == Family::kManner) continue;
+      if ((e.family == Family::kPurpose) == together && (first == nullptr || e.bits > first->bits))
+        first = &e;
+    }
+    return first == nullptr ? "" : Html(first->statement);
+  }
+
+  void Unknown() {
+    Add("<h2>What is not known</h2><ul class=\"tight\"><li>Who stands behind the accounts, beyond "
+        "what is "
+        "stated under attribution.</li><li>What the answers were used for.</li><li>Transcripts "
+        "bought "
+        "elsewhere, which leave no request here.</li><li>Work of the same operator that was not "
+        "recognised as such.</li>");
+    if (std::none_of(c_.templates.begin(), c_.templates.end(),
+                     [](const auto& t) { return !t.specimens.empty(); }))
+      Add("<li>The wording of the requests, of which only hashes were kept.</li>");
+    Add("</ul>");
+  }
+
+  void Attribution() {
+    Add("<h2>Attribution</h2><p>Kept apart from the findings: the evidence above says that the "
+        "work is "
+        "coordinated and what it aims at, not whose it is.</p>");
+    if (x_.audience == Audience::kPublic)
+      Add("<p>Not part of a public dossier.</p>");
+    else if (c_.attribution.empty())
+      Add("<p>None is stated.</p>");
+    for (const auto& a : c_.attribution)
+      Add("<p>", Html(a.actor), ": ", model::LikelihoodWords(a.probability), " (",
+          Fixed(a.probability, 2), "). Basis: ", Html(a.basis), "</p>");
+  }
+
+  void Accounts() {
+    if (c_.members.empty()) return;
+    std::map<std::string, uint64_t> verdicts;
+    for (const auto& m : c_.members) ++verdicts[m.verdict];
+    Add("<h2>Accounts</h2><p>An account is judged apart from its campaign; the owner of a stolen "
+        "key or a "
+        "relay's customer is not accused.");
+    for (const auto& [verdict, n] : verdicts) Add(" ", Html(verdict), ": ", Grouped(n), ".");
+    if (c_.members.size() > kMembersShown)
+      Add(" The first ", kMembersShown, " of ", Grouped(c_.members.size()),
+          "; all are in accounts.csv.");
+    Add("</p><div class=\"scroll\"><table "
+        "class=\"wide\"><thead><tr><th>account</th><th>verdict</th><th "
+        "class=\"n\">prob.</th><th class=\"n\">attributed</th><th "
+        "class=\"n\">of</th><th>why</th></tr></thead>");
+    for (size_t i = 0; i < std::min(c_.members.size(), kMembersShown); ++i) {
+      const auto& m = c_.members[i];
+      // A short name stays in one piece, any other may break.
+      Add("<tr><td class=\"", m.account_id.size() <= 24 ? "w" : "any", "\"><code>",
+          Html(m.account_id), "</code></td><td class=\"w\">", Html(m.verdict),
+          "</td><td class=\"n\">", Fixed(m.probability, 2), "</td><td class=\"n\">",
+          Grouped(m.attributed_exchanges), "</td><td class=\"n\">", Grouped(m.exchanges),
+          "</td><td>", Html(m.why), "</td></tr>");
+    }
+    Add("</table></div>");
+  }
+
+  void Recompute() {
+    Add("<h2>Method and version</h2><p>Written by Stillwatch ", base::kVersion,
+        " by the method of "
+        "docs/DETECTION.md: candidates form on one half of the evidence and are judged on the "
+        "other, "
+        "against look-alikes as rival explanations, with the error over all candidates "
+        "controlled.</p>");
+    if (!c_.queries.empty() || x_.figures != nullptr) {
+      Add("<h2>Recompute each figure</h2><p>Every figure above comes from the kept lake. Run "
+          "<code>stillwatch "
+          "query --lake DIR/lake \"...\"</code> with:</p>");
+      auto queries = c_.queries;
+      if (x_.figures != nullptr && Internal())
+        queries.insert(x_.figures->queries.begin(), x_.figures->queries.end());
+      for (const auto& [figure, sql] : queries)
+        Add("<h3>", Html(figure), "</h3><pre>", Html(sql), "</pre>");
+    }
+  }
+
+  void Foot() {
+    Add("<footer>");
+    if (!Internal()) {
+      Add("<p>Written for the audience &ldquo;", AudienceName(x_.audience), "&rdquo;. Left out: ");
+      bool first = true;
+      for (const Redaction& r : x_.redactions) {
+        if (r.leaves || r.count == 0) continue;
+        Add(first ? "" : ", ", r.what);
+        first = false;
+      }
+      Add(first ? "nothing" : "", ".</p>");
+    }
+    Add("All attributions are allegations until adjudicated.</footer></main></body></html>\n");
+  }
+
+  const Campaign& c_;
+  const Context& x_;
+  std::string h_;
+};
+
 }  // namespace
 
-std::string RenderDossier(const model::Campaign& c) {
-  std::string h;
-  h.reserve(64 << 10);
-  const std::string verdict = model::VerdictName(c.verdict);
-  StrAppend(&h,
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-            "'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
-            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta "
-            "name=\"color-scheme\" content=\"light dark\">"
-            "<title>Dossier ",
-            Html(c.name), "</title><style>", std::string(kStyle), "</style></head><body><main>");
-  StrAppend(&h, "<p class=\"over\">Stillwatch dossier &middot; ", Html(c.id), "</p><h1>", Html(c.name),
-            "</h1>");
-  StrAppend(&h, "<span class=\"badge ", verdict, "\">", verdict, "</span><span>",
-            c.verdict == model::Verdict::kUnresolved ? "distillation: " : "",
-            model::LikelihoodWords(c.probability), " (probability ",
-            Fixed(std::floor(c.probability * 1000) / 1000, 3), ")</span>");
-  StrAppend(&h, "<p class=\"lead\">", Html(c.summary), "</p><div class=\"figs\">");
-  const auto fig = [&](const std::string& value, std::string_view label) {
-    StrAppend(&h, "<div class=\"fig\"><b>", value, "</b><span>", label, "</span></div>");
-  };
-  const double days = std::max(1.0, static_cast<double>(c.last_seen_ms - c.first_seen_ms) /
-                                        static_cast<double>(base::kMsPerDay));
-  fig(Grouped(c.exchanges), "exchanges");
-  fig(Grouped(c.accounts), "accounts");
-  fig(Fixed(static_cast<double>(c.exchanges) / std::max<double>(1, static_cast<double>(c.accounts)) /
-            days,
-        1),
-      "exchanges per account and day");
-  fig(Grouped(c.input_tokens), "input tokens");
-  fig(Grouped(c.output_tokens), "output tokens");
-  fig(Fixed(days, days < 10 ? 1 : 0) + (days == 1 ? " day" : " days"),
-      base::StrCat(Minute(c.first_seen_ms), "</span><span>to ", Minute(c.last_seen_ms), " UTC"));
-  StrAppend(&h, "</div><h2>Timeline</h2>", Timeline(c));
-  for (const auto& p : c.pivots)
-    StrAppend(&h, "<p>", Minute(p.ts_ms), " UTC: ", Html(p.statement), ".</p>");
-
-  h += "<h2>Evidence</h2><p>Each statement carries its weight in bits: how many times two it makes "
-       "the finding likelier than its best "
-       "rival, capped. Negative weights speak against it.</p>";
-  for (const char* circumstance : {"Volume, structure, pattern, coordination and timing",
-                                   "Concentration on specific capabilities",
-                                   "Several accounts used in a coordinated manner"}) {
-    bool any = false;
-    for (const auto& e : c.evidence) {
-      if (std::string_view(Circumstance(e.family)) != circumstance) continue;
-      if (!any) {
-        StrAppend(&h, "<h3>", circumstance,
-                  "</h3><table><thead><tr><th>family</th><th "
-                  "class=\"n\">bits</th><th>statement</th></tr></thead>");
-        any = true;
-      }
-      StrAppend(&h, "<tr><td class=\"w\">", model::FamilyName(e.family), "<br><span class=\"meter",
-                e.bits < 0 ? " neg" : "",
-                "\" style=\"width:", Fixed(std::min(4.5, std::fabs(e.bits) * .32), 2),
-                "rem\"></span></td><td class=\"n\">", Fixed(e.bits, 1), "</td><td>", Html(e.statement),
-                "<br><span class=\"null\">Assumed otherwise: ", Html(e.null), "</span>");
-      if (!e.query.empty())
-        StrAppend(&h, "<details><summary>query</summary><pre>", Html(e.query), "</pre></details>");
-      if (!e.exchanges.empty()) {
-        StrAppend(&h, "<details><summary>", Grouped(e.exchanges.size()),
-                  " exchanges that show it</summary><p>");
-        for (const auto& id : e.exchanges) StrAppend(&h, "<code>", Html(id), "</code> ");
-        h += "</p></details>";
-      }
-      h += "</td></tr>";
-    }
-    if (any) h += "</table>";
-  }
-  h += "<h3>Correlation with another model's development</h3><p>";
-  h += c.pivots.empty() ? "No move to a newly released model was seen."
-                        : "See the moves in the timeline: they corroborate and do not accuse.";
-  h += "</p><h2>Rival explanations</h2><table><thead><tr><th>explanation</th><th "
-       "class=\"n\">probability</th></tr></thead>";
-  for (const auto& v : c.all) {
-    if (v.probability < .0005) continue;
-    StrAppend(&h, "<tr><td>", model::VerdictName(v.verdict), "</td><td class=\"n\">",
-              Fixed(v.probability, 3), "</td></tr>");
-  }
-  StrAppend(&h, "</table><p>", Html(c.would_change), "</p>");
-
-  const auto shares =
-      [&](const char* title,
-          const std::vector<std::pair<std::string, std::pair<double, std::string>>>& rows) {
-        if (rows.empty()) return;
-        StrAppend(&h, "<h2>", title, "</h2><table>");
-        for (const auto& [name, v] : rows) {
-          StrAppend(&h, "<tr><td>", Html(name),
-                    "</td><td style=\"width:45%\"><span class=\"meter\" style=\"width:",
-                    Fixed(v.first * 100, 1), "%\"></span></td><td class=\"n\">", v.second,
-                    "</td></tr>");
-        }
-        h += "</table>";
-      };
-  std::vector<std::pair<std::string, std::pair<double, std::string>>> rows;
-  for (const auto& [capability, share] : c.capabilities) {
-    rows.push_back({Words(model::CapabilityName(capability)), {share, Fixed(share * 100, 1) + " %"}});
-  }
-  shares("Capabilities aimed at", rows);
-  rows.clear();
-  for (const auto& [name, n] : c.models) {
-    rows.push_back(
-        {name,
-         {static_cast<double>(n) / std::max<double>(1, static_cast<double>(c.exchanges)), Grouped(n)}});
-  }
-  shares("Models", rows);
-
-  const bool specimens = std::any_of(c.templates.begin(), c.templates.end(),
-                                     [](const auto& t) { return !t.specimens.empty(); });
-  StrAppend(&h,
-            "<h2>Pools and templates</h2><p>A pool is a group of accounts that appears to be run "
-            "by one operator; a template is a "
-            "scaffold that recurs around changing payloads. ",
-            specimens ? "Specimens of text were asked for and stand below."
-                      : "Neither holds any text; specimens are kept only when asked for.",
-            "</p><table><thead><tr><th>pool</th><th class=\"n\">accounts</th></tr></thead>");
-  for (size_t i = 0; i < std::min<size_t>(c.pools.size(), 40); ++i) {
-    StrAppend(&h, "<tr><td><code>", Html(c.pools[i].id), "</code></td><td class=\"n\">",
-              Grouped(c.pools[i].accounts), "</td></tr>");
-  }
-  h += "</table>";
-  if (!c.templates.empty()) {
-    h += "<table><thead><tr><th>template</th><th class=\"n\">exchanges</th></tr></thead>";
-    for (size_t i = 0; i < std::min<size_t>(c.templates.size(), 40); ++i) {
-      StrAppend(&h, "<tr><td><code>", Html(c.templates[i].id), "</code></td><td class=\"n\">",
-                Grouped(c.templates[i].exchanges), "</td></tr>");
-      if (c.templates[i].specimens.empty()) continue;
-      h += "<tr><td colspan=\"2\">";
-      for (const auto& s : c.templates[i].specimens) {
-        StrAppend(&h, "<span class=\"null\">", Html(s.exchange_id), "</span><pre>", Html(s.text),
-                  "</pre>");
-      }
-      h += "</td></tr>";
-    }
-    h += "</table>";
-  }
-  if (!c.infrastructure.empty()) {
-    h +=
-        "<h2>Infrastructure</h2><p>Supporting only: real households share proxy addresses.</p><div "
-        "class=\"scroll\"><table class=\"wide\"><thead><tr><th>class</th><th>network</th><th "
-        "class=\"n\">addresses</th><th class=\"n\">exchanges</th></tr></thead>";
-    for (const auto& i : c.infrastructure) {
-      StrAppend(&h, "<tr><td>", Html(i.address_class), "</td><td>",
-                i.asn ? base::StrCat("AS", i.asn, " ") : std::string(), Html(i.as_org),
-                "</td><td class=\"n\">", Grouped(i.addresses), "</td><td class=\"n\">", Grouped(i.exchanges),
-                "</td></tr>");
-    }
-    h += "</table></div>";
-  }
-
-  StrAppend(
-      &h,
-      "<h2>What is not known</h2><p>Who stands behind the accounts, beyond what is stated under "
-      "attribution; what the answers were used for; transcripts bought elsewhere, which leave no "
-      "query here.",
-      specimens ? "" : " The wording of the requests is not kept.", "</p><h2>Attribution</h2>");
-  if (c.attribution.empty()) h += "<p>None is stated.</p>";
-  for (const auto& a : c.attribution) {
-    StrAppend(&h, "<p>", Html(a.actor), ": ", model::LikelihoodWords(a.probability), " (",
-              Fixed(a.probability, 2), "). Basis: ", Html(a.basis), "</p>");
-  }
-  StrAppend(
-      &h,
-      "<h2>Accounts</h2><p>An account is judged apart from its campaign; the owner of a stolen key "
-      "or a relay's customer is not accused.",
-      c.members.size() > kMembersShown
-          ? base::StrCat(" The first ", kMembersShown, " of ", Grouped(c.members.size()),
-                         "; all are in accounts.csv.")
-          : std::string(),
-      "</p><div class=\"scroll\"><table "
-      "class=\"wide\"><thead><tr><th>account</th><th>verdict</th><th class=\"n\">prob.</th><th "
-      "class=\"n\">attributed</th><th class=\"n\">of</th><th>why</th></tr></thead>");
-  for (size_t i = 0; i < std::min(c.members.size(), kMembersShown); ++i) {
-    const auto& m = c.members[i];
-    // A short name stays in one piece, any other may break.
-    StrAppend(&h, "<tr><td class=\"", m.account_id.size() <= 24 ? "w" : "any", "\"><code>",
-              Html(m.account_id), "</code></td><td class=\"w\">", Html(m.verdict),
-              "</td><td class=\"n\">", Fixed(m.probability, 2), "</td><td class=\"n\">",
-              Grouped(m.attributed_exchanges), "</td><td class=\"n\">", Grouped(m.exchanges), "</td><td>",
-              Html(m.why), "</td></tr>");
-  }
-  h += "</table></div><h2>Recompute each figure</h2><p>Every figure above comes from the kept "
-       "lake. Run "
-       "<code>stillwatch query --lake DIR/lake \"...\"</code> with:</p>";
-  for (const auto& [figure, sql] : c.queries)
-    StrAppend(&h, "<h3>", Html(figure), "</h3><pre>", Html(sql), "</pre>");
-  h += "<footer>Written by Stillwatch 0.1.0. All attributions are allegations until adjudicated. "
-       "Method: docs/DETECTION.md.</footer></main></body></html>\n";
-  return h;
+std::string RenderDossier(const Campaign& campaign, const Context& context) {
+  return Page(campaign, context).Render();
 }
 
 }  // namespace stillwatch::dossier

@@ -28,7 +28,13 @@ std::string Page(const std::string& t) {
   c.infrastructure.push_back({t, t, 1, 1, 1});
   c.queries[t] = t;
   c.members.push_back({t, t, t, .5, 1, 1, t});
-  return dossier::RenderDossier(c);
+  const dossier::Figures figures{{{t, 1, 1, 1, 1, 1, 1}}, {{t, t}}};
+  const dossier::Prices prices{t, {{t, {1, 1, 1}}}};
+  const std::vector<dossier::Milestone> milestones{{"2026-04-22", t, t}};
+  return dossier::RenderDossier(c, {.figures = &figures,
+                                    .prices = &prices,
+                                    .milestones = &milestones,
+                                    .intervals = dossier::MembershipIntervals(c)});
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ void AppendCsv(std::string_view v, std::string* out) {
   out->push_back('"');
 }
 
-std::string CampaignsJson(const model::Findings& findings) {
+std::string CampaignsJson(std::span<const model::Campaign> campaigns) {
   std::string out;
   JsonWriter w(&out, true);
   w.BeginObject();
@@ -68,7 +68,7 @@ std::string CampaignsJson(const model::Findings& findings) {
   w.String("stillwatch.campaigns/1");
   w.Key("campaigns");
   w.BeginArray();
-  for (const model::Campaign& c : findings.campaigns) {
+  for (const model::Campaign& c : campaigns) {
     w.BeginObject();
     const auto text = [&](const char* key, std::string_view v) { w.Key(key); w.String(v); };
     const auto number = [&](const char* key, uint64_t v) { w.Key(key); w.Uint(v); };
@@ -165,6 +165,10 @@ std::string CampaignsJson(const model::Findings& findings) {
       text("day", d.day);
       number("exchanges", d.exchanges);
       number("accounts", d.accounts);
+      w.Key("models");
+      w.BeginObject();
+      for (const auto& [name, n] : d.models) number(name.c_str(), n);
+      w.EndObject();
       w.EndObject();
     }
     w.EndArray();
@@ -198,6 +202,20 @@ std::string CampaignsJson(const model::Findings& findings) {
   w.EndArray();
   w.EndObject();
   out.push_back('\n');
+  return out;
+}
+
+std::string AccountsCsv(std::span<const model::Campaign> campaigns) {
+  std::string out =
+      "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges\n";
+  for (const model::Campaign& c : campaigns) {
+    for (const model::CampaignMember& m : c.members) {
+      AppendCsv(m.account_id, &out);
+      base::StrAppend(&out, ",", c.id, ",", m.pool_id, ",", m.verdict, ",");
+      base::AppendJsonNumber(Rounded(m.probability), &out);
+      base::StrAppend(&out, ",", m.exchanges, ",", m.attributed_exchanges, "\n");
+    }
+  }
   return out;
 }
 
@@ -266,15 +284,10 @@ absl::Status Results::Put(const std::string& name, const std::string& bytes) {
 }
 
 absl::Status Results::Write(const model::Findings& findings) {
-  if (absl::Status s = Put("campaigns.json", CampaignsJson(findings)); !s.ok()) return s;
-  std::string accounts = "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges\n";
+  if (absl::Status s = Put("campaigns.json", CampaignsJson(findings.campaigns)); !s.ok()) return s;
   std::string explain;
   for (const model::Campaign& c : findings.campaigns) {
     for (const model::CampaignMember& m : c.members) {
-      AppendCsv(m.account_id, &accounts);
-      base::StrAppend(&accounts, ",", c.id, ",", m.pool_id, ",", m.verdict, ",");
-      base::AppendJsonNumber(Rounded(m.probability), &accounts);
-      base::StrAppend(&accounts, ",", m.exchanges, ",", m.attributed_exchanges, "\n");
       JsonWriter w(&explain);
       w.BeginObject();
       w.Key("account_id");
@@ -290,9 +303,12 @@ absl::Status Results::Write(const model::Findings& findings) {
     }
     std::error_code error;
     fs::create_directories(partial_ + "/dossier/" + c.id, error);
-    if (absl::Status s = Put("dossier/" + c.id + "/index.html", RenderDossier(c)); !s.ok()) return s;
+    if (absl::Status s = Put("dossier/" + c.id + "/index.html",
+                             RenderDossier(c, {.intervals = MembershipIntervals(c)}));
+        !s.ok())
+      return s;
   }
-  if (absl::Status s = Put("accounts.csv", accounts); !s.ok()) return s;
+  if (absl::Status s = Put("accounts.csv", AccountsCsv(findings.campaigns)); !s.ok()) return s;
   if (absl::Status s = Put("explain.jsonl", explain); !s.ok()) return s;
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -42,7 +43,9 @@ class Results {
 // One file, complete or not at all: written beside its place as PATH.partial, then moved there.
 absl::Status WriteWhole(const std::string& path, const std::string& bytes);
 
-std::string CampaignsJson(const model::Findings& findings);
+std::string CampaignsJson(std::span<const model::Campaign> campaigns);
+// A row per campaign and account.
+std::string AccountsCsv(std::span<const model::Campaign> campaigns);
 // One line per campaign, for people.
 std::string CampaignTable(const model::Findings& findings, const std::string& out);
 // RFC 4180: quoted when it holds a comma, a quote or a line break.

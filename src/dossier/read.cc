@@ -166,7 +166,12 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
     c.attribution.push_back({r->Text(a, "actor"), r->Text(a, "basis"), r->Real(a, "probability")});
   });
   r->Each(o, "timeline", [&](const object& d) {
-    c.timeline.push_back({r->Text(d, "day"), r->Number(d, "exchanges"), r->Number(d, "accounts"), {}});
+    model::TimelineDay day{
+        r->Text(d, "day"), r->Number(d, "exchanges"), r->Number(d, "accounts"), {}};
+    r->EachMember(d, "models", [&](const std::string& name, const element& v) {
+      day.models[name] = r->Value<uint64_t>(v, "timeline.models");
+    });
+    c.timeline.push_back(std::move(day));
   });
   r->Each(o, "pivots", [&](const object& p) {
     c.pivots.push_back({r->Time(p, "ts"), r->Text(p, "statement")});

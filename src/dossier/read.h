@@ -11,8 +11,8 @@ namespace stillwatch::dossier {
 inline constexpr size_t kCampaignsBytesMax = size_t{1} << 30;  // of campaigns.json
 
 // campaigns.json, accounts.csv and explain.jsonl of DIR as the findings that wrote them, without
-// rows, addresses, the models of each day and the exchanges of specimens, which are not in those
-// files; probabilities have their four decimals. NotFound when DIR holds no finished scan,
+// rows, addresses and the exchanges of specimens, which are not in those files; probabilities have
+// their four decimals. NotFound when DIR holds no finished scan,
 // InvalidArgument with file and place when a file is not what a scan writes.
 absl::StatusOr<model::Findings> ReadFindings(const std::string& dir);
 

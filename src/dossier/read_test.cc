@@ -33,7 +33,7 @@ model::Findings Some() {
     c.evidence = {{model::Family::kRhythm, 12.5, "They follow.", "They do not.", "SELECT 1", {}, {"x1", "x2"}},
                   {model::Family::kPurpose, -1.25, "Few.", "Many.", "", {}, {}}};
     c.attribution = {{"Somebody", "a card", .4}};
-    c.timeline = {{"2026-04-22", 3, 2, {}}};
+    c.timeline = {{"2026-04-22", 3, 2, {{"atlas-4", 3}}}};
     c.pivots = {{1'776'816'000'000, "moved"}};
     c.infrastructure = {{"hosting", "Example, Inc.", 64500, 3, 9}};
     c.queries = {{"exchanges", "SELECT count() FROM attributed"}};
@@ -75,7 +75,7 @@ class Read : public ::testing::Test {
 TEST_F(Read, WhatWasWrittenIsReadBack) {
   const auto found = ReadFindings(dir_);
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(CampaignsJson(*found), Get("campaigns.json"));
+  EXPECT_EQ(CampaignsJson(found->campaigns), Get("campaigns.json"));
   const model::Findings was = Some();
   ASSERT_EQ(found->campaigns.size(), was.campaigns.size());
   for (size_t i = 0; i < was.campaigns.size(); ++i) {
