@@ -17,6 +17,10 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "engine/live.h"
+#include "engine/live_store.h"
+#include "engine/snapshot.h"
+#include "lake/embedded/embedded_lake.h"
+#include "respond/decide.h"
 
 namespace stillwatch::engine {
 namespace {
@@ -364,6 +368,138 @@ TEST(LivePasses, RunsOfItsOwnAccordAndStopsAtOnce) {
   live->get()->Stop();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
   EXPECT_EQ(live->get()->stats().failed, 0u) << live->get()->stats().last_error;
+}
+
+// What a pass leaves in the state, and what decisions make of it.
+TEST(LivePasses, LeavesCampaignsInTheStateAndASnapshotThatDecidesByWhatIsOpen) {
+  World w("mixed", ".0005", 8);
+  ASSERT_NO_FATAL_FAILURE(w.Load(w.exchanges, w.accounts));
+  audit::AuditOptions audit_options;
+  audit_options.dir = w.dir() + "/audit";
+  audit_options.now_ms = [&] { return w.now_ms; };
+  auto audit = audit::AuditLog::Open(audit_options);
+  ASSERT_TRUE(audit.ok()) << audit.status();
+  state::StateOptions state_options;
+  state_options.dir = w.dir() + "/state";
+  state_options.audit = audit->get();
+  state_options.now_ms = [&] { return w.now_ms; };
+  auto state = state::State::Open(state_options);
+  ASSERT_TRUE(state.ok()) << state.status();
+  StateStore store(state->get());
+  auto live = LivePasses::Open(w.Options(), w.Hooks(), &store);
+  ASSERT_TRUE(live.ok()) << live.status();
+  ASSERT_TRUE(live->get()->RunOnce().ok());
+  const PassFindings pass = w.last;
+  const auto kept = state->get()->ListCampaigns({}, {0, 500});
+  ASSERT_TRUE(kept.ok());
+  ASSERT_EQ(kept->total, pass.findings.campaigns.size());
+  for (const model::Campaign& c : pass.findings.campaigns) {
+    const auto row = state->get()->GetCampaign(c.id);
+    ASSERT_TRUE(row.ok()) << row.status();
+    EXPECT_EQ(row->verdict, model::VerdictName(c.verdict));
+    EXPECT_NE(row->json.find("\"id\":\"" + c.id + "\""), std::string::npos);
+    const auto members = state->get()->CampaignMembers(c.id, {0, 1});
+    ASSERT_TRUE(members.ok());
+    EXPECT_EQ(members->total, c.members.size());
+    const auto events = state->get()->CampaignEvents(c.id, {0, 10});
+    ASSERT_TRUE(events.ok());
+    EXPECT_GE(events->total, 1u);
+  }
+  // A restart finds it all.
+  live->reset();
+  live = LivePasses::Open(w.Options(), w.Hooks(), &store);
+  ASSERT_TRUE(live.ok()) << live.status();
+  EXPECT_EQ(w.last.pass, pass.pass);
+  live->get()->Kick();
+  ASSERT_TRUE(live->get()->RunOnce().ok());
+  EXPECT_EQ(w.last.pass, pass.pass + 1);
+  EXPECT_TRUE(w.last.events.empty());
+
+  auto lake = lake::OpenEmbedded({.path = w.lake()});
+  ASSERT_TRUE(lake.ok()) << lake.status();
+  ASSERT_TRUE(lake->get()->Migrate().ok());
+  // Of the open campaigns one is closed by hand: it may accuse nobody.
+  PassFindings some = w.last;
+  size_t closed = some.open.size();
+  for (size_t i = 0; i < some.open.size(); ++i)
+    if (some.open[i]) closed = i;
+  ASSERT_LT(closed, some.open.size());
+  some.open[closed] = 0;
+  SnapshotMaker maker;
+  const absl::Status took = maker.Take(some, lake->get());
+  ASSERT_TRUE(took.ok()) << took;
+  const auto policy = respond::ParsePolicy(R"(
+version: 1
+rules:
+  - {id: stop, match: {verdict: distillation}, action: deny, enforce: true}
+directives:
+  - {id: order, basis: test, models: [frontier-x], require: {citizenship: [us]}, unknown: allow, action: deny, enforce: true}
+lists:
+  - {name: foes, kind: deny, action: deny, enforce: true, entries: []}
+)",
+                                           "test");
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  state::Enforcement enforcement;
+  const std::string anybody = "acct_nobody";
+  enforcement.attestations.push_back({anybody, "citizenship", "fr", 0, "", "", 0});
+  enforcement.attestations.push_back({"acct_late", "citizenship", "fr", 5, "", "", 0});  // expired
+  enforcement.lists["foes"].push_back({"account:acct_foe", "", 0, "", 0});
+  const auto key = state->get()->AppealKey();
+  const auto snapshot = maker.Make(*policy, enforcement, key, w.now_ms);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_EQ(snapshot->get()->info().accounts, w.accounts.size() + 1);
+  EXPECT_GT(snapshot->get()->info().keys, 0u);
+  EXPECT_GT(snapshot->get()->info().templates, 0u);
+  EXPECT_GT(snapshot->get()->info().signatures, 0u);
+  const auto decide = [&](std::string_view account, std::string_view model = "atlas-4") {
+    respond::Request q;
+    q.account_id = account;
+    q.model = model;
+    return respond::Decide(**snapshot, q, w.now_ms, nullptr).action;
+  };
+  std::set<std::string> accused;
+  for (size_t i = 0; i < some.open.size(); ++i) {
+    if (!some.open[i]) continue;
+    for (const model::CampaignMember& m : some.findings.campaigns[i].members)
+      if (m.verdict == "distillation") accused.insert(m.account_id);
+  }
+  EXPECT_GT(accused.size(), 20u);
+  std::map<bool, int> met;
+  for (const model::Campaign& c : some.findings.campaigns) {
+    for (const model::CampaignMember& m : c.members) {
+      const bool deny = accused.contains(m.account_id);
+      ++met[deny];
+      ASSERT_EQ(decide(m.account_id), deny ? respond::Action::kDeny : respond::Action::kAllow)
+          << m.account_id << " of " << c.id;
+    }
+  }
+  EXPECT_GT(met[false], 20);
+  EXPECT_EQ(decide(anybody, "frontier-x"), respond::Action::kDeny);
+  EXPECT_EQ(decide("acct_late", "frontier-x"), respond::Action::kAllow);
+  EXPECT_EQ(decide("acct_foe"), respond::Action::kDeny);
+
+  // The lake's traffic, for a dry run: each exchange once, in order of time.
+  auto status = std::make_shared<absl::Status>();
+  const int64_t since = *base::ParseRfc3339("2026-04-22T00:00:00Z");
+  respond::Traffic traffic = LakeTraffic(lake->get(), since, since + 3 * base::kMsPerDay, status);
+  uint64_t rows = 0, sketched = 0;
+  int64_t last = 0;
+  for (respond::TrafficRow row; traffic(&row); ++rows) {
+    ASSERT_GE(row.ts_ms, last);
+    last = row.ts_ms;
+    sketched += row.request.sketch != nullptr;
+  }
+  ASSERT_TRUE(status->ok()) << *status;
+  uint64_t expected = 0;
+  for (const std::string& line : w.exchanges) {
+    const size_t at = line.find("\"ts\":\"") + 6;
+    expected += *base::ParseRfc3339(line.substr(at, 24)) < since + 3 * base::kMsPerDay;
+  }
+  EXPECT_EQ(rows, expected);
+  EXPECT_GT(sketched, rows / 2);
+  const auto mark = LakeMark(lake->get());
+  ASSERT_TRUE(mark.ok());
+  EXPECT_EQ(*mark, *LakeMark(lake->get()));
 }
 
 // A clean world and one with campaigns, looked at many times while they grow: what the gate tells.
