@@ -72,7 +72,8 @@ class NoLake : public lake::Lake {
 std::string Turn(int i) {
   std::string out;
   for (int k = 0; k < 12; ++k)
-    out += StrCat("Solve the problem number ", i * 31 + k, " step by step, and show each step of the work. ");
+    out += StrCat("Solve the problem number ", i * 31 + k,
+                  " step by step, and show each step of the work. ");
   return out;
 }
 std::string Answer() {
@@ -85,13 +86,13 @@ std::string Lines(int records, int seed) {
   std::string out;
   for (int i = 0; i < records; ++i) {
     const int n = seed * records + i;
-    out += StrCat(R"({"exchange_id":"x-)", n,
-                  R"(","ts":"2026-04-01T00:00:00.000Z","account_id":"a)", n % 997,
-                  R"(","org_id":"o","api_key_id":"k","channel":"api","model":"m","input_tokens":1200,)"
-                  R"("output_tokens":400,"status":200,"stream":true,"client_ip":"192.0.2.7",)"
-                  R"("user_agent":"client/1.2","latency_ms":900,"messages":[{"role":"system",)"
-                  R"("content":"You are an assistant. Be brief."},{"role":"user","content":")",
-                  Turn(n), R"("}],"response":")", Answer(), "\"}\n");
+    out += StrCat(
+        R"({"exchange_id":"x-)", n, R"(","ts":"2026-04-01T00:00:00.000Z","account_id":"a)", n % 997,
+        R"(","org_id":"o","api_key_id":"k","channel":"api","model":"m","input_tokens":1200,)"
+        R"("output_tokens":400,"status":200,"stream":true,"client_ip":"192.0.2.7",)"
+        R"("user_agent":"client/1.2","latency_ms":900,"messages":[{"role":"system",)"
+        R"("content":"You are an assistant. Be brief."},{"role":"user","content":")",
+        Turn(n), R"("}],"response":")", Answer(), "\"}\n");
   }
   return out;
 }
@@ -105,19 +106,20 @@ std::string Spans(int records, int seed) {
     };
     char id[33];
     std::snprintf(id, sizeof id, "%032x", n + 1);
-    spans += StrCat(spans.empty() ? "" : ",", R"({"traceId":")", id, R"(","spanId":"00f067aa0ba902b7",)",
-                    R"("name":"chat m","startTimeUnixNano":"1767225600000000000",)",
-                    R"("endTimeUnixNano":"1767225600900000000","attributes":[)",
-                    text("gen_ai.operation.name", "chat"), text("gen_ai.provider.name", "openai"),
-                    text("gen_ai.request.model", "m"), text("user.id", StrCat("a", n % 997)),
-                    text("client.address", "192.0.2.7"),
-                    text("gen_ai.input.messages",
-                         StrCat(R"([{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"content\":\")",
-                                Turn(n), R"(\"}]}])")),
-                    text("gen_ai.output.messages",
-                         StrCat(R"([{\"role\":\"assistant\",\"parts\":[{\"type\":\"text\",\"content\":\")",
-                                Answer(), R"(\"}]}])")),
-                    R"({"key":"gen_ai.usage.input_tokens","value":{"intValue":"1200"}}]})");
+    spans += StrCat(
+        spans.empty() ? "" : ",", R"({"traceId":")", id, R"(","spanId":"00f067aa0ba902b7",)",
+        R"("name":"chat m","startTimeUnixNano":"1767225600000000000",)",
+        R"("endTimeUnixNano":"1767225600900000000","attributes":[)",
+        text("gen_ai.operation.name", "chat"), text("gen_ai.provider.name", "openai"),
+        text("gen_ai.request.model", "m"), text("user.id", StrCat("a", n % 997)),
+        text("client.address", "192.0.2.7"),
+        text("gen_ai.input.messages",
+             StrCat(R"([{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"content\":\")", Turn(n),
+                    R"(\"}]}])")),
+        text("gen_ai.output.messages",
+             StrCat(R"([{\"role\":\"assistant\",\"parts\":[{\"type\":\"text\",\"content\":\")",
+                    Answer(), R"(\"}]}])")),
+        R"({"key":"gen_ai.usage.input_tokens","value":{"intValue":"1200"}}]})");
   }
   return StrCat(R"({"resourceSpans":[{"scopeSpans":[{"spans":[)", spans, "]}]}]}");
 }
@@ -132,10 +134,10 @@ double CpuSeconds(pid_t pid) {
 // Posts bodies of range(0) records on range(1) connections.
 void Post(benchmark::State& state, const char* path, const char* type,
           std::string (*make)(int records, int seed)) {
-  const int records = static_cast<int>(state.range(0)), connections = static_cast<int>(state.range(1));
+  const int records = static_cast<int>(state.range(0)),
+            connections = static_cast<int>(state.range(1));
   const char* tmp = std::getenv("TMPDIR");
-  const std::string folder =
-      StrCat(tmp == nullptr ? "/tmp" : tmp, "/ingest_benchmark_", getpid());
+  const std::string folder = StrCat(tmp == nullptr ? "/tmp" : tmp, "/ingest_benchmark_", getpid());
   fs::create_directories(folder);
   int fds[2];
   uint16_t port = 0;
@@ -190,7 +192,12 @@ void IngestLines(benchmark::State& state) {
 void IngestOtlpJson(benchmark::State& state) {
   Post(state, "/v1/traces", "application/json", Spans);
 }
-BENCHMARK(IngestLines)->Args({100, 4})->Args({1000, 4})->Args({1, 16})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(IngestLines)
+    ->Args({100, 4})
+    ->Args({1000, 4})
+    ->Args({1, 16})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(IngestOtlpJson)->Args({100, 4})->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
