@@ -181,9 +181,12 @@ std::shared_ptr<const Snapshot> Build(const Policy& policy, World w, Rng* shuffl
     steps.push_back([&] { b.AddCampaign(c); });
     if (shuffle != nullptr) std::shuffle(c.members.begin(), c.members.end(), *shuffle);
   }
-  for (const auto& [id, hashes] : w.sketches) steps.push_back([&] { b.AddSketch(id, hashes); });
-  for (const auto& [id, signature, owner] : w.replayed)
-    steps.push_back([&] { b.AddReplayed(id, signature, owner); });
+  for (const auto& s : w.sketches) {
+    steps.push_back([&] { b.AddSketch(s.first, s.second); });
+  }
+  for (const auto& r : w.replayed) {
+    steps.push_back([&] { b.AddReplayed(std::get<0>(r), std::get<1>(r), std::get<2>(r)); });
+  }
   for (const auto& o : w.overturned) steps.push_back([&] { b.AddOverturned(o); });
   if (shuffle != nullptr) std::shuffle(steps.begin(), steps.end(), *shuffle);
   for (const auto& step : steps) step();

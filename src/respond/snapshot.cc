@@ -581,13 +581,13 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotBuilder::Build(
     c.channel = t.channel;
     c.known = t.known != 0;
     std::vector<uint16_t> plain, every, recognition;
-    for (uint16_t i = 0; i < core.rules.size(); ++i) {
+    for (size_t i = 0; i < core.rules.size(); ++i) {
       if ((t.rules[i / 64] >> i % 64 & 1) == 0) continue;
-      every.push_back(i);
-      if (!core.rules[i].asks_finding) plain.push_back(i);
+      every.push_back(static_cast<uint16_t>(i));
+      if (!core.rules[i].asks_finding) plain.push_back(static_cast<uint16_t>(i));
     }
-    for (uint16_t i = 0; i < core.recognition.size(); ++i) {
-      if (t.recognition[i / 64] >> i % 64 & 1) recognition.push_back(i);
+    for (size_t i = 0; i < core.recognition.size(); ++i) {
+      if (t.recognition[i / 64] >> i % 64 & 1) recognition.push_back(static_cast<uint16_t>(i));
     }
     c.plain = keep(plain);
     c.all = keep(every);
