@@ -17,9 +17,7 @@ constexpr char kNote[] = "watch.passes";
 // The campaign's object of campaigns.json under its lasting id, and what only passes know.
 absl::StatusOr<std::string> Json(const model::Campaign& c, const std::string& finding_id, bool open,
                                  double bits_short) {
-  model::Findings one;
-  one.campaigns.push_back(c);
-  const std::string file = dossier::CampaignsJson(one);
+  const std::string file = dossier::CampaignsJson({&c, 1});
   simdjson::dom::parser parser;
   simdjson::dom::element object;
   if (parser.parse(file)["campaigns"].at(0).get(object) != simdjson::SUCCESS)
