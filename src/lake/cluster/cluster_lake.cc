@@ -30,7 +30,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view kLocal = "_local";  // suffix of the database with a shard's own rows
 constexpr std::string_view kInsertId = "insert_id";
 constexpr size_t kFirstDecode = 64 << 10;  // bytes that wait before a block is looked for
-constexpr int kLookSeconds = 30;           // of a question about a table or a query
 constexpr auto kPauseFirst = std::chrono::milliseconds(50),
                kPauseMax = std::chrono::milliseconds(2000);
 
@@ -262,17 +261,18 @@ class ClusterLake : public Lake {
 
     const uint64_t digest = HashOfBlock(table, block);
     Unsettled parts = TakeUnsettled(digest);
+    Patience patience(*this);
     absl::Status status;
     for (size_t n = 0; n < nodes_.size(); ++n) {
       if ((rows[n].empty() && !whole(n)) || parts.fate[n] == Unsettled::kStored) continue;
       absl::Status s;
       if (whole(n)) {
-        s = InsertPart(nodes_[n], table, block, marked, parts.id, &parts.fate[n]);
+        s = InsertPart(nodes_[n], table, block, marked, parts.id, &patience, &parts.fate[n]);
       } else {
         Block part;
         for (const Column& c : block.columns)
           part.columns.push_back({c.name, std::visit(TakeRows{rows[n]}, c.data)});
-        s = InsertPart(nodes_[n], table, part, marked, parts.id, &parts.fate[n]);
+        s = InsertPart(nodes_[n], table, part, marked, parts.id, &patience, &parts.fate[n]);
       }
       if (s.ok()) continue;
       status = std::move(s);
@@ -299,7 +299,7 @@ class ClusterLake : public Lake {
 
   absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
     if (absl::Status s = CheckReportStart(sql); !s.ok()) return s;
-    Patience patience(*this, "query");
+    Patience patience(*this);
     for (size_t turn = 0;; ++turn) {
       const Node& node = nodes_[turn % nodes_.size()];
       std::string out;
@@ -455,7 +455,7 @@ class ClusterLake : public Lake {
   // How long one call waits, over all its attempts.
   class Patience {
    public:
-    Patience(const ClusterLake& lake, std::string_view what) : lake_(lake), what_(what) {}
+    explicit Patience(const ClusterLake& lake) : lake_(lake) {}
     // False: waited long enough, or stopped.
     bool Wait(const absl::Status& why) {
       const auto now = Clock::now();
@@ -483,7 +483,6 @@ class ClusterLake : public Lake {
 
    private:
     const ClusterLake& lake_;
-    const std::string what_;
     bool began_ = false;
     Clock::time_point end_;
     std::chrono::milliseconds pause_ = kPauseFirst;
@@ -584,7 +583,7 @@ class ClusterLake : public Lake {
   absl::Status ReadFrom(const std::vector<const Node*>& nodes, const std::string& database,
                         std::string_view sql,
                         const std::function<absl::Status(const Block&)>& on_block) const {
-    Patience patience(*this, "query");
+    Patience patience(*this);
     for (size_t turn = 0;; ++turn) {
       const Node& node = *nodes[turn % nodes.size()];
       HttpCall call = Call(node, database, "");
@@ -646,7 +645,7 @@ class ClusterLake : public Lake {
   // A statement without a result. It is sent again only when the server cannot have seen it.
   absl::Status Run(const Node& node, const std::string& database, std::string_view sql,
                    int* code = nullptr) const {
-    Patience patience(*this, "statement");
+    Patience patience(*this);
     for (;;) {
       HttpCall call = Call(node, database, "");
       call.body = sql;
@@ -857,9 +856,8 @@ class ClusterLake : public Lake {
   }
 
   absl::Status InsertPart(const Node& node, std::string_view table, const Block& part, bool marked,
-                          uint64_t id, Unsettled::Fate* fate) {
+                          uint64_t id, Patience* patience, Unsettled::Fate* fate) {
     const std::string what = StrCat("insert into ", table);
-    Patience patience(*this, what);
     std::string sql = StrCat("INSERT INTO ", Quoted(table), " (");
     for (size_t i = 0; i < part.columns.size(); ++i) {
       base::StrAppend(&sql, i == 0 ? "" : ", ", Quoted(part.columns[i].name));
@@ -877,7 +875,7 @@ class ClusterLake : public Lake {
     }
     for (;;) {
       if (*fate == Unsettled::kUnknown) {
-        if (absl::Status s = Settle(node, table, part.rows(), marked, id, &patience, fate); !s.ok())
+        if (absl::Status s = Settle(node, table, part.rows(), marked, id, patience, fate); !s.ok())
           return s;
         if (*fate == Unsettled::kStored) return absl::OkStatus();
       }
@@ -899,7 +897,7 @@ class ClusterLake : public Lake {
       const absl::Status status = Failure(node, what, answer, absl::StatusCode::kInternal);
       if (answer.fate == HttpAnswer::kUnknown || answer.fate == HttpAnswer::kStopped)
         *fate = Unsettled::kUnknown;
-      if (!absl::IsUnavailable(status) || !patience.Wait(status)) return patience.Said(status);
+      if (!absl::IsUnavailable(status) || !patience->Wait(status)) return patience->Said(status);
     }
   }
 
@@ -939,7 +937,7 @@ class ClusterLake : public Lake {
       HttpCall call = Call(node, Own(), "");
       call.params += Param("default_format", "Native");
       call.body = sql;
-      call.seconds = kLookSeconds;
+      call.seconds = options_.insert_seconds;
       const std::function<absl::Status(const Block&)> on_block = [&](const Block& b) {
         running = b.columns[0].As<std::vector<uint64_t>>()[0];
         stored = b.columns[1].As<std::vector<uint64_t>>()[0];
