@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "base/hash.h"
 #include "base/str.h"
@@ -476,6 +477,64 @@ recognition:
   r = From("new");
   r.sketch = &again;
   EXPECT_EQ(Ask(*s->With({{"new", "c1"}}), r).action, Action::kAllow);
+}
+
+TEST(Decide, WhatOrdinaryAccountsSendIsNotRecognised) {
+  constexpr std::string_view kPolicy =
+      "version: 1\nrecognition:\n  - {id: q, match: {by: [template, sketch]}, action: verify, "
+      "enforce: true}\n";
+  const auto harness = Hashes(1, 12), own = Hashes(2, 12), common = Hashes(3, 20),
+             item = Hashes(4, 20);
+  const auto build = [&](const std::function<void(SnapshotBuilder*)>& ordinary) {
+    SnapshotBuilder b(MustParse(kPolicy));
+    model::Campaign c = Campaign("c1", {Member("victim", "victim", .9)});
+    c.accounts = 60;
+    c.first_seen_ms = kNow - 5 * kDay;
+    c.templates = {Template(harness), Template(own)};
+    b.AddCampaign(c);
+    b.AddSketch("c1", common);
+    b.AddSketch("c1", item);
+    ordinary(&b);
+    return MustBuild(&b);
+  };
+  const auto rule = [](const Snapshot& s, const std::vector<uint32_t>& turn) {
+    const model::Sketch sketch = SketchOf(turn);
+    Request r = From("new");
+    r.sketch = &sketch;
+    return Ask(s, r).rule;
+  };
+  const auto users = [&](int n, const std::vector<uint32_t>& turn, int64_t ts,
+                         std::string_view name) {
+    return [=](SnapshotBuilder* b) {
+      for (int i = 0; i < n; ++i) b->AddOrdinary(StrCat(name, i), ts, {}, turn);
+    };
+  };
+  const auto none = build([](SnapshotBuilder*) {});
+  for (const auto& h : {harness, own, common, item}) EXPECT_EQ(rule(*none, h), "q");
+  // Seven users of a harness whose sessions a campaign of sixty accounts replays.
+  const int64_t during = kNow - 2 * kDay;
+  const auto s = build(users(7, harness, during, "user"));
+  EXPECT_EQ(rule(*s, harness), "");
+  EXPECT_EQ(rule(*s, own), "q");
+  EXPECT_EQ(s->info().patterns_ordinary, 1u);
+  // Six are a tenth and may be members that were missed; one account's many requests are one
+  // account.
+  EXPECT_EQ(rule(*build(users(6, harness, during, "user")), harness), "q");
+  EXPECT_EQ(rule(*build([&](SnapshotBuilder* b) {
+              for (int i = 0; i < 100; ++i) b->AddOrdinary("one", during + i, harness, {});
+            }),
+                 harness),
+            "q");
+  // After the campaign was last seen it may be the fresh pool; who is in the campaign is not
+  // ordinary.
+  EXPECT_EQ(rule(*build(users(50, harness, kNow, "user")), harness), "q");
+  EXPECT_EQ(rule(*build([&](SnapshotBuilder* b) { b->AddOrdinary("victim", during, {}, common); }),
+                 common),
+            "q");
+  // A request that one ordinary account made is anybody's.
+  const auto t = build(users(1, common, during, "user"));
+  EXPECT_EQ(rule(*t, common), "");
+  EXPECT_EQ(rule(*t, item), "q");
 }
 
 TEST(Decide, ThrottlesByAccountAndByCampaign) {

@@ -187,6 +187,12 @@ std::shared_ptr<const Snapshot> Build(const Policy& policy, World w, Rng* shuffl
   for (const auto& r : w.replayed) {
     steps.push_back([&] { b.AddReplayed(std::get<0>(r), std::get<1>(r), std::get<2>(r)); });
   }
+  for (size_t i = 0; i < 40; ++i) {
+    steps.push_back([&b, i] {
+      b.AddOrdinary(Account(i), kNow - static_cast<int64_t>(i) * kDay / 10, {},
+                    Hashes(static_cast<uint32_t>(i % 3), 12));
+    });
+  }
   for (const auto& o : w.overturned) steps.push_back([&] { b.AddOverturned(o); });
   if (shuffle != nullptr) std::shuffle(steps.begin(), steps.end(), *shuffle);
   for (const auto& step : steps) step();

@@ -94,8 +94,8 @@ PatternIndex::PatternIndex(std::vector<Pattern> patterns) {
   postings_.shrink_to_fit();
 }
 
-size_t PatternIndex::Find(std::span<const uint32_t> system, std::span<const uint32_t> turn,
-                          double least, PatternMatch (&out)[kMatchesMax]) const {
+size_t PatternIndex::Compare(std::span<const uint32_t> system, std::span<const uint32_t> turn,
+                             double least, Hit (&out)[kCandidatesMax]) const {
   if (slots_.empty()) return 0;
   uint32_t hashes[kRequestHashesMax];
   const size_t half = kRequestHashesMax / 2;
@@ -146,7 +146,6 @@ size_t PatternIndex::Find(std::span<const uint32_t> system, std::span<const uint
                      most_hits);
     candidate_count = kCandidatesMax;
   }
-  PatternMatch found[kCandidatesMax];
   size_t found_count = 0;
   for (size_t i = 0; i < candidate_count; ++i) {
     const Stored& p = patterns_[candidates[i].pattern];
@@ -159,7 +158,27 @@ size_t PatternIndex::Find(std::span<const uint32_t> system, std::span<const uint
         similarity < (whole ? least : std::max(least, kSketchSimilarityMin))) {
       continue;
     }
-    found[found_count++] = {p.campaign, p.by, similarity};
+    out[found_count++] = {candidates[i].pattern, similarity};
+  }
+  return found_count;
+}
+
+void PatternIndex::FindAll(std::span<const uint32_t> system, std::span<const uint32_t> turn,
+                           double least, std::vector<uint32_t>* out) const {
+  Hit hits[kCandidatesMax];
+  const size_t n = Compare(system, turn, least, hits);
+  out->clear();
+  for (size_t i = 0; i < n; ++i) out->push_back(hits[i].pattern);
+}
+
+size_t PatternIndex::Find(std::span<const uint32_t> system, std::span<const uint32_t> turn,
+                          double least, PatternMatch (&out)[kMatchesMax]) const {
+  Hit hits[kCandidatesMax];
+  size_t found_count = Compare(system, turn, least, hits);
+  PatternMatch found[kCandidatesMax];
+  for (size_t i = 0; i < found_count; ++i) {
+    const Stored& p = patterns_[hits[i].pattern];
+    found[i] = {p.campaign, p.by, hits[i].similarity};
   }
   // One of each campaign and kind, the most similar.
   std::sort(found, found + found_count, [](const PatternMatch& a, const PatternMatch& b) {

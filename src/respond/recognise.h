@@ -46,11 +46,21 @@ class PatternIndex {
   // Templates with less than `least` of their hashes are not told. Returns how many were written.
   size_t Find(std::span<const uint32_t> system, std::span<const uint32_t> turn, double least,
               PatternMatch (&out)[kMatchesMax]) const;
+  // The patterns that match, by their place in the constructor's argument once it was sorted and
+  // rid of repetitions; in no order, each once.
+  void FindAll(std::span<const uint32_t> system, std::span<const uint32_t> turn, double least,
+               std::vector<uint32_t>* out) const;
   bool empty() const { return patterns_.empty(); }
   size_t bytes() const;
   uint64_t Hash(uint64_t seed) const;  // of its content
 
  private:
+  struct Hit {
+    uint32_t pattern;
+    double similarity;
+  };
+  size_t Compare(std::span<const uint32_t> system, std::span<const uint32_t> turn, double least,
+                 Hit (&out)[kCandidatesMax]) const;
   struct Stored {
     uint32_t begin, campaign, size;
     By by;

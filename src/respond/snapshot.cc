@@ -67,6 +67,12 @@ struct PatternRecord {
   std::vector<uint32_t> hashes;
 };
 
+struct OrdinaryRecord {
+  uint64_t content, account;
+  int64_t ts_ms;
+  std::vector<uint32_t> system, turn;
+};
+
 struct SignatureRecord {
   uint64_t signature, issued_to;
   uint64_t campaign;  // hash of its id
@@ -192,6 +198,7 @@ struct SnapshotBuilder::State {
   std::vector<MemberRecord> members;
   std::vector<PatternRecord> patterns;
   std::vector<SignatureRecord> signatures;
+  std::vector<OrdinaryRecord> ordinary;
   absl::flat_hash_set<std::string> pattern_campaigns;  // named by sketches and signatures
   std::vector<absl::flat_hash_set<uint32_t>> public_templates;
   std::vector<Overturned> overturned;
@@ -203,6 +210,8 @@ struct SnapshotBuilder::State {
   }
   Traits TraitsOf(const AccountFacts& f, bool known);
   void Prune(size_t max);
+  void PruneOrdinary();
+  void DropOrdinary(std::vector<Pattern>* patterns);
 };
 
 namespace {
@@ -301,6 +310,60 @@ void SnapshotBuilder::State::Prune(size_t max) {
   }
 }
 
+void SnapshotBuilder::State::PruneOrdinary() {
+  const auto by_content = [](const OrdinaryRecord& a, const OrdinaryRecord& b) {
+    return a.content < b.content;
+  };
+  if (ordinary.size() <= kOrdinaryMax) return;
+  std::nth_element(ordinary.begin(), ordinary.begin() + kOrdinaryMax, ordinary.end(), by_content);
+  ordinary.resize(kOrdinaryMax);
+}
+
+// `patterns` are sorted and distinct, as the index numbers them.
+void SnapshotBuilder::State::DropOrdinary(std::vector<Pattern>* patterns) {
+  PruneOrdinary();
+  if (ordinary.empty() || patterns->empty()) return;
+  absl::flat_hash_set<uint64_t> members;
+  for (const MemberRecord& m : this->members) {
+    if (core->campaigns[m.campaign].verdict == model::Verdict::kDistillation) {
+      members.insert(m.account);
+    }
+  }
+  const PatternIndex index(*patterns);
+  std::vector<std::pair<uint32_t, uint64_t>> carried;  // pattern, account
+  std::vector<uint32_t> found;
+  for (const OrdinaryRecord& r : ordinary) {
+    if (members.contains(r.account)) continue;
+    index.FindAll(r.system, r.turn, core->containment_least, &found);
+    for (const uint32_t p : found) {
+      const CampaignInfo& c = core->campaigns[(*patterns)[p].campaign];
+      if (r.ts_ms >= c.first_seen_ms && r.ts_ms <= c.last_seen_ms)
+        carried.push_back({p, r.account});
+    }
+  }
+  std::sort(carried.begin(), carried.end());
+  carried.erase(std::unique(carried.begin(), carried.end()), carried.end());
+  std::vector<uint32_t> accounts(patterns->size());
+  for (const auto& [p, account] : carried) ++accounts[p];
+  size_t kept = 0;
+  for (size_t p = 0; p < patterns->size(); ++p) {
+    const Pattern& pattern = (*patterns)[p];
+    const bool is_ordinary =
+        pattern.by == By::kSketch
+            ? accounts[p] > 0
+            : accounts[p] >= kOrdinaryAccountsMin &&
+                  static_cast<double>(accounts[p]) >
+                      kOrdinaryShare *
+                          static_cast<double>(core->campaigns[pattern.campaign].accounts);
+    core->info.patterns_ordinary += is_ordinary;
+    if (is_ordinary) continue;
+    if (kept != p) (*patterns)[kept] = std::move((*patterns)[p]);
+    ++kept;
+  }
+  patterns->resize(kept);
+  base::Release(ordinary);
+}
+
 SnapshotBuilder::SnapshotBuilder(Policy policy) : s_(std::make_unique<State>()) {
   s_->core->info.policy_version = policy.Version();
   s_->core->policy = std::move(policy);
@@ -340,7 +403,14 @@ void SnapshotBuilder::AddKey(std::string_view api_key_id, std::string_view accou
 
 void SnapshotBuilder::AddCampaign(const model::Campaign& c) {
   if (c.id.empty()) return s_->Problem("a campaign without an id");
-  CampaignInfo info{c.id, IdHash(c.id), c.verdict, c.probability, 0, c.last_seen_ms};
+  CampaignInfo info;
+  info.id = c.id;
+  info.hash = IdHash(c.id);
+  info.verdict = c.verdict;
+  info.probability = c.probability;
+  info.first_seen_ms = c.first_seen_ms;
+  info.last_seen_ms = c.last_seen_ms;
+  info.accounts = std::max<uint64_t>(c.accounts, c.members.size());
   for (const auto& [capability, share] : c.capabilities) {
     if (share >= kCapabilityShare) info.capabilities |= 1u << static_cast<int>(capability);
   }
@@ -379,6 +449,19 @@ void SnapshotBuilder::AddReplayed(std::string_view campaign_id, uint64_t signatu
     return s_->Problem("a replayed signature without the account it was issued to");
   s_->pattern_campaigns.emplace(campaign_id);
   s_->signatures.push_back({signature, IdHash(issued_to), IdHash(campaign_id)});
+}
+
+void SnapshotBuilder::AddOrdinary(std::string_view account_id, int64_t ts_ms,
+                                  std::span<const uint32_t> system,
+                                  std::span<const uint32_t> turn) {
+  if (system.empty() && turn.empty()) return;
+  OrdinaryRecord r{
+      0, IdHash(account_id), ts_ms, {system.begin(), system.end()}, {turn.begin(), turn.end()}};
+  r.content = Combine64(r.account, static_cast<uint64_t>(ts_ms));
+  for (const uint32_t h : r.system) r.content = Combine64(r.content, h);
+  for (const uint32_t h : r.turn) r.content = Combine64(r.content, h);
+  s_->ordinary.push_back(std::move(r));
+  if (s_->ordinary.size() >= 2 * kOrdinaryMax) s_->PruneOrdinary();
 }
 
 void SnapshotBuilder::AddPublicTemplate(std::span<const uint32_t> hashes) {
@@ -653,7 +736,7 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotBuilder::Build(
   for (PatternRecord& p : s.patterns) {
     const CampaignInfo& c = core.campaigns[by_hash.at(IdHash(p.campaign))];
     if (c.verdict != model::Verdict::kDistillation) continue;
-    if (p.hashes.size() < kPatternHashesMin) {
+    if (p.hashes.size() < (p.by == By::kSketch ? kSketchHashesMin : kPatternHashesMin)) {
       ++core.info.patterns_short;
       continue;
     }
@@ -674,10 +757,14 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotBuilder::Build(
   s.Prune(kPatternsMax);
   std::vector<Pattern> patterns;
   for (PatternRecord& p : s.patterns) {
-    ++(p.by == By::kTemplate ? core.info.templates : core.info.sketches);
     patterns.push_back({p.by, by_hash.at(IdHash(p.campaign)), std::move(p.hashes)});
   }
   base::Release(s.patterns);
+  std::sort(patterns.begin(), patterns.end());
+  s.DropOrdinary(&patterns);
+  for (const Pattern& p : patterns) {
+    ++(p.by == By::kTemplate ? core.info.templates : core.info.sketches);
+  }
   core.patterns = PatternIndex(std::move(patterns));
 
   // One campaign for each signature, the most probable; one that was issued to several tells

@@ -29,7 +29,11 @@ namespace stillwatch::respond {
 // in, and counted (SnapshotInfo).
 inline constexpr size_t kPatternsMax = 262'144;    // templates and sketches
 inline constexpr size_t kSignaturesMax = 1 << 20;  // replayed
-inline constexpr size_t kPatternHashesMin = 4;  // of a template or sketch: fewer recognises anybody
+inline constexpr size_t kOrdinaryMax = 262'144;    // requests of accounts that nobody accuses
+inline constexpr size_t kOrdinaryAccountsMin = 5;  // that carry a template, before it is ordinary,
+inline constexpr double kOrdinaryShare = .1;       // ...and more than this share of the campaign's
+inline constexpr size_t kPatternHashesMin = 4;  // of a template: fewer recognises anybody
+inline constexpr size_t kSketchHashesMin = 8;   // of a request
 
 // What is known of an account, from its record. Views are read during the call only.
 struct AccountFacts {
@@ -58,7 +62,7 @@ struct SnapshotInfo {
   // Left out: records of an account that differ (the one with the smallest content hash counts),
   // keys of several accounts, patterns that are too short, public, or beyond a bound.
   uint64_t accounts_conflicting = 0, keys_ambiguous = 0, patterns_short = 0, patterns_public = 0,
-           signatures_ambiguous = 0, beyond_bounds = 0;
+           patterns_ordinary = 0, signatures_ambiguous = 0, beyond_bounds = 0;
   uint64_t entries_unused =
       0;  // list entries that were added to no list of the policy, or are none
 };
@@ -115,12 +119,21 @@ class SnapshotBuilder {
   // as such only where the campaign's verdict is distillation too. Templates of a campaign whose
   // verdict is distillation can be recognised from now on.
   void AddCampaign(const model::Campaign& campaign);
-  // A request of an accused campaign: one like it is recognised. Give those only that no account
-  // outside the campaign sent. Hashes ascending, as model::Sketch has them.
+  // The last turn of a request of an accused campaign: one like it is recognised. Hashes ascending,
+  // as model::Sketch has them.
   void AddSketch(std::string_view campaign_id, std::span<const uint32_t> hashes);
   // A reasoning signature (base::Hash64 of its text, as the lake has it) that an accused campaign
   // presented and that was issued to `issued_to`, who may go on presenting it.
   void AddReplayed(std::string_view campaign_id, uint64_t signature, std::string_view issued_to);
+  // A request that is attributed to no accused campaign. What ordinary accounts send as well is no
+  // sign of the campaign: a template that kOrdinaryAccountsMin of them, and more than
+  // kOrdinaryShare of the campaign's number, carried between its first and its last exchange (a
+  // harness whose users it imitates) is not recognised, and neither is a request that any of them
+  // made. Later requests do not count: they may be the fresh pool's. Accounts in an accused
+  // campaign are not ordinary, whatever their own verdict. A sample will do, and few of each
+  // account are better than many of few.
+  void AddOrdinary(std::string_view account_id, int64_t ts_ms, std::span<const uint32_t> system,
+                   std::span<const uint32_t> turn);
   // A published scaffold: a campaign's template half of which it holds is not recognised.
   void AddPublicTemplate(std::span<const uint32_t> hashes);
 

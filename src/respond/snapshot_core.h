@@ -53,7 +53,8 @@ struct CampaignInfo {
   model::Verdict verdict = model::Verdict::kUnresolved;
   double probability = 0;
   uint32_t capabilities = 0;  // with kCapabilityShare of its exchanges
-  int64_t last_seen_ms = 0;
+  int64_t first_seen_ms = 0, last_seen_ms = 0;
+  uint64_t accounts = 0;
 };
 
 struct RuleCode {
