@@ -3,17 +3,17 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain dossier query sketch lake link evaluate simulate serve config --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain dossier query sketch lake link evaluate simulate serve config audit token policy --help --version" -- "$cur")
     return
   fi
   case "$prev" in
     --audience) mapfile -t COMPREPLY < <(compgen -W "internal partner public" -- "$cur"); return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
-    --lake | --truth | --found | --side) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config)
+    --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --token-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin" -- "$cur"); return ;;
-    --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
+    --anchor | --public-key | --label | --expires | --url | --note | --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
   esac
   local flags
   case "$cmd" in
@@ -36,6 +36,18 @@ _stillwatch() {
     config) flags="--person --role --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check token" -- "$cur"); return
+      fi ;;
+    audit) flags="--anchor --public-key --json --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "verify key" -- "$cur"); return
+      fi ;;
+    token) flags="--role --label --expires --data --config --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "create list revoke" -- "$cur"); return
+      fi ;;
+    policy) flags="--dry-run --url --token-file --note --help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
       fi ;;
     *) return ;;
   esac

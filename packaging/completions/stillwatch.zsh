@@ -12,6 +12,9 @@ _stillwatch() {
     'link:traits in, pools out'
     'simulate:write labelled traffic'
     'evaluate:compare results with a labelled world'
+    'audit:check the audit log, make a key that signs it'
+    'token:make, list and revoke API tokens'
+    'policy:check, propose, approve, activate and roll back policies'
     'serve:take in traffic, watch it, answer gateways'
     'config:check the configuration of serve, make tokens'
   )
@@ -50,6 +53,14 @@ _stillwatch() {
     serve) _arguments '--config[YAML file]:file:_files' '--help[help]' ;;
     config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin)' \
       '--help[help]' '1:what:(check token)' '2:file:_files' ;;
+    audit) _arguments '*--anchor[head that was kept]:NUMBER\:HASH:' '--public-key[that must have signed it]:hex:' \
+      '--json[print JSON]' '--help[help]' '1:what:(verify key)' '2:folder or file:_files' ;;
+    token) _arguments '*--role[what it may do]:role:(ingest decide analyst approver admin)' '--label[what it is for]:text:' \
+      '--expires[RFC 3339]:time:' '--data[folder of the service]:folder:_files -/' '--config[configuration file]:file:_files' \
+      '--help[help]' '1:what:(create list revoke)' '2:person or id:' ;;
+    policy) _arguments '--dry-run[try it on the last day of traffic]' '--url[the service]:URL:' \
+      '--token-file[file with the token]:file:_files' '--note[why]:text:' '--help[help]' \
+      '1:what:(check propose approve activate rollback list diff)' '*:file or version:_files' ;;
   esac
 }
 _stillwatch "$@"

@@ -37,5 +37,8 @@ void AddEvaluate(CLI::App& app, int* code);
 void AddSimulate(CLI::App& app, int* code);
 void AddServe(CLI::App& app, int* code);
 void AddConfig(CLI::App& app, int* code);
+void AddAudit(CLI::App& app, int* code);
+void AddToken(CLI::App& app, int* code);
+void AddPolicy(CLI::App& app, int* code);
 
 }  // namespace stillwatch::app

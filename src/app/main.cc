@@ -118,6 +118,9 @@ int main(int argc, char** argv) {
   AddSimulate(app, &code);
   AddServe(app, &code);
   AddConfig(app, &code);
+  AddAudit(app, &code);
+  AddToken(app, &code);
+  AddPolicy(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
