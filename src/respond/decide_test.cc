@@ -237,6 +237,72 @@ TEST(Decide, WorkedExampleTheExportControlOrder) {
   EXPECT_EQ(ask("foreigner", std::string(300, 'x'), from).reason, Reason::kDirectiveUnknown);
 }
 
+TEST(Decide, TheOtherExamplesDoWhatTheySay) {
+  const auto scaffold = Hashes(1, 12);
+  const model::Sketch sketch = SketchOf(scaffold);
+  const uint64_t signature[] = {77};
+  const auto build = [&](std::string_view example) {
+    SnapshotBuilder b(Example(example));
+    model::Campaign c = Campaign(
+        "c1", {Member("high", "distillation", .99), Member("elevated", "distillation", .85),
+               Member("moderate", "distillation", .6), Member("owner", "victim", .9),
+               Member("corp", "distillation", .99)});
+    c.capabilities = {{model::Capability::kTraceExtraction, .9}};
+    c.templates = {Template(scaffold)};
+    b.AddCampaign(c);
+    b.AddReplayed("c1", 77, "owner");
+    AccountFacts f = Facts("corp", "business");
+    f.org_verified = true;
+    b.AddAccount(f);
+    return MustBuild(&b);
+  };
+  Request fresh = From("fresh");
+  fresh.sketch = &sketch;
+  Request replay = From("fresh");
+  replay.signatures_presented = signature;
+  Counters counters;
+  {
+    const auto s = build("shadow.yaml");
+    for (const auto& [who, action] :
+         {std::pair{"high", Action::kDeny}, std::pair{"elevated", Action::kReduce},
+          std::pair{"moderate", Action::kAllow}, std::pair{"owner", Action::kVerify}}) {
+      const Decision d = Ask(*s, From(who));
+      EXPECT_EQ(d.action, Action::kAllow) << who;
+      EXPECT_EQ(d.shadowed.action, action) << who;
+    }
+    EXPECT_EQ(Ask(*s, fresh).shadowed.action, Action::kThrottle);
+    EXPECT_EQ(Ask(*s, replay).shadowed.action, Action::kVerify);
+    EXPECT_EQ(Ask(*s, replay).action, Action::kAllow);
+  }
+  {
+    const auto s = build("enforce.yaml");
+    EXPECT_EQ(Ask(*s, From("high")).action, Action::kDeny);
+    EXPECT_EQ(Ask(*s, From("high"), kNow + 30 * kDay).action,
+              Action::kThrottle);  // lapsed; the brake is left
+    EXPECT_EQ(Ask(*s, From("elevated")).reduce_to, "summarised-reasoning");
+    EXPECT_EQ(Ask(*s, From("moderate")).rule, "pool-brake");
+    EXPECT_EQ(Ask(*s, From("corp")).rule, "business-first");
+    EXPECT_EQ(Ask(*s, fresh).rule, "failover");
+    EXPECT_EQ(Ask(*s, replay).rule, "trace-theft");
+    Request r = From("anyone");
+    r.client_ip = "2001:db8:77:1::9";
+    EXPECT_EQ(Ask(*s, r).rule, "known-resellers");
+    EXPECT_EQ(Decide(*s, r, kNow, &counters).reason, Reason::kWithinRate);
+    r.org_id = "org_safety_lab";
+    EXPECT_EQ(Ask(*s, r).rule, "red-team");
+  }
+  {
+    const auto s = build("licensed-distillation.yaml");
+    Request r = From("high", "atlas-4");
+    EXPECT_EQ(Decide(*s, r, kNow, &counters).action, Action::kDeny);
+    r.org_id = "org_753903a424f4b8";
+    EXPECT_EQ(Decide(*s, r, kNow, &counters).rule, "licence-2026-031");
+    EXPECT_EQ(counters.permits.Used(PermitKey("licence-2026-031")), 1u);
+    r.model = "atlas-5";  // not what was licensed
+    EXPECT_EQ(Decide(*s, r, kNow, &counters).action, Action::kDeny);
+  }
+}
+
 TEST(Decide, UnknownIsTreatedAsStated) {
   for (const auto& [stated, action] :
        {std::pair{"allow", Action::kAllow}, std::pair{"verify", Action::kVerify},
