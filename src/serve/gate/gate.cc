@@ -111,8 +111,9 @@ HttpReply Check(const Decider& decider, bool nginx, const HttpRequest& http) {
   });
   HttpReply reply;
   if (!answer.refused) {
-    if (!answer.reduce_to.empty())
-      reply.headers.emplace_back(std::string(kReduceHeader), answer.reduce_to);
+    // Always there, if empty: Caddy's copy_headers writes a placeholder for a header that is
+    // missing.
+    reply.headers.emplace_back(std::string(kReduceHeader), answer.reduce_to);
     return reply;
   }
   if (!http.query.empty()) {
