@@ -344,5 +344,26 @@ TEST(Policy, ExamplesAreRight) {
   EXPECT_EQ(n, 4u);
 }
 
+// What docs/POLICY.md shows can be copied from it.
+TEST(Policy, TheReferencesExamplesAreRight) {
+  std::ifstream in(STILLWATCH_SOURCE_DIR "/docs/POLICY.md");
+  std::string block, line;
+  bool inside = false;
+  size_t n = 0;
+  while (std::getline(in, line)) {
+    if (line == "```yaml") {
+      inside = true;
+      block = "version: 1\n";
+    } else if (inside && line == "```") {
+      inside = false;
+      ++n;
+      EXPECT_EQ(Faults(block), "fine") << block;
+    } else if (inside) {
+      block += line + "\n";
+    }
+  }
+  EXPECT_GE(n, 5u);
+}
+
 }  // namespace
 }  // namespace stillwatch::respond

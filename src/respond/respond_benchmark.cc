@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "respond/decide.h"
+#include "respond/dry_run.h"
 #include "respond/holder.h"
 #include "respond/policy.h"
 #include "respond/snapshot.h"
@@ -90,6 +91,7 @@ model::Campaign CampaignOf(size_t c, const std::vector<std::vector<uint32_t>>& t
 struct World {
   std::shared_ptr<const respond::Snapshot> snapshot;
   std::string scaffold;  // a text that is recognised
+  double build_s = 0;    // of Build alone, once all was added
 };
 
 const World& TheWorld() {
@@ -131,7 +133,9 @@ const World& TheWorld() {
     }
     for (size_t i = 0; i < kSignatures; ++i) b.AddReplayed("cmp_1", base::Mix64(i), "owner");
     const std::array<uint8_t, 16> key{1};
+    const auto start = std::chrono::steady_clock::now();
     w.snapshot = *b.Build(kNow, key);
+    w.build_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return w;
   }();
   return world;
@@ -270,9 +274,26 @@ void Memory(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(info.bytes);
   state.counters["bytes"] = static_cast<double>(info.bytes);
   state.counters["accounts"] = static_cast<double>(info.accounts);
+  state.counters["build_s"] = TheWorld().build_s;
   state.counters["sketches"] = static_cast<double>(info.sketches);
 }
 BENCHMARK(Memory)->Iterations(1);
+
+// A policy over traffic: items are requests.
+void DryRun(benchmark::State& state) {
+  const Asks& asks = Requests(kByAccount);
+  for (auto _ : state) {
+    size_t i = 0;
+    benchmark::DoNotOptimize(respond::DryRun(*TheWorld().snapshot, [&](respond::TrafficRow* row) {
+      if (i == asks.requests.size()) return false;
+      row->request = asks.requests[i++];
+      row->ts_ms = kNow + static_cast<int64_t>(i);
+      return true;
+    }));
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(asks.requests.size()));
+}
+BENCHMARK(DryRun)->Unit(benchmark::kMillisecond);
 
 // Reading the current snapshot, on 1 to 4 threads, while another sets a new one every millisecond.
 respond::SnapshotHolder* holder;
