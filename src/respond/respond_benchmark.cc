@@ -269,6 +269,25 @@ BENCHMARK(DecideWithText)
     ->Args({600, 1})
     ->Args({2'000, 1});
 
+// With a sketch that the caller made: what looking it up costs.
+void DecideWithSketch(benchmark::State& state) {
+  const World& w = TheWorld();
+  const Asks& asks = Requests(kByAccount);
+  std::mt19937 rng(6);
+  std::vector<model::Sketch> sketches(2'000);
+  sketch::Sketcher sketcher;
+  for (model::Sketch& s : sketches) {
+    sketcher.Sketch({}, Text(rng, static_cast<size_t>(state.range(0))), {}, {}, 1, &s);
+  }
+  size_t i = 0;
+  for (auto _ : state) {
+    respond::Request r = asks.requests[i & (asks.requests.size() - 1)];
+    r.sketch = &sketches[i++ % sketches.size()];
+    benchmark::DoNotOptimize(respond::Decide(*w.snapshot, r, kNow, &Counts()));
+  }
+}
+BENCHMARK(DecideWithSketch)->Arg(100)->Arg(600);
+
 void Memory(benchmark::State& state) {
   const auto& info = TheWorld().snapshot->info();
   for (auto _ : state) benchmark::DoNotOptimize(info.bytes);
