@@ -1,6 +1,7 @@
 // Passes against one scan: real worlds, a real lake, the real program (STILLWATCH).
 //
-// STILLWATCH_LIVE_SEEDS=N tries N worlds instead of one, STILLWATCH_LIVE_SCALE=S larger ones.
+// STILLWATCH_LIVE_SEEDS=N tries N worlds instead of one, STILLWATCH_LIVE_SCALE=S larger ones,
+// STILLWATCH_LIVE_LOOKS=N looks N times instead of 6, STILLWATCH_LIVE_VERBOSE tells what it saw.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -554,22 +555,28 @@ Watching Watch(World* w, size_t looks) {
 }
 
 TEST(LivePasses, ManyLooksTellNothingOfACleanWorldAndTheCampaignsOfAMixedOne) {
-  World clean("clean", ".001", 4);
-  const Watching none = Watch(&clean, 6);
-  EXPECT_EQ(none.opened, 0u);
-  World mixed("mixed", ".001", 4);
-  const Watching some = Watch(&mixed, 6);
-  std::printf(
-      "  clean: %llu accused, %llu told of %llu starts; mixed: %llu accused (mean at %.2f of the "
-      "log), "
-      "%llu told (%.2f) of %llu starts\n",
-      static_cast<unsigned long long>(none.accusations),
-      static_cast<unsigned long long>(none.opened), static_cast<unsigned long long>(none.serials),
-      static_cast<unsigned long long>(some.accusations), some.share_accused,
-      static_cast<unsigned long long>(some.opened), some.share_opened,
-      static_cast<unsigned long long>(some.serials));
-  EXPECT_GE(some.accusations, 5u);
-  EXPECT_GE(some.opened * 2, some.accusations);
+  const char* scale = std::getenv("STILLWATCH_LIVE_SCALE");
+  const char* seeds = std::getenv("STILLWATCH_LIVE_SEEDS");
+  const char* text = std::getenv("STILLWATCH_LIVE_LOOKS");
+  const size_t looks = text == nullptr ? 6 : std::strtoull(text, nullptr, 10);
+  const uint64_t worlds = seeds == nullptr ? 1 : std::strtoull(seeds, nullptr, 10);
+  for (uint64_t seed = 4; seed < 4 + worlds; ++seed) {
+    World clean("clean", scale == nullptr ? ".001" : scale, seed);
+    const Watching none = Watch(&clean, looks);
+    EXPECT_EQ(none.opened, 0u);
+    World mixed("mixed", scale == nullptr ? ".001" : scale, seed);
+    const Watching some = Watch(&mixed, looks);
+    EXPECT_GE(some.accusations, 5u);
+    EXPECT_GE(some.opened * 2, some.accusations);
+    std::printf(
+        "  seed %d, %zu looks; clean: %d accused, %d told of %d starts; mixed: %d accused (at %.3f of "
+        "the log), %d told (at %.3f) of %d starts\n",
+        static_cast<int>(seed), looks, static_cast<int>(none.accusations),
+        static_cast<int>(none.opened), static_cast<int>(none.serials),
+        static_cast<int>(some.accusations), some.share_accused, static_cast<int>(some.opened),
+        some.share_opened, static_cast<int>(some.serials));
+    std::fflush(stdout);
+  }
 }
 
 }  // namespace
