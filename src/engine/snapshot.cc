@@ -15,6 +15,9 @@ namespace {
 using base::StrCat;
 using model::Verdict;
 
+constexpr size_t kAttributedMax = 8 << 20;  // exchanges of open campaigns that are told apart
+constexpr size_t kSketchesMax = 65'536;     // of them that are recognised when sent again, about
+constexpr int kOrdinaryEach = 64;           // exchanges of one account in the sample
 constexpr int64_t kTrafficStepMs = base::kMsPerHour;
 
 const lake::StringColumn& Text(const lake::Block& b, size_t column) {
@@ -27,51 +30,96 @@ struct Replayed {
   std::string issued_to;
 };
 
-// Signatures that exchanges of open campaigns presented and that were issued to others.
-absl::StatusOr<std::vector<Replayed>> ReadReplayed(const PassFindings& pass, lake::Lake* lake) {
-  std::vector<Replayed> out;
+struct Sketched {
+  uint32_t campaign;
+  std::vector<uint32_t> turn;
+};
+
+// Exchanges of open campaigns by the hash of their ids, and how the lake knows those campaigns.
+struct Attributed {
+  std::unordered_map<uint64_t, uint32_t> campaign_of;
+  std::string open;       // "'id','id'", as its table `attributed` has them; empty: none
+  std::string replaying;  // likewise, those with evidence of replays
+};
+
+absl::StatusOr<Attributed> ReadAttributed(const PassFindings& pass) {
+  Attributed out;
   std::unordered_map<std::string, uint32_t> wanted;  // finding -> campaign
+  const auto list = [](const std::string& id, std::string* to) {
+    *to += (to->empty() ? "" : ",") + lake::SqlString(id);
+  };
   for (size_t i = 0; i < pass.findings.campaigns.size(); ++i) {
-    const model::Campaign& c = pass.findings.campaigns[i];
-    const bool replays = std::any_of(c.evidence.begin(), c.evidence.end(), [](const auto& e) {
-      return e.family == model::Family::kReplay && e.bits > 0;
-    });
-    if (pass.open[i] && replays) wanted[pass.finding_ids[i]] = static_cast<uint32_t>(i);
+    if (!pass.open[i]) continue;
+    wanted[pass.finding_ids[i]] = static_cast<uint32_t>(i);
+    list(pass.finding_ids[i], &out.open);
+    const auto& evidence = pass.findings.campaigns[i].evidence;
+    if (std::any_of(evidence.begin(), evidence.end(), [](const model::Evidence& e) {
+          return e.family == model::Family::kReplay && e.bits > 0;
+        })) {
+      list(pass.finding_ids[i], &out.replaying);
+    }
   }
   if (wanted.empty()) return out;
-  std::unordered_map<uint64_t, uint32_t> campaign_of;  // exchange
   auto rows =
       base::CsvReader::Open(pass.dir + "/exchanges.csv", "exchange_id,account_id,campaign_id");
   if (!rows.ok()) return rows.status();
-  for (std::vector<std::string> cells;;) {
+  for (std::vector<std::string> cells; out.campaign_of.size() < kAttributedMax;) {
     const auto more = rows->Next(&cells);
     if (!more.ok()) return more.status();
     if (!*more) break;
-    const auto it = wanted.find(cells[2]);
-    if (it == wanted.end()) continue;
-    campaign_of.emplace(base::Hash64(cells[0]), it->second);
+    if (const auto it = wanted.find(cells[2]); it != wanted.end())
+      out.campaign_of.emplace(base::Hash64(cells[0]), it->second);
   }
+  return out;
+}
+
+// A sample of what was asked in open campaigns.
+absl::StatusOr<std::vector<Sketched>> ReadSketches(const Attributed& of, lake::Lake* lake) {
+  std::vector<Sketched> out;
+  if (of.open.empty()) return out;
+  const uint64_t one_in = 1 + of.campaign_of.size() / kSketchesMax;
+  const absl::Status s = lake->Query(
+      StrCat(
+          "SELECT exchange_id, turn_sketch FROM exchanges WHERE length(turn_sketch) >= ",
+          respond::kPatternHashesMin, " AND cityHash64(exchange_id) % ", one_in,
+          " = 0 AND account_id GLOBAL IN (SELECT account_id FROM attributed WHERE campaign_id IN (",
+          of.open, "))"),
+      [&](const lake::Block& b) {
+        const auto& turn = b.columns[1].As<lake::ArrayColumn<uint32_t>>();
+        for (size_t i = 0; i < b.rows(); ++i) {
+          const auto it = of.campaign_of.find(base::Hash64(Text(b, 0)[i]));
+          if (it != of.campaign_of.end() && out.size() < 2 * kSketchesMax)
+            out.push_back({it->second, {turn.begin(i), turn.end(i)}});
+        }
+        return absl::OkStatus();
+      });
+  if (!s.ok()) return s;
+  return out;
+}
+
+// Signatures that exchanges of open campaigns presented and that were issued to others.
+absl::StatusOr<std::vector<Replayed>> ReadReplayed(const Attributed& of, lake::Lake* lake) {
+  std::vector<Replayed> out;
+  if (of.replaying.empty()) return out;
   struct Presented {
     uint64_t signature, account;
     uint32_t campaign;
     auto operator<=>(const Presented&) const = default;
   };
   std::vector<Presented> presented;
-  // The lake still holds what the pass attributed; statements with long lists it would refuse.
-  std::string members = "(SELECT account_id FROM attributed WHERE campaign_id IN (";
-  for (const auto& [finding, campaign] : wanted)
-    members += (members.back() == '(' ? "" : ",") + lake::SqlString(finding);
-  members += "))";
-  const std::string of_members =
-      StrCat("notEmpty(signatures_presented) AND account_id GLOBAL IN ", members);
+  // By subqueries: a statement with a long list would be refused.
+  const std::string of_members = StrCat(
+      "notEmpty(signatures_presented) AND account_id GLOBAL IN (SELECT account_id FROM attributed "
+      "WHERE campaign_id IN (",
+      of.replaying, "))");
   absl::Status s = lake->Query(
       StrCat("SELECT exchange_id, account_id, signatures_presented FROM exchanges WHERE ",
              of_members),
       [&](const lake::Block& b) {
         const auto& signatures = b.columns[2].As<lake::ArrayColumn<uint64_t>>();
         for (size_t i = 0; i < b.rows(); ++i) {
-          const auto it = campaign_of.find(base::Hash64(Text(b, 0)[i]));
-          if (it == campaign_of.end()) continue;
+          const auto it = of.campaign_of.find(base::Hash64(Text(b, 0)[i]));
+          if (it == of.campaign_of.end()) continue;
           for (const uint64_t* x = signatures.begin(i); x != signatures.end(i); ++x)
             presented.push_back({*x, base::Hash64(Text(b, 1)[i]), it->second});
         }
@@ -112,6 +160,9 @@ struct SnapshotMaker::Facts {
   std::vector<lake::Block> accounts;
   std::vector<lake::Block> keys;                           // api_key_id, account_id
   std::vector<std::pair<std::string, Replayed>> replayed;  // lasting id of the campaign
+  std::vector<std::pair<std::string, std::vector<uint32_t>>> sketches;  // likewise
+  // account_id, ts, system_sketch, turn_sketch of a sample of what no open campaign did
+  std::vector<lake::Block> ordinary;
 };
 
 absl::Status SnapshotMaker::Take(const PassFindings& pass, lake::Lake* lake) {
@@ -148,11 +199,34 @@ absl::Status SnapshotMaker::Take(const PassFindings& pass, lake::Lake* lake) {
                          " GROUP BY api_key_id, account_id"),
                   keep(&facts->keys, kSnapshotKeysMax));
   if (!s.ok()) return s;
-  auto replayed = ReadReplayed(pass, lake);
+  const auto attributed = ReadAttributed(pass);
+  if (!attributed.ok()) return attributed.status();
+  auto replayed = ReadReplayed(*attributed, lake);
   if (!replayed.ok()) return replayed.status();
   for (Replayed& r : *replayed) {
     const std::string& id = pass.findings.campaigns[r.campaign].id;
     facts->replayed.emplace_back(id, std::move(r));
+  }
+  auto sketches = ReadSketches(*attributed, lake);
+  if (!sketches.ok()) return sketches.status();
+  for (Sketched& k : *sketches)
+    facts->sketches.emplace_back(pass.findings.campaigns[k.campaign].id, std::move(k.turn));
+  if (!attributed->open.empty()) {
+    const uint64_t one_in = 1 + pass.exchanges / respond::kOrdinaryMax;
+    s = lake->Query(
+        StrCat(
+            "SELECT account_id, ts, system_sketch, turn_sketch FROM exchanges WHERE features != 0 "
+            "AND cityHash64(exchange_id) % ",
+            one_in, " = 0", pass.since_ms == INT64_MIN ? "" : StrCat(" AND ts >= ", pass.since_ms),
+            " AND exchange_id GLOBAL NOT IN (SELECT exchange_id FROM attributed WHERE campaign_id "
+            "IN (",
+            attributed->open, ")) LIMIT ", kOrdinaryEach, " BY account_id LIMIT ",
+            respond::kOrdinaryMax),
+        [&](const lake::Block& b) {
+          if (b.rows() > 0) facts->ordinary.push_back(b);
+          return absl::OkStatus();
+        });
+    if (!s.ok()) return s;
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   facts_ = std::move(facts);
@@ -236,6 +310,17 @@ absl::StatusOr<std::shared_ptr<const respond::Snapshot>> SnapshotMaker::Make(
     if (facts != nullptr) {
       for (const auto& [campaign, r] : facts->replayed)
         if (accused.contains(campaign)) builder.AddReplayed(campaign, r.signature, r.issued_to);
+      for (const auto& [campaign, turn] : facts->sketches)
+        if (accused.contains(campaign)) builder.AddSketch(campaign, turn);
+      for (const lake::Block& b : facts->ordinary) {
+        const auto& ts = b.columns[1].As<std::vector<int64_t>>();
+        const auto& system = b.columns[2].As<lake::ArrayColumn<uint32_t>>();
+        const auto& turn = b.columns[3].As<lake::ArrayColumn<uint32_t>>();
+        for (size_t i = 0; i < b.rows(); ++i) {
+          builder.AddOrdinary(Text(b, 0)[i], ts[i], {system.begin(i), system.end(i)},
+                              {turn.begin(i), turn.end(i)});
+        }
+      }
     }
   }
   for (const auto& [list, entries] : enforcement.lists) {

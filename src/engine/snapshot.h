@@ -27,8 +27,9 @@ inline constexpr size_t kReplayedMax = 1 << 20;  // signatures, of all campaigns
 class SnapshotMaker {
  public:
   // After a pass: its findings, and from the lake the records of accounts, whose keys are whose
-  // (since the pass's window began), and the signatures that open campaigns replayed. An error
-  // keeps what was read before; the findings are taken up all the same.
+  // (since the pass's window began), the signatures that open campaigns replayed, a sample of what
+  // they asked, and one of what everybody else did, which is no sign of them. An error keeps what
+  // was read before; the findings are taken up all the same.
   absl::Status Take(const PassFindings& pass, lake::Lake* lake);
   // A snapshot of all that, under `policy` with what `enforcement` adds to it: attestations (they
   // go before what an account's record says), lists, appeals.

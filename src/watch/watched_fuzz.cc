@@ -1,4 +1,5 @@
-// Any bytes as the body of a kept state: refused, or a state that is written and read back the same.
+// Any bytes as the body of a kept state: refused, or a state that is written and read back the
+// same.
 #include <cstdint>
 #include <cstdlib>
 

@@ -452,6 +452,7 @@ lists:
   EXPECT_GT(snapshot->get()->info().keys, 0u);
   EXPECT_GT(snapshot->get()->info().templates, 0u);
   EXPECT_GT(snapshot->get()->info().signatures, 0u);
+  EXPECT_GT(snapshot->get()->info().sketches, 0u);
   const auto decide = [&](std::string_view account, std::string_view model = "atlas-4") {
     respond::Request q;
     q.account_id = account;
@@ -569,7 +570,8 @@ TEST(LivePasses, ManyLooksTellNothingOfACleanWorldAndTheCampaignsOfAMixedOne) {
     EXPECT_GE(some.accusations, 5u);
     EXPECT_GE(some.opened * 2, some.accusations);
     std::printf(
-        "  seed %d, %zu looks; clean: %d accused, %d told of %d starts; mixed: %d accused (at %.3f of "
+        "  seed %d, %zu looks; clean: %d accused, %d told of %d starts; mixed: %d accused (at %.3f "
+        "of "
         "the log), %d told (at %.3f) of %d starts\n",
         static_cast<int>(seed), looks, static_cast<int>(none.accusations),
         static_cast<int>(none.opened), static_cast<int>(none.serials),
