@@ -297,6 +297,9 @@ class Service {
     };
     ingest_ =
         std::make_unique<ingest::IngestService>(journal_.get(), rejected_.get(), std::move(live));
+    otlp_.emplace(ingest_.get());
+    loader_ = std::make_unique<ingest::Loader>(journal_.get(), &lake_,
+                                               ingest::LoaderOptions{.note = Note("loader")});
     decider_ = std::make_unique<serve::Decider>(
         &holder_, &counters_, [this](audit::AuditRecord r) { audit_->Offer(std::move(r)); }, NowMs,
         serve::DeciderOptions{.account_header = config_.gate.account_header,
@@ -503,16 +506,10 @@ class Service {
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
       return reply;
     });
+    serve::AddIngestRoutes(&router_, ingest_.get());
+    serve::AddOtlpRoutes(&otlp_router_, &*otlp_);
+    serve::WatchIngest(&metrics_, ingest_.get(), journal_.get(), loader_.get(), rejected_.get());
     serve::AddGate(&router_, decider_.get(), {.nginx = config_.gate.deny_style == "nginx"});
-    metrics_.Watch("stillwatch_journal_bytes", "On disk",
-                   [this] { return double(journal_->stats().bytes); });
-    metrics_.Watch("stillwatch_journal_entries", "Acknowledged, not yet in the lake", [this] {
-      const auto s = journal_->stats();
-      return double(s.last - s.committed);
-    });
-    metrics_.Watch("stillwatch_journal_lost_entries",
-                   "Acknowledged and not readable: look at the log",
-                   [this] { return double(journal_->stats().lost); });
     metrics_.Watch("stillwatch_audit_dropped", "Decisions that the audit log had no room for",
                    [this] { return double(audit_->Stats().dropped); });
     metrics_.Watch("stillwatch_audit_queued", "Records not yet written",

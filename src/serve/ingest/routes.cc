@@ -113,7 +113,7 @@ void WatchIngest(Metrics* metrics, const ingest::IngestService* service,
   watch("ingest_rejected_unkept_total", "refused records that could not be written down",
         [=] { return d(rejected->unkept()); });
   watch("journal_bytes", "of the journal on disk", [=] { return d(journal->stats().bytes); });
-  watch("journal_waiting_entries", "acknowledged, not yet in the lake", [=] {
+  watch("journal_entries", "acknowledged, not yet in the lake", [=] {
     const journal::JournalStats s = journal->stats();
     return d(s.last - s.committed);
   });
@@ -122,7 +122,7 @@ void WatchIngest(Metrics* metrics, const ingest::IngestService* service,
         [=] { return d(journal->stats().refused); });
   watch("journal_failed_total", "appends that the disk refused",
         [=] { return d(journal->stats().failed); });
-  watch("journal_lost_total", "acknowledged entries that cannot be read back",
+  watch("journal_lost_entries", "acknowledged entries that cannot be read back",
         [=] { return d(journal->stats().lost); });
   watch("loader_rows_total", "rows that the lake has taken",
         [=] { return d(loader->stats().rows); });
