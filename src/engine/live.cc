@@ -36,6 +36,7 @@ namespace fs = std::filesystem;
 constexpr auto kPoll = std::chrono::milliseconds(50);
 constexpr int kBackoffMax = 16;  // times the interval, after passes that failed
 constexpr size_t kMessageBytes = 2'000;
+constexpr int kDescriptors = 65'536;  // closed one by one where the kernel is too old for better
 
 std::string FolderName(uint64_t pass) {
   std::string n = std::to_string(pass);
@@ -312,6 +313,9 @@ absl::Status LivePasses::Run(const std::string& dir, int64_t since_ms) {
     dup2(null, 0);
     dup2(null, 1);
     dup2(err, 2);
+    // A client's connection must end when we end it, not when the pass does.
+    if (close_range(3, ~0u, 0) != 0)
+      for (int fd = 3; fd < kDescriptors; ++fd) close(fd);
     execv(argv[0], argv.data());
     _exit(127);
   }

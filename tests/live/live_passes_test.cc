@@ -4,6 +4,7 @@
 // STILLWATCH_LIVE_LOOKS=N looks N times instead of 6, STILLWATCH_LIVE_VERBOSE tells what it saw.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -347,6 +348,40 @@ TEST(LivePasses, AChildThatTakesTooMuchIsKilledAndReported) {
   live = LivePasses::Open(w.Options(), w.Hooks(), &store);
   ASSERT_TRUE(live->get()->RunOnce().ok());
   EXPECT_EQ(w.last.exchanges, w.exchanges.size());
+}
+
+TEST(LivePasses, AChildIsGivenNoneOfOurDescriptorsAndLittlePriority) {
+  const std::string dir = testing::TempDir() + "/live-child";
+  fs::create_directories(dir);
+  {
+    std::ofstream script(dir + "/program");
+    script << "#!/bin/sh\nls -l /proc/$$/fd >" << dir << "/fds\nnice >" << dir
+           << "/nice\necho some words >&2\nexit 3\n";
+  }
+  fs::permissions(dir + "/program", fs::perms::owner_all);
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);  // without close-on-exec, as a library's may be
+  const std::string ours = fs::read_symlink(StrCat("/proc/self/fd/", pipe_ends[0])).string();
+  Store store;
+  LiveOptions o;
+  o.program = dir + "/program";
+  o.dir = dir + "/passes";
+  LiveHooks h;
+  h.now_ms = [] { return int64_t{1'767'225'600'000}; };
+  h.mark = [] { return uint64_t{1}; };
+  h.note = [](const std::string&) {};
+  auto live = LivePasses::Open(o, h, &store);
+  ASSERT_TRUE(live.ok()) << live.status();
+  const absl::Status s = live->get()->RunOnce().status();
+  EXPECT_NE(s.message().find("status 3: some words"), std::string::npos) << s;
+  const std::string fds = Slurp(dir + "/fds");
+  EXPECT_NE(fds.find("/dev/null"), std::string::npos);
+  EXPECT_EQ(fds.find(ours), std::string::npos) << fds;
+  EXPECT_EQ(Slurp(dir + "/nice"), "10\n");
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+  live->reset();
+  fs::remove_all(dir);
 }
 
 TEST(LivePasses, RunsOfItsOwnAccordAndStopsAtOnce) {
