@@ -901,6 +901,13 @@ absl::StatusOr<Policy> ParsePolicy(std::string_view yaml, std::string_view name)
     return absl::InvalidArgumentError(
         StrCat(name, ": ", yaml.size(), " bytes; a policy has at most ", kPolicyBytesMax));
   }
+  const auto marks = static_cast<size_t>(std::count_if(yaml.begin(), yaml.end(), [](char c) {
+    return c == ',' || c == ':' || c == '[' || c == '{' || c == '\n';
+  }));
+  if (marks > kPolicyMarksMax) {
+    return absl::InvalidArgumentError(
+        StrCat(name, ": too many entries to be read as one file; keep long lists in the server"));
+  }
   Policy policy;
   Reader reader(name);
   try {

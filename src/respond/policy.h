@@ -18,11 +18,13 @@
 namespace stillwatch::respond {
 
 // Bounds. A policy beyond one of them is refused with the number.
-inline constexpr size_t kPolicyBytesMax = 16 << 20;
+inline constexpr size_t kPolicyBytesMax = 8 << 20;
+// Of , : [ { and line breaks: what a YAML tree grows by, some 450 bytes each.
+inline constexpr size_t kPolicyMarksMax = 1'000'000;
 inline constexpr size_t kRulesMax = 128;            // in each of the two sections
 inline constexpr size_t kDirectivesMax = 64;        // bits of a word
 inline constexpr size_t kListsMax = 64;             // bits of a word
-inline constexpr size_t kListEntriesMax = 250'000;  // over all lists
+inline constexpr size_t kListEntriesMax = 100'000;  // over all lists
 inline constexpr size_t kPermitsMax = 16'384;
 inline constexpr size_t kNamesMax = 1'024;  // models, plans, ... of one key
 inline constexpr size_t kNameBytesMax = 256;

@@ -283,6 +283,11 @@ TEST(Policy, BoundsHold) {
   // Nesting that a parser could drown in.
   EXPECT_NE(Faults("version: 1\nname: " + std::string(100'000, '[')), "fine");
   EXPECT_FAULT("version: 1\nname: &a [*a]\n", "name");
+  // A tree that would take gigabytes.
+  std::string wide = "version: 1\nname: [1";
+  for (size_t i = 0; i < kPolicyMarksMax; ++i) wide += ",1";
+  EXPECT_FAULT(wide + "]\n", "too many entries");
+  EXPECT_FAULT(std::string(kPolicyBytesMax + 1, ' '), "a policy has at most");
 }
 
 TEST(Policy, AddressRanges) {

@@ -32,8 +32,8 @@ inline constexpr size_t kSignaturesMax = 1 << 20;  // replayed
 inline constexpr size_t kOrdinaryMax = 262'144;    // requests of accounts that nobody accuses
 inline constexpr size_t kOrdinaryAccountsMin = 5;  // that carry a template, before it is ordinary,
 inline constexpr double kOrdinaryShare = .1;       // ...and more than this share of the campaign's
-inline constexpr size_t kPatternHashesMin = 4;  // of a template: fewer recognises anybody
-inline constexpr size_t kSketchHashesMin = 8;   // of a request
+inline constexpr size_t kPatternHashesMin = 4;     // of a template: fewer recognises anybody
+inline constexpr size_t kSketchHashesMin = 8;      // of a request
 
 // What is known of an account, from its record. Views are read during the call only.
 struct AccountFacts {
