@@ -535,8 +535,6 @@ class Service {
       where = "unix:" + socket;
     }
     lake_url_ = where;
-    loader_ = std::make_unique<ingest::Loader>(journal_.get(), &lake_,
-                                               ingest::LoaderOptions{.note = Note("loader")});
     lake_thread_ = std::thread([this] {
       auto wait = std::chrono::milliseconds(200);
       while (!stopping_) {
