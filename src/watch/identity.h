@@ -22,7 +22,7 @@ namespace stillwatch::watch {
 
 inline constexpr size_t kExchangeSample = 256;  // hashes kept of each identity
 inline constexpr size_t kAccountSample = 128;
-inline constexpr size_t kIdentitiesMax = 50'000;  // the longest gone are forgotten beyond that
+inline constexpr size_t kIdentitiesMax = 10'000;  // the longest gone are forgotten beyond that
 inline constexpr double kLinkShare = .25;  // of the smaller: less in common is no link
 inline constexpr double kReturnShare = .5;  // of the accounts of both, to return by accounts alone
 inline constexpr double kGrewFactor = 2;    // in exchanges or accounts, to be told again
