@@ -23,6 +23,7 @@
 #include "enrich/mmdb.h"
 #include "ingest/formats/log.h"
 #include "ingest/jsonl/side_files.h"
+#include "lake/embedded/embedded_lake.h"
 
 namespace stillwatch::app {
 namespace {
@@ -162,6 +163,28 @@ void AwaitSideFiles(const Options& o) {
   }
 }
 
+// An embedded engine without a lake of its own: its folder goes with it.
+class ScratchEngine {
+ public:
+  ~ScratchEngine() {
+    lake_.reset();
+    std::error_code ignored;
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+  }
+  absl::Status Open(const std::string& out, int threads) {
+    folder_ = StrCat(out, "/.engine-", getpid());
+    auto lake = lake::OpenEmbedded({.path = folder_, .threads = threads});
+    if (!lake.ok()) return lake.status();
+    lake_ = *std::move(lake);
+    return absl::OkStatus();
+  }
+  lake::Lake* lake() { return lake_.get(); }
+
+ private:
+  std::string folder_;
+  std::unique_ptr<lake::Lake> lake_;
+};
+
 absl::Status Run(const Options& o) {
   engine::ScanInput in;
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
@@ -177,6 +200,11 @@ absl::Status Run(const Options& o) {
   else if (o.attribution != "csv")
     return absl::InvalidArgumentError(
         StrCat("--attribution: csv, parquet or none, not ", o.attribution));
+  if (in.attribution == engine::ScanInput::kParquet && lake::IsLakeUrl(o.lake)) {
+    return absl::InvalidArgumentError(
+        "--attribution: parquet is written by the embedded engine, into its own files; with a "
+        "lake on a server take csv or none");
+  }
   if (o.specimens > engine::kSpecimensMax) {
     return absl::InvalidArgumentError(StrCat("--specimens: expected 0 to ", engine::kSpecimensMax));
   }
@@ -224,6 +252,13 @@ absl::Status Run(const Options& o) {
 
   auto lake = OpenLake(o.lake.empty() ? o.out + "/lake" : o.lake, o.threads, false);
   if (!lake.ok()) return lake.status();
+  // Formats are taken apart by the embedded engine, wherever the lake is.
+  ScratchEngine scratch;
+  lake::Lake* engine = lake->get();
+  if ((*lake)->Shared() && log->needs_engine()) {
+    if (absl::Status s = scratch.Open(o.out, o.threads); !s.ok()) return s;
+    engine = scratch.lake();
+  }
   const bool terminal = isatty(2) && !o.quiet && !o.json;
   const auto note = [&](const std::string& text) {
     if (!o.quiet)
@@ -236,7 +271,7 @@ absl::Status Run(const Options& o) {
   std::unique_ptr<ingest::Source> source;
   if (!o.logs.empty()) {
     for (const std::string& why : log->recognised()) note(why);
-    auto opened = log->Open(lake->get(), {.now_ms = now, .since_ms = in.since_ms, .note = note});
+    auto opened = log->Open(engine, {.now_ms = now, .since_ms = in.since_ms, .note = note});
     if (!opened.ok()) return opened.status();
     source = *std::move(opened);
     for (const std::string& why : log->recognised()) note(why);

@@ -2,6 +2,7 @@
 // URLs that the engine reads, and expressions of its own (remote('host', 'db.table', ...)).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,13 @@ class Log {
 
   // Looks at what only the engine can reach, too. `lake` must outlive the source.
   absl::StatusOr<std::unique_ptr<Source>> Open(lake::Lake* lake, const FormatOptions& options);
+
+  // Whether `lake` is asked to read or take apart anything; canonical files do without.
+  bool needs_engine() const {
+    return std::any_of(parts_.begin(), parts_.end(), [](const Part& p) {
+      return p.kind != Part::kFile || p.format != "canonical";
+    });
+  }
 
   // "LOG: recognised as litellm: the first record carries ..."; empty while all is canonical.
   const std::vector<std::string>& recognised() const { return recognised_; }

@@ -1,0 +1,217 @@
+"""The lake on three ClickHouse servers, and on a socket: the same results as in a folder, whatever happens to a server."""
+import json, os, random, signal, subprocess, tempfile, threading, time, unittest
+from clickhouse import Servers
+from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample_log
+
+RESULTS = ("campaigns.json", "accounts.csv", "exchanges.csv")
+SIDES = ("--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml")
+
+class Cluster(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.servers = Servers(tempfile.mkdtemp(dir=FOLDERS.name), 3)
+        cls.databases = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.servers.stop()
+
+    def url(self, **how):
+        Cluster.databases += 1
+        return self.servers.url(f"lake{Cluster.databases}", **how)
+
+    def results(self, out, names=RESULTS):
+        return [open(f"{self.path(out)}/{name}", "rb").read() for name in names]
+
+    def embedded(self, *args):
+        self.run_it("scan", "--quiet", "--out", self.path("embedded"), *args)
+        return self.results("embedded")
+
+    def ask(self, lake, sql):
+        return self.run_it("query", "--lake", lake, "--output-format", "TSV", sql)[0]
+
+    def background(self, *args, **how):
+        child = subprocess.Popen([BINARY, *args], stderr=subprocess.PIPE, **how)
+        self.addCleanup(lambda: (child.kill(), child.wait()))
+        return child
+
+    def ended(self, child, code=0):
+        _, err = child.communicate(timeout=300 * PATIENCE)
+        self.assertEqual(child.returncode, code, err.decode(errors="replace"))
+        return err.decode(errors="replace")
+
+    def test_a_scan_gives_the_same_bytes_and_its_queries_the_same_figures(self):
+        lake, log = self.url(), sample_log(self.dir)
+        folder = self.embedded(*SIDES, "--specimens", "2", log)
+        self.run_it("scan", "--quiet", *SIDES, "--specimens", "2", "--lake", lake, "--out", self.path("out"), log)
+        self.assertEqual(folder, self.results("out"))
+        self.assertGreater(int(self.ask(lake, "SELECT count() FROM specimens WHERE text != ''")), 0)
+        status = {line.split()[0]: int(line.split()[1]) for line in self.run_it("lake", "status", "--lake", lake)[0].splitlines()[1:]}
+        self.assertEqual(status["exchanges"], sum(1 for _ in open(log)))
+        campaign = next(c for c in json.load(open(self.path("out/campaigns.json")))["campaigns"] if c["verdict"] == "distillation")
+        for sql in [*campaign["queries"].values(), *(e["query"] for e in campaign["evidence"])]:
+            self.assertEqual(self.ask(lake, sql), self.ask(self.path("embedded/lake"), sql), sql)
+        # Again, without a log: what the lake holds is judged, and every record counts once.
+        self.run_it("scan", "--quiet", *SIDES, "--specimens", "2", "--lake", lake, "--out", self.path("again"), log)
+        self.assertEqual(folder, self.results("again"))
+        self.run_it("lake", "drop", "--lake", lake)
+        _, err = self.run_it("query", "--lake", lake, "SELECT 1", code=2)
+        self.assertIn("holds no lake", err)
+
+    def test_several_scans_write_at_once(self):
+        lines = open(sample_log(self.dir), encoding="utf-8").read().splitlines(True)
+        # Some records twice, some with other content under the same id.
+        twice = [line.replace('"output_tokens": ', '"output_tokens": 1') for line in lines[:40]]
+        self.assertNotEqual(twice, lines[:40])
+        parts = [lines[i::4] + lines[:200] + (twice if i == 3 else []) for i in range(4)]
+        paths = [self.write(f"part{i}.jsonl", "".join(part)) for i, part in enumerate(parts)]
+        folder = self.embedded(*SIDES, *paths)
+        lake = self.url()
+        self.run_it("lake", "init", "--lake", lake)
+        children = [self.background("scan", "--quiet", "--accounts", f"{SAMPLE}/accounts.jsonl", "--lake", lake, "--out",
+                                    self.path(f"out{i}"), path) for i, path in enumerate(paths)]
+        for child in children:
+            self.ended(child)
+        self.assertEqual(self.ask(lake, "SELECT uniqExact(batch), countIf(state = 'done') FROM ingests"), "4\t4\n")
+        self.run_it("scan", "--quiet", "--permits", f"{SAMPLE}/permits.yaml", "--lake", lake, "--out", self.path("all"))
+        self.assertEqual(folder, self.results("all"))
+        self.assertEqual(len(self.lines("all/rejected.jsonl")), 40, "each record that lost against another of its id is named")
+
+    def scan_through(self, trouble):
+        """A scan whose log ends while `trouble` is under way: all of it is stored then."""
+        lake, data = self.url(), open(sample_log(self.dir), "rb").read()
+        folder = self.embedded(*SIDES, self.path("exchanges.jsonl"))
+        child = self.background("scan", "--quiet", *SIDES, "--lake", lake, "--out", self.path("out"), "-", stdin=subprocess.PIPE)
+        child.stdin.write(data[:-1])
+        child.stdin.flush()
+        trouble[0]()
+        child.stdin.write(data[-1:])
+        child.stdin.close()
+        child.stdin = None
+        time.sleep(2)
+        self.assertIsNone(child.poll(), "it waits")
+        trouble[1]()
+        err = self.ended(child)
+        self.assertEqual(folder, self.results("out"))
+        self.assertEqual(int(self.ask(lake, "SELECT count() FROM exchanges")), data.count(b"\n"), "nothing lost, nothing twice")
+        return err
+
+    def test_a_scan_waits_for_a_killed_server(self):
+        def back():
+            self.servers.start(1)
+            self.assertTrue(self.servers.ready(1))
+        err = self.scan_through((lambda: self.servers.kill(1), back))
+        self.assertIn("does not answer", err)
+
+    def test_a_scan_waits_for_a_frozen_server(self):
+        self.scan_through((lambda: self.servers.signal(2, signal.SIGSTOP), lambda: self.servers.signal(2, signal.SIGCONT)))
+
+    def test_scans_outlast_servers_that_keep_dying(self):
+        world = self.path("world")
+        self.run_it("simulate", "mixed", "--scale", ".003", "--seed", "5", "--out", world, timeout=300)
+        logs = [f"{world}/{name}" for name in sorted(os.listdir(world)) if name.startswith("exchanges")]
+        sides = ["--accounts", f"{world}/accounts.jsonl"]
+        folder = self.embedded(*sides, *logs)
+        lake = self.url()
+        self.run_it("lake", "init", "--lake", lake)
+        said = []
+        def scan():
+            # An answer that breaks off in the middle, and a statement of unknown fate, end a scan with
+            # a message; what it had stored counts once, so it is repeated as the message says.
+            for _ in range(20):
+                child = subprocess.run([BINARY, "scan", "--quiet", *sides, "--lake", lake, "--out", self.path("out"), *logs],
+                                       stderr=subprocess.PIPE, timeout=300 * PATIENCE)
+                said.append((child.returncode, child.stderr.decode(errors="replace")))
+                if child.returncode == 0:
+                    return
+        scans = threading.Thread(target=scan)
+        scans.start()
+        chance, kills = random.Random(3), 0
+        while scans.is_alive():  # here, as the servers die with the thread that started them
+            if kills < 25:
+                time.sleep(chance.uniform(.1, .6))
+                i = chance.randrange(3)
+                self.servers.kill(i)
+                kills += 1
+                self.servers.start(i)
+                self.assertTrue(self.servers.ready(i))
+            scans.join(.1)
+        self.assertEqual(said[-1][0], 0, said)
+        for code, err in said[:-1]:
+            self.assertEqual(code, 2, err)
+            self.assertIn("repeat", err)
+        self.assertGreater(kills, 0)
+        self.run_it("scan", "--quiet", "--lake", lake, "--out", self.path("out"))
+        self.assertEqual(folder, self.results("out"))
+
+    def test_without_waiting_the_server_is_named(self):
+        lake = self.url(wait=0)
+        self.run_it("lake", "init", "--lake", lake)
+        self.servers.kill(0)
+        try:
+            _, err = self.run_it("scan", "--lake", lake, "--out", self.path("out"), self.write("one.jsonl", record(1)), code=2)
+            self.assertIn(f"shard 1 (127.0.0.1:{self.servers.http[0]}) does not answer", err)
+            self.assertIn("start the server again", err)
+            self.assertFalse(os.path.exists(self.path("out/campaigns.json")))
+        finally:
+            self.servers.start(0)
+            self.assertTrue(self.servers.ready(0))
+        self.run_it("scan", "--quiet", "--lake", lake, "--out", self.path("out"), self.path("one.jsonl"))
+
+    def test_another_format_is_taken_apart_here(self):
+        log = os.path.join(ROOT, "tests", "data", "formats")
+        name = next(n for n in sorted(os.listdir(log)) if n.startswith("litellm") and n.endswith(".jsonl"))
+        folder = self.embedded("--format", "litellm", os.path.join(log, name))
+        lake = self.url()
+        self.run_it("scan", "--quiet", "--format", "litellm", "--lake", lake, "--out", self.path("out"), os.path.join(log, name))
+        self.assertEqual(folder, self.results("out"))
+        self.assertGreater(int(self.ask(lake, "SELECT count() FROM exchanges")), 0)
+        self.assertEqual([n for n in os.listdir(self.path("out")) if n.startswith(".")], [])
+        _, err = self.run_it("scan", "--attribution", "parquet", "--lake", lake, "--out", self.path("out"), log, code=2)
+        self.assertIn("--attribution", err)
+
+    def test_the_password_stays_out_of_sight(self):
+        hosts = f"127.0.0.1:{self.servers.http[0]}"
+        lake = f"clickhouse://guarded@{hosts}/guarded?wait=1"
+        _, err = self.run_it("lake", "init", "--lake", lake, code=2)
+        self.assertIn("refuses user guarded", err)
+        self.run_it("lake", "init", "--lake", lake, env={**os.environ, "STILLWATCH_LAKE_PASSWORD": "se:c@ret"})
+        with_file = {**os.environ, "STILLWATCH_LAKE_PASSWORD_FILE": self.write("password", "se:c@ret\n")}
+        log = self.write("one.jsonl", record(1))
+        out, err = self.run_it("scan", "--lake", lake, "--out", self.path("out"), log, env=with_file)
+        _, wrong = self.run_it("lake", "status", "--lake", lake.replace("guarded@", "guarded:wr0ng@"), code=2)
+        for text in (out, err, wrong, *(open(self.path(f"out/{n}"), errors="replace").read() for n in ("run.json", "campaigns.json"))):
+            self.assertNotIn("se:c@ret", text)
+            self.assertNotIn("wr0ng", text)
+
+    def test_a_report_only_reads(self):
+        lake = self.url()
+        self.run_it("lake", "init", "--lake", lake)
+        for sql in ("DROP TABLE exchanges", "INSERT INTO exchanges (exchange_id) VALUES ('x')", "SELECT * FROM file('/etc/passwd', 'TSV', 'a String')",
+                    "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')", "SELECT 1; SELECT 2", "SET max_threads = 1"):
+            _, err = self.run_it("query", "--lake", lake, sql, code=2)
+            self.assertTrue(err.startswith("stillwatch: "), err)
+        self.assertEqual(self.ask(lake, "SELECT count() FROM exchanges"), "0\n")
+
+class Socket(Case):
+    def test_a_scan_over_a_host_gives_the_same_bytes(self):
+        log, socket = sample_log(self.dir), self.path("s")
+        self.run_it("scan", "--quiet", *SIDES, "--out", self.path("embedded"), log)
+        host = subprocess.Popen([BINARY, "lake", "host", "--lake", self.path("lake"), "--socket", socket, "--die-with-parent"])
+        self.addCleanup(lambda: (host.kill(), host.wait()))
+        self.run_it("scan", "--quiet", *SIDES, "--lake", f"unix:{socket}", "--out", self.path("out"), log)
+        for name in RESULTS:
+            self.assertEqual(open(self.path(f"embedded/{name}"), "rb").read(), open(self.path(f"out/{name}"), "rb").read(), name)
+        _, err = self.run_it("lake", "status", "--lake", self.path("lake"), code=2)
+        self.assertIn(f"process {host.pid}", err)
+        _, err = self.run_it("lake", "host", "--lake", self.path("lake"), "--socket", self.path("other"), code=2)
+        self.assertIn("in use by another process", err)
+        _, err = self.run_it("lake", "drop", "--lake", f"unix:{socket}", code=2)
+        self.assertIn("drop the folder", err)
+        host.terminate()
+        self.assertEqual(host.wait(60), 0)
+        self.assertFalse(os.path.exists(socket))
+        self.run_it("lake", "status", "--lake", self.path("lake"))
+
+if __name__ == "__main__":
+    unittest.main()
