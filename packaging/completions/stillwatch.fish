@@ -16,7 +16,7 @@ complete -c stillwatch -n __fish_use_subcommand -f -a policy -d 'check, propose,
 complete -c stillwatch -l help -d help
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l format -r -d 'how to read the logs'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l accounts -r -d 'account records'
-complete -c stillwatch -n '__fish_seen_subcommand_from scan query lake dossier' -l lake -r -d 'folder of the lake'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan query lake dossier' -l lake -r -d 'folder or URL of the lake'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan explain dossier link evaluate simulate' -l out -r -d 'where results are or go'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l attribution -x -a 'csv parquet none'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l permits -r -d 'licensed distillation'

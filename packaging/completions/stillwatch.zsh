@@ -28,7 +28,7 @@ _stillwatch() {
   case $command in
     scan)
       _arguments '--format[how to read the logs]:format:_files' '--accounts[account records]:file:_files' \
-        '--lake[folder of the lake]:folder:_files -/' '--out[where results go]:folder:_files -/' \
+        '--lake[folder or URL of the lake]:folder:_files -/' '--out[where results go]:folder:_files -/' \
         '--attribution[how attributed exchanges are listed]:how:(csv parquet none)' \
         '--permits[licensed distillation]:file:_files' '--known[known actors]:file:_files' \
         '*--mmdb[address database]:file:_files' '--since[RFC 3339]:time:' '--until[RFC 3339]:time:' \
@@ -36,12 +36,12 @@ _stillwatch() {
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
         '--help[help]' '*:log:_files' ;;
     explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;
-    dossier) _arguments '--out[folder of the scan]:folder:_files -/' '--to[folder of the dossiers]:folder:_files -/' '--lake[folder of the lake]:folder:_files -/' \
+    dossier) _arguments '--out[folder of the scan]:folder:_files -/' '--to[folder of the dossiers]:folder:_files -/' '--lake[folder or URL of the lake]:folder:_files -/' \
       '--audience[what may be shown]:audience:(internal partner public)' '--preview[say what would leave]' '--prices[list prices]:file:_files' \
       '--milestones[development of another model]:file:_files' '--key[to sign or check with]:file:_files' '--no-pdf[HTML alone]' '--help[help]' '1:what:(render verify key)' '*:campaign or file:_files' ;;
-    query) _arguments '--lake[folder of the lake]:folder:_files -/' '--output-format[of ClickHouse]:format:(PrettyCompact JSONEachRow CSVWithNames TSV)' '--help[help]' '1:SQL:' ;;
+    query) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--output-format[of ClickHouse]:format:(PrettyCompact JSONEachRow CSVWithNames TSV)' '--help[help]' '1:SQL:' ;;
     sketch) _arguments '--help[help]' '*:log:_files' ;;
-    lake) _arguments '--lake[folder of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
+    lake) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
     simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' \
       '--seed[another world]:number:' '--prompts[payloads, one a line]:file:_files' '--out[folder of the world]:folder:_files -/' \
