@@ -110,14 +110,15 @@ class Reader {
     return s;
   }
   // A list of names, or one name. Sorted, each once.
-  std::vector<std::string> Names(const YAML::Node& v, const std::string& where) {
+  std::vector<std::string> Names(const YAML::Node& v, const std::string& where,
+                                 bool may_be_empty = false) {
     std::vector<std::string> out;
     if (v.IsScalar()) {
       out.push_back(Text(v, where));
     } else {
       List(v, where, kNamesMax,
            [&](const YAML::Node& item, const std::string& at) { out.push_back(Text(item, at)); });
-      if (out.empty() && (v.IsNull() || v.IsSequence())) {
+      if (out.empty() && !may_be_empty && (v.IsNull() || v.IsSequence())) {
         Fail(v, where, "empty; name at least one, or leave the key out");
       }
     }
@@ -817,9 +818,9 @@ class PolicyReader {
              else if (key == "org_id")
                p.org_id = r_.Text(v, at, 512);
              else if (key == "account_ids")
-               p.account_ids = r_.Names(v, at);
+               p.account_ids = r_.Names(v, at, true);
              else if (key == "models")
-               p.models = LowerAll(r_.Names(v, at));
+               p.models = LowerAll(r_.Names(v, at, true));
              else if (key == "exchanges_max")
                p.exchanges_max = r_.Whole(v, at, 0, uint64_t{1} << 53);
              else if (key == "valid_from")
@@ -830,7 +831,7 @@ class PolicyReader {
     if (!node.IsMap()) return p;
     if (!node["id"].IsDefined())
       r_.Fail(node, where, "id is missing; its use is counted and reported by it");
-    if (node["org_id"].IsDefined() == node["account_ids"].IsDefined()) {
+    if (p.org_id.empty() == p.account_ids.empty()) {
       r_.Fail(node, where, "a permit needs either org_id or account_ids");
     }
     if (p.valid_from_ms >= p.valid_until_ms)

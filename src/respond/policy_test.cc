@@ -272,6 +272,21 @@ TEST(Policy, WhatMeansTheSameHasOneVersion) {
   EXPECT_EQ(c.Version(), a->Version());
 }
 
+// A file for `scan --permits` stands under `permits:` as it is.
+TEST(Policy, PermitsHaveTheShapeOfTheSideFile) {
+  const auto p = ParsePolicy(
+      "version: 1\npermits:\n- id: permit-e32269\n  org_id: org_e32269ac32aa\n  models: []\n"
+      "  exchanges_max: 5814\n  valid_from: 2025-10-12T00:00:00.000Z\n"
+      "- id: p2\n  account_ids: [b, a]\n  models: [X]\n",
+      "p");
+  ASSERT_TRUE(p.ok()) << p.status();
+  EXPECT_TRUE(p->permits[0].models.empty());
+  EXPECT_EQ(p->permits[0].exchanges_max, 5814u);
+  EXPECT_EQ(p->permits[1].account_ids, (std::vector<std::string>{"a", "b"}));
+  EXPECT_FAULT("version: 1\npermits:\n  - {id: p, account_ids: []}\n",
+               "either org_id or account_ids");
+}
+
 TEST(Policy, BoundsHold) {
   std::string rules = "version: 1\nrules:\n";
   for (size_t i = 0; i <= kRulesMax; ++i)
