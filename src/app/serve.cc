@@ -530,7 +530,8 @@ class Service {
       const std::string socket = config_.data + "/lake.socket";
       child_ = std::make_unique<Child>(
           ChildOptions{.argv = {std::filesystem::read_symlink("/proc/self/exe").string(), "lake",
-                                "host", "--socket", socket, "--lake", where, "--die-with-parent"},
+                                "host", "--socket", socket, "--lake", where, "--die-with-parent",
+                                std::to_string(getpid())},
                        .note = Note("lake")});
       where = "unix:" + socket;
     }

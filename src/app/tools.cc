@@ -1,6 +1,5 @@
 // The smaller subcommands: explain, link, query, sketch, lake.
 #include <simdjson.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -230,16 +229,14 @@ void AddLake(CLI::App& app, int* code) {
   host->add_option("--lake", served->lake.path, "folder of the lake")->required();
   host->add_option("--socket", served->socket, "made with mode 0600")->required();
   host->add_option("--threads", served->lake.threads, "of one statement")->capture_default_str();
-  auto with_parent = std::make_shared<bool>(false);
-  host->add_flag("--die-with-parent", *with_parent, "end when the process that started it does");
+  // The starter's own number: asked for here, the parent might have died and been replaced already.
+  host->add_option("--die-with-parent", served->parent, "end when this process is not the parent")
+      ->type_name("PID");
   host->footer("Example: stillwatch lake host --lake out/lake --socket lake.sock");
   host->callback([=] {
     served->stop = &g_stop;
-    if (*with_parent) {
-      served->parent = getppid();
-      // A terminal's ctrl-C reaches children too; the parent decides when this one ends.
-      std::signal(SIGINT, SIG_IGN);
-    }
+    // A terminal's ctrl-C reaches children too; the parent decides when this one ends.
+    if (served->parent != 0) std::signal(SIGINT, SIG_IGN);
     const auto drained = lake::HostLake(*served);
     *code = Report(drained.status());
     if (drained.ok() && !*drained) std::_Exit(kOk);  // what was acknowledged is kept

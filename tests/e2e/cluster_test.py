@@ -197,7 +197,7 @@ class Socket(Case):
     def test_a_scan_over_a_host_gives_the_same_bytes(self):
         log, socket = sample_log(self.dir), self.path("s")
         self.run_it("scan", "--quiet", *SIDES, "--out", self.path("embedded"), log)
-        host = subprocess.Popen([BINARY, "lake", "host", "--lake", self.path("lake"), "--socket", socket, "--die-with-parent"])
+        host = subprocess.Popen([BINARY, "lake", "host", "--lake", self.path("lake"), "--socket", socket, "--die-with-parent", str(os.getpid())])
         self.addCleanup(lambda: (host.kill(), host.wait()))
         self.run_it("scan", "--quiet", *SIDES, "--lake", f"unix:{socket}", "--out", self.path("out"), log)
         for name in RESULTS:
@@ -212,6 +212,15 @@ class Socket(Case):
         self.assertEqual(host.wait(60), 0)
         self.assertFalse(os.path.exists(socket))
         self.run_it("lake", "status", "--lake", self.path("lake"))
+
+    def test_a_host_whose_starter_is_gone_ends(self):
+        start = '"$0" lake host --lake "$1" --socket "$2" --die-with-parent $$ >/dev/null 2>&1 & echo $!'
+        pid = int(subprocess.check_output(["sh", "-c", start, BINARY, self.path("lake"), self.path("s")]))
+        end = time.monotonic() + 60 * PATIENCE
+        while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z" and time.monotonic() < end:
+            time.sleep(.05)
+        self.assertLess(time.monotonic(), end)
+        self.assertFalse(os.path.exists(self.path("s")))
 
 if __name__ == "__main__":
     unittest.main()
