@@ -4,8 +4,8 @@
 //
 // The schedule does not wait for answers: request i is due at i / RATE, and its time counts from
 // then, however long it waited for a free connection (no "coordinated omission"). One thread, which
-// spins: give it a core of its own. The file holds one request as it goes over the wire. Prints JSON:
-// microseconds, and what was not answered with one of STATUS as `failed`.
+// spins: give it a core of its own. The file holds one request as it goes over the wire. Prints
+// JSON: microseconds, and what was not answered with one of STATUS as `failed`.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -61,7 +61,8 @@ size_t Whole(const std::string& in, int* status, bool* close) {
   *close = false;
   for (size_t at = in.find("\r\n") + 2; at < end + 2;) {
     const size_t next = in.find("\r\n", at);
-    if (strncasecmp(in.c_str() + at, "content-length:", 15) == 0) body = std::strtoull(in.c_str() + at + 15, nullptr, 10);
+    if (strncasecmp(in.c_str() + at, "content-length:", 15) == 0)
+      body = std::strtoull(in.c_str() + at + 15, nullptr, 10);
     if (strncasecmp(in.c_str() + at, "connection: close", 17) == 0) *close = true;
     at = next + 2;
   }
@@ -72,7 +73,8 @@ size_t Whole(const std::string& in, int* status, bool* close) {
 
 int main(int argc, char** argv) {
   if (argc != 7) {
-    std::fprintf(stderr, "serve_load PORT RATE SECONDS CONNECTIONS REQUEST_FILE STATUS[,STATUS]...\n");
+    std::fprintf(stderr,
+                 "serve_load PORT RATE SECONDS CONNECTIONS REQUEST_FILE STATUS[,STATUS]...\n");
     return 2;
   }
   const int port = std::atoi(argv[1]);
@@ -126,7 +128,8 @@ int main(int argc, char** argv) {
       Connection& c = connections[i];
       c.busy = true;
       c.due = due(sent++);
-      if (send(c.fd, request.data(), request.size(), MSG_NOSIGNAL) != ssize_t(request.size())) over(i, false, true);
+      if (send(c.fd, request.data(), request.size(), MSG_NOSIGNAL) != ssize_t(request.size()))
+        over(i, false, true);
     }
     const int got = epoll_wait(poll, events, 256, 0);
     for (int k = 0; k < got; ++k) {
@@ -156,10 +159,15 @@ int main(int argc, char** argv) {
   const double took = std::chrono::duration<double>(Clock::now() - begin).count();
   failed += total - us.size();
   std::sort(us.begin(), us.end());
-  const auto at = [&](double q) { return us.empty() ? 0.f : us[std::min(us.size() - 1, size_t(q * double(us.size())))]; };
-  std::printf("{\"requests\": %llu, \"failed\": %llu, \"rate\": %.0f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
-              "\"p999_us\": %.1f, \"max_us\": %.1f}\n",
-              static_cast<unsigned long long>(total), static_cast<unsigned long long>(failed), double(us.size()) / took,
-              double(at(.5)), double(at(.9)), double(at(.99)), double(at(.999)), double(us.empty() ? 0.f : us.back()));
+  const auto at = [&](double q) {
+    return us.empty() ? 0.f : us[std::min(us.size() - 1, size_t(q * double(us.size())))];
+  };
+  std::printf(
+      "{\"requests\": %llu, \"failed\": %llu, \"rate\": %.0f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
+      "\"p99_us\": %.1f, "
+      "\"p999_us\": %.1f, \"max_us\": %.1f}\n",
+      static_cast<unsigned long long>(total), static_cast<unsigned long long>(failed),
+      double(us.size()) / took, double(at(.5)), double(at(.9)), double(at(.99)), double(at(.999)),
+      double(us.empty() ? 0.f : us.back()));
   return 0;
 }

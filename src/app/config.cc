@@ -108,6 +108,16 @@ class Reader {
       out->push_back(item.Scalar());
     }
   }
+  void Map(const char* key, std::map<std::string, std::string>* out) {
+    const YAML::Node map = At(key);
+    if (!map.IsDefined() || map.IsNull()) return;
+    if (!map.IsMap()) return Say(map, StrCat(where_, key, ": expected keys and values"));
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar() || !entry.second.IsScalar())
+        return Say(entry.first, StrCat(where_, key, ": expected a word and a value"));
+      (*out)[entry.first.Scalar()] = entry.second.Scalar();
+    }
+  }
   void Number(const char* key, int64_t* out, int64_t low, int64_t high) {
     const YAML::Node v = At(key);
     if (!v.IsDefined() || v.IsNull()) return;
@@ -186,6 +196,12 @@ class Writer {
     std::string out = "[";
     for (const auto& w : *in) out += (out.size() > 1 ? ", " : "") + Quoted(w);
     Line(key, out + "]");
+  }
+  void Map(const char* key, std::map<std::string, std::string>* in) {
+    std::string out = "{";
+    for (const auto& [k, v] : *in)
+      out += (out.size() > 1 ? ", " : "") + Quoted(k) + ": " + Quoted(v);
+    Line(key, out + "}");
   }
   void Number(const char* key, int64_t* in, int64_t, int64_t) { Line(key, std::to_string(*in)); }
   void Flag(const char* key, bool* in) { Line(key, *in ? "true" : "false"); }
@@ -297,6 +313,7 @@ void Visit(V& v, Config* c) {
   v.Text("accounts", &c->accounts);
   v.Words("permits", &c->permits);
   v.Words("known", &c->known);
+  v.Words("mmdb", &c->mmdb);
   v.Section("passes", [&](V& s) {
     s.Flag("enabled", &c->passes.enabled);
     s.Number("interval_s", &c->passes.interval_s, 1, 86'400);
@@ -320,7 +337,15 @@ void Visit(V& v, Config* c) {
     s.Text("brokers", &c->kafka.brokers);
     s.Text("topic", &c->kafka.topic);
     s.Text("group", &c->kafka.group);
-    s.Word("format", &c->kafka.format, {"canonical", "litellm"});
+    s.Word("format", &c->kafka.format,
+           {"canonical", "accounts", "litellm", "otlp_traces", "otlp_logs", "otlp_traces_json",
+            "otlp_logs_json"});
+    s.Map("properties", &c->kafka.properties);
+    bool secret = false;
+    for (const auto& [k, value] : c->kafka.properties) secret |= k.find("password") != k.npos;
+    s.Check("properties", !secret,
+            "no password stands in this file: password_env or password_file names it");
+    Where(s, &c->kafka.password, "password_env", "password_file");
     s.Check("topic", c->kafka.brokers.empty() == c->kafka.topic.empty(),
             "brokers and topic go together");
   });

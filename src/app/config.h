@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -77,7 +78,7 @@ struct Config {
   } policy;
   std::string audit_signing_key;            // file of 64 hex digits; empty: heads are not signed
   std::string accounts;                     // account records, for directives and recognition
-  std::vector<std::string> permits, known;  // side files of `scan`
+  std::vector<std::string> permits, known, mmdb;  // side files of `scan`
   struct {
     bool enabled = true;
     int64_t interval_s = 60, window_days = 30, threads = 1, memory_mib = 8192;
@@ -92,6 +93,8 @@ struct Config {
   std::vector<Alert> alerts;
   struct {
     std::string brokers, topic, group = "stillwatch", format = "canonical";
+    std::map<std::string, std::string> properties;  // librdkafka's
+    Secret password;                                // its sasl.password
   } kafka;
   int64_t drain_s = 30;
 };

@@ -20,18 +20,25 @@
 #include "app/command.h"
 #include "app/config.h"
 #include "app/lake_child.h"
+#include "app/try_policy.h"
 #include "audit/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "engine/live.h"
+#include "engine/live_store.h"
+#include "engine/snapshot.h"
 #include "ingest/live/loader.h"
 #include "ingest/live/service.h"
 #include "journal/journal.h"
 #include "lake/cluster/url.h"
 #include "respond/holder.h"
+#include "serve/alerts/alerts.h"
+#include "serve/api/api.h"
 #include "serve/gate/gate.h"
 #include "serve/grpc/server.h"
 #include "serve/http/server.h"
 #include "serve/ingest/routes.h"
+#include "serve/kafka/source.h"
 #include "serve/otlp/otlp.h"
 #include "state/state.h"
 
@@ -216,9 +223,12 @@ class Service {
     if (absl::Status s = OpenStores(); !s.ok()) return s;
     if (absl::Status s = ReadPolicy(config_); !s.ok()) return s;
     if (absl::Status s = Publish(); !s.ok()) return s;
+    ChooseLake();
+    if (absl::Status s = OpenPasses(); !s.ok()) return s;
     AddRoutes();
     if (absl::Status s = Listen(*tokens); !s.ok()) return s;
     if (absl::Status s = ListenGrpc(); !s.ok()) return s;
+    if (absl::Status s = StartKafka(); !s.ok()) return s;
     StartLake();
     ready_ = true;
     log_->Info("serving", {{"address", config_.listen.address},
@@ -291,6 +301,7 @@ class Service {
         a.account_id = r.account_id;
         a.kind = r.kind;
         a.value = r.value;
+        a.source = "accounts";
         out.push_back(std::move(a));
       }
       return state_->PutAttestations(out, "stillwatch");
@@ -331,42 +342,67 @@ class Service {
       r.subject = policy.Version();
       if (absl::Status s = audit_->Append(std::move(r)); !s.ok()) return s;
     }
+    const std::lock_guard<std::mutex> lock(publish_mutex_);
     file_policy_ = std::move(policy);
     return absl::OkStatus();
   }
 
-  // A new snapshot from what people decided; requests see it at once.
+  // The policy that holds: the state's, else the file's. With publish_mutex_.
+  absl::StatusOr<respond::Policy> ActivePolicy(const state::Enforcement& e) const {
+    if (!e.policy) return file_policy_;
+    return respond::ParsePolicy(e.policy->text, StrCat("policy ", e.policy->version));
+  }
+
+  // A new snapshot from the last pass and what people decided; requests see it at once.
   absl::Status Publish() {
-    auto e = state_->GetEnforcement(false);
+    const std::lock_guard<std::mutex> lock(publish_mutex_);
+    auto e = state_->GetEnforcement(true);
     if (!e.ok()) return e.status();
-    respond::Policy policy = file_policy_;
-    if (e->policy) {
-      auto parsed = respond::ParsePolicy(e->policy->text, StrCat("policy ", e->policy->version));
-      if (!parsed.ok()) return parsed.status();
-      policy = *std::move(parsed);
-    }
+    auto policy = ActivePolicy(*e);
+    if (!policy.ok()) return policy.status();
     for (const auto& [id, used] : e->permit_usage)
       counters_.permits.Raise(respond::PermitKey(id), used);
-    std::vector<std::string> permits;
-    for (const auto& p : policy.permits) permits.push_back(p.id);
-    respond::SnapshotBuilder builder(std::move(policy));
-    for (const auto& [list, entries] : e->lists) {
-      for (const auto& entry : entries) {
-        auto parsed = respond::ParseListEntry(entry.value);
-        if (!parsed) continue;  // the state took it, so an older program's
-        if (entry.expires_ms != 0) parsed->until_ms = entry.expires_ms;
-        builder.AddListEntry(list, *std::move(parsed));
-      }
-    }
-    for (const auto& o : e->overturned)
-      builder.AddOverturned({.account_id = o.account_id, .campaign_id = o.campaign_id});
+    permits_.clear();
+    for (const auto& p : policy->permits) permits_.push_back(p.id);
     const auto key = state_->AppealKey();
-    auto snapshot = builder.Build(NowMs(), std::span<const uint8_t, 16>(key));
+    auto snapshot = maker_.Make(*std::move(policy), *e, key, NowMs());
     if (!snapshot.ok()) return snapshot.status();
     holder_.Set(*std::move(snapshot));
-    permits_ = std::move(permits);
     changes_ = e->changes;
     return absl::OkStatus();
+  }
+
+  // Appeals alone: the snapshot that is there, with them.
+  absl::Status PublishAppeals() {
+    const std::lock_guard<std::mutex> lock(publish_mutex_);
+    auto e = state_->GetEnforcement(false);
+    if (!e.ok()) return e.status();
+    std::vector<respond::Overturned> overturned;
+    for (const auto& o : e->overturned)
+      overturned.push_back({.account_id = o.account_id, .campaign_id = o.campaign_id});
+    holder_.Set(holder_.Get()->With(std::move(overturned)));
+    changes_.appeals = e->changes.appeals;
+    return absl::OkStatus();
+  }
+
+  // After a change through the API.
+  void Changed(std::string_view topic) {
+    absl::Status s;
+    if (topic == "appeals")
+      s = PublishAppeals();
+    else if (topic == "policy" || topic == "lists" || topic == "attestations")
+      s = Publish();
+    if (!s.ok())
+      log_->Error("a change is kept and not yet in force", {{"topic", topic}, {"why", Text(s)}});
+  }
+
+  absl::StatusOr<serve::TriedPolicy> Try(const respond::Policy& policy) {
+    auto e = state_->GetEnforcement(true);
+    if (!e.ok()) return e.status();
+    const auto key = state_->AppealKey();
+    auto candidate = maker_.Make(policy, *e, key, NowMs());
+    if (!candidate.ok()) return candidate.status();
+    return TryPolicy(**candidate, &lake_, NowMs());
   }
 
   // Once a second: what other processes changed, what permits used.
@@ -374,18 +410,22 @@ class Service {
     if (absl::Status s = state_->RefreshTokens(); !s.ok())
       log_->Error("tokens", {{"why", Text(s)}});
     auto changes = state_->GetChanges();
-    if (changes.ok()) {
-      // What changes while decisions go on is no reason for a new snapshot.
-      changes->permits = changes_.permits;
-      changes->tokens = changes_.tokens;
-      changes->dispositions = changes_.dispositions;
-      changes->campaigns = changes_.campaigns;
-    }
     absl::Status s = changes.status();
-    if (s.ok() && !(*changes == changes_)) s = Publish();
+    bool differs = false;
+    std::vector<std::string> permits;
+    {
+      const std::lock_guard<std::mutex> lock(publish_mutex_);
+      permits = permits_;
+      // The other topics change nothing of a decision.
+      differs =
+          s.ok() &&
+          (changes->policy != changes_.policy || changes->appeals != changes_.appeals ||
+           changes->lists != changes_.lists || changes->attestations != changes_.attestations);
+    }
+    if (differs) s = Publish();
     if (!s.ok()) log_->Error("state", {{"why", Text(s)}});
     std::map<std::string, uint64_t> used;
-    for (const std::string& id : permits_) {
+    for (const std::string& id : permits) {
       const uint64_t now = counters_.permits.Used(respond::PermitKey(id));
       uint64_t& kept = permits_kept_[id];
       if (now > kept) used[id] = now - kept;
@@ -506,10 +546,21 @@ class Service {
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
       return reply;
     });
-    serve::AddIngestRoutes(&router_, ingest_.get());
-    serve::AddOtlpRoutes(&otlp_router_, &*otlp_);
-    serve::WatchIngest(&metrics_, ingest_.get(), journal_.get(), loader_.get(), rejected_.get());
     serve::AddGate(&router_, decider_.get(), {.nginx = config_.gate.deny_style == "nginx"});
+    serve::ApiContext api;
+    api.state = state_.get();
+    api.audit = audit_.get();
+    api.now_ms = NowMs;
+    api.try_policy = [this](const respond::Policy& p) { return Try(p); };
+    api.changed = [this](std::string_view topic) { Changed(topic); };
+    api.note = [this](std::string_view what) {
+      log_->Warn("note", {{"of", "api"}, {"what", what}});
+    };
+    serve::AddApiRoutes(&router_, std::move(api));
+    serve::AddIngestRoutes(&router_, ingest_.get());
+    for (serve::Router* r : {&router_, &otlp_router_}) serve::AddOtlpRoutes(r, &*otlp_);
+    serve::WatchIngest(&metrics_, ingest_.get(), journal_.get(), loader_.get(), rejected_.get());
+    WatchPasses();
     metrics_.Watch("stillwatch_audit_dropped", "Decisions that the audit log had no room for",
                    [this] { return double(audit_->Stats().dropped); });
     metrics_.Watch("stillwatch_audit_queued", "Records not yet written",
@@ -522,20 +573,147 @@ class Service {
                    [this] { return !lake_.open() || loader_->stats().failing ? 1.0 : 0.0; });
   }
 
+  void WatchPasses() {
+    const auto watch = [this](const char* name, const char* help, auto read) {
+      metrics_.Watch(name, help,
+                     [this, read] { return live_ ? double(read(live_->stats())) : 0.0; });
+    };
+    using S = engine::LiveStats;
+    watch("stillwatch_passes_total", "Passes committed", [](const S& s) { return s.passes; });
+    watch("stillwatch_passes_failed_total", "Passes that failed",
+          [](const S& s) { return s.failed; });
+    watch("stillwatch_passes_killed_total", "Passes ended for their memory or time",
+          [](const S& s) { return s.killed_memory + s.killed_time; });
+    watch("stillwatch_pass_seconds", "How long the last pass took",
+          [](const S& s) { return double(s.last_duration_ms) / 1000; });
+    watch("stillwatch_pass_ended_seconds", "When the last pass ended, since 1970",
+          [](const S& s) { return double(s.last_ended_ms) / 1000; });
+    watch("stillwatch_pass_peak_bytes", "Anonymous memory of the last pass",
+          [](const S& s) { return s.last_peak_bytes; });
+    watch("stillwatch_pass_exchanges", "Exchanges that the last pass judged",
+          [](const S& s) { return s.exchanges; });
+    watch("stillwatch_campaigns", "Campaigns of the last pass",
+          [](const S& s) { return s.campaigns; });
+    watch("stillwatch_campaigns_open", "Of them, those that may be told and acted upon",
+          [](const S& s) { return s.open; });
+    metrics_.Watch("stillwatch_alerts_waiting", "Alerts not yet delivered",
+                   [this] { return alerts_ ? double(alerts_->stats().waiting) : 0.0; });
+    metrics_.Watch("stillwatch_alerts_dead_total", "Alerts given up, see dead.jsonl",
+                   [this] { return alerts_ ? double(alerts_->stats().dead) : 0.0; });
+  }
+
+  void ChooseLake() {
+    lake_url_ = config_.lake.empty() ? config_.data + "/lake" : config_.lake;
+    if (lake::IsLakeUrl(lake_url_)) return;
+    lake_folder_ = lake_url_;
+    lake_url_ = "unix:" + config_.data + "/lake.socket";
+  }
+
+  // Alerts and passes. The last pass's findings are in force before the first request.
+  absl::Status OpenPasses() {
+    serve::AlertOptions a;
+    a.dir = config_.data + "/alerts";
+    a.now_ms = NowMs;
+    a.note = Note("alerts");
+    for (const auto& one : config_.alerts) {
+      serve::AlertReceiver r;
+      r.kind = one.kind == "otlp" ? serve::AlertReceiver::Kind::kOtlp
+                                  : serve::AlertReceiver::Kind::kWebhook;
+      r.name = one.name;
+      r.url = one.url;
+      if (!one.secret.empty()) {
+        auto secret = ReadSecret(one.secret, 16);
+        if (!secret.ok()) return secret.status();
+        if (one.kind == "otlp")
+          r.headers["Authorization"] = StrCat("Bearer ", *secret);
+        else
+          r.secret = *std::move(secret);
+      }
+      a.receivers.push_back(std::move(r));
+    }
+    auto alerts = serve::Alerts::Open(std::move(a));
+    if (!alerts.ok()) return alerts.status();
+    alerts_ = *std::move(alerts);
+    if (!config_.passes.enabled) return absl::OkStatus();
+    engine::LiveOptions o;
+    o.program = Program();
+    o.lake = lake_url_;
+    o.dir = config_.data + "/passes";
+    const auto flag = [&](const char* name, const std::string& value) {
+      o.flags.push_back(name);
+      o.flags.push_back(value);
+    };
+    if (!config_.accounts.empty()) flag("--accounts", config_.accounts);
+    for (const auto& f : config_.permits) flag("--permits", f);
+    for (const auto& f : config_.known) flag("--known", f);
+    for (const auto& f : config_.mmdb) flag("--mmdb", f);
+    o.window_ms = config_.passes.window_days * base::kMsPerDay;
+    o.interval_ms = config_.passes.interval_s * 1000;
+    o.threads = int(config_.passes.threads);
+    o.memory_max = uint64_t(config_.passes.memory_mib) << 20;
+    engine::LiveHooks hooks;
+    hooks.now_ms = NowMs;
+    hooks.note = Note("passes");
+    hooks.mark = [this] { return engine::LakeMark(&lake_); };
+    hooks.publish = [this](const engine::PassFindings& pass) {
+      const absl::Status taken = maker_.Take(pass, &lake_);
+      if (!taken.ok()) {
+        {
+          const std::lock_guard<std::mutex> lock(publish_mutex_);
+          untaken_ = pass;
+        }
+        log_->Warn("accounts and keys are those of an earlier pass", {{"why", Text(taken)}});
+      }
+      return Publish();
+    };
+    hooks.alert = [this](const engine::PassFindings& pass) {
+      if (absl::Status s = alerts_->Offer(serve::AlertsOf(pass)); !s.ok())
+        log_->Error("alerts could not be kept", {{"why", Text(s)}});
+    };
+    store_ = std::make_unique<engine::StateStore>(state_.get());
+    auto live = engine::LivePasses::Open(std::move(o), std::move(hooks), store_.get());
+    if (!live.ok()) return live.status();
+    live_ = *std::move(live);
+    return absl::OkStatus();
+  }
+
+  absl::Status StartKafka() {
+    if (config_.kafka.brokers.empty()) return absl::OkStatus();
+    serve::KafkaOptions o;
+    o.brokers = config_.kafka.brokers;
+    o.topic = config_.kafka.topic;
+    o.group = config_.kafka.group;
+    serve::ParseKafkaFormat(config_.kafka.format, &o.format);
+    o.properties = config_.kafka.properties;
+    if (!config_.kafka.password.empty()) {
+      auto password = ReadSecret(config_.kafka.password, 1);
+      if (!password.ok()) return password.status();
+      o.properties["sasl.password"] = *std::move(password);
+    }
+    o.note = Note("kafka");
+    auto source = serve::KafkaSource::Create(std::move(o), ingest_.get());
+    if (!source.ok()) return source.status();
+    kafka_ = *std::move(source);
+    kafka_->Start();
+    metrics_.Watch("stillwatch_kafka_messages_total", "Messages durable or refused",
+                   [this] { return double(kafka_->stats().messages); });
+    metrics_.Watch("stillwatch_kafka_retries_total",
+                   "Messages that the journal refused, tried again",
+                   [this] { return double(kafka_->stats().retries); });
+    return absl::OkStatus();
+  }
+
+  static std::string Program() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
   // Neither decisions nor acknowledgements wait for the lake: it is opened beside them, and what
   // came in meanwhile lies in the journal.
   void StartLake() {
-    std::string where = config_.lake.empty() ? config_.data + "/lake" : config_.lake;
-    if (!lake::IsLakeUrl(where)) {
-      const std::string socket = config_.data + "/lake.socket";
-      child_ = std::make_unique<Child>(
-          ChildOptions{.argv = {std::filesystem::read_symlink("/proc/self/exe").string(), "lake",
-                                "host", "--socket", socket, "--lake", where, "--die-with-parent",
-                                std::to_string(getpid())},
-                       .note = Note("lake")});
-      where = "unix:" + socket;
+    if (!lake_folder_.empty()) {
+      child_ = std::make_unique<Child>(ChildOptions{
+          .argv = {Program(), "lake", "host", "--socket", lake_url_.substr(5), "--lake",
+                   lake_folder_, "--die-with-parent", std::to_string(getpid())},
+          .note = Note("lake")});
     }
-    lake_url_ = where;
     lake_thread_ = std::thread([this] {
       auto wait = std::chrono::milliseconds(200);
       while (!stopping_) {
@@ -544,6 +722,7 @@ class Service {
           lake_.Set(*std::move(lake));
           loader_->Start();
           log_->Info("lake open");
+          LakeIsThere();
           return;
         }
         if (!stopping_)
@@ -553,6 +732,20 @@ class Service {
         wait = std::min(wait * 2, std::chrono::milliseconds(30'000));
       }
     });
+  }
+
+  void LakeIsThere() {
+    std::optional<engine::PassFindings> pass;
+    {
+      const std::lock_guard<std::mutex> lock(publish_mutex_);
+      pass.swap(untaken_);
+    }
+    if (pass) {
+      absl::Status s = maker_.Take(*pass, &lake_);
+      if (s.ok()) s = Publish();
+      if (!s.ok()) log_->Error("snapshot", {{"why", Text(s)}});
+    }
+    if (live_) live_->Start();
   }
 
   // What can change while we run does; an error leaves all as it was.
@@ -619,6 +812,9 @@ class Service {
     }
     stop_wake_.notify_all();
     if (lake_thread_.joinable()) lake_thread_.join();
+    if (kafka_) kafka_->Stop();
+    if (live_) live_->Stop();
+    alerts_.reset();
     if (loader_) loader_->Stop();
     if (child_) child_->Stop();
     if (state_ != nullptr && server_ != nullptr) Chores();
@@ -644,10 +840,13 @@ class Service {
   std::optional<serve::OtlpService> otlp_;
   respond::SnapshotHolder holder_;
   respond::Counters counters_;
+  std::mutex publish_mutex_;  // of the next four; snapshots are set in order
   respond::Policy file_policy_;
   state::Changes changes_;
   std::vector<std::string> permits_;              // ids in force
+  std::optional<engine::PassFindings> untaken_;   // the lake was away when it came
   std::map<std::string, uint64_t> permits_kept_;  // of their use, what the state has
+  engine::SnapshotMaker maker_;
   std::unique_ptr<serve::Decider> decider_;
   std::mutex tokens_mutex_;
   std::shared_ptr<const serve::TokenStore> tokens_;
@@ -655,10 +854,14 @@ class Service {
   std::atomic<bool> ready_{false}, stopping_{false};
   std::mutex stop_mutex_;
   std::condition_variable stop_wake_;
-  std::string lake_url_;
+  std::string lake_url_, lake_folder_;  // folder: ours to host
   std::unique_ptr<Child> child_;
   LateLake lake_;
   std::unique_ptr<ingest::Loader> loader_;
+  std::unique_ptr<serve::Alerts> alerts_;
+  std::unique_ptr<engine::StateStore> store_;
+  std::unique_ptr<engine::LivePasses> live_;
+  std::unique_ptr<serve::KafkaSource> kafka_;
   std::thread lake_thread_;
   std::unique_ptr<serve::GrpcServer> ext_authz_, otlp_grpc_;
   std::unique_ptr<serve::Server> server_;  // last: its end ends all requests

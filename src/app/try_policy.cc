@@ -13,7 +13,8 @@ void Write(const respond::Tally& t, base::JsonWriter* w) {
   w->Uint(t.requests_touched);
   w->Key("accounts_touched");
   w->Uint(t.accounts_touched);
-  for (const auto& [key, counts] : {std::pair("requests", &t.requests), {"accounts", &t.accounts}}) {
+  for (const auto& [key, counts] :
+       {std::pair("requests", &t.requests), {"accounts", &t.accounts}}) {
     w->Key(key);
     w->BeginObject();
     for (int a = 0; a < respond::kActions; ++a) {

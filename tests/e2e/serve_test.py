@@ -165,6 +165,35 @@ class Serve(Case):
         for word in (secret, "confidential dog"):
             self.assertNotIn(word.encode(), kept)
 
+    def test_takes_exchanges_to_the_lake_through_a_killed_lake(self):
+        child = self.start(self.config())
+        line = '{"exchange_id":"%s","ts":"2026-04-22T00:00:00.000Z","account_id":"a%d","model":"m","messages":[{"role":"user","content":"a word nobody else said"}]}\n'
+        body = "".join(line % (f"x{i}", i % 7) for i in range(500))
+        status, answer, _ = self.ask("POST", "/v1/exchanges", body, {"Content-Type": "application/x-ndjson"})
+        self.assertEqual((status, json.loads(answer)["accepted"]), (200, 500), answer)
+        self.wait_for("lake open")
+        # Its process dies in the middle: what was acknowledged still gets there, once.
+        for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if self.dir.encode() in (words := f.read()) and b"host" in words.split(b"\0"):
+                        os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        status, answer, _ = self.ask("POST", "/v1/exchanges", "".join(line % (f"y{i}", 1) for i in range(500)) + "junk\n")
+        self.assertEqual((status, json.loads(answer)["accepted"], json.loads(answer)["rejected"]), (200, 500, 1), answer)
+        self.assertEqual(self.decide("a1")["action"], "allow")
+        end = time.monotonic() + 90 * PATIENCE
+        while "\nstillwatch_journal_entries 0\n" not in self.ask("GET", "/metrics")[1]:
+            self.assertLess(time.monotonic(), end, f"the lake did not take all: {self.log()}")
+            time.sleep(.1)
+        for path in ("/api/v1/campaigns", "/api/v1/policies", "/api/v1/audit"):
+            self.assertEqual(self.ask("GET", path)[0], 200, path)
+        self.assertEqual(self.ask("POST", "/v1/traces", "{}", {"Content-Type": "application/json"})[0], 200)
+        self.end(child)
+        found = self.run_it("query", "--lake", self.path("data/lake"), "--output-format", "TSV", "SELECT count(DISTINCT exchange_id) FROM exchanges")[0]
+        self.assertEqual(found.strip(), "1000")
+
     def test_says_what_is_wrong_with_a_configuration(self):
         bad = self.write("bad.yaml", "listen: {port: 99999, adress: x}\ntokens:\n  - person: a\n    roles: [decid]\nlog: [1]\n")
         said = self.run_it("config", "check", bad, code=2)[1]
