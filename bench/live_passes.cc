@@ -4,8 +4,9 @@
 //
 // Runs a pass over the lake that a host serves at SOCKET, then the shell command LOAD, which brings
 // new exchanges, then a pass again. One JSON object on stdout: for each pass its seconds (of the
-// loop: child, results, identity, commit to a file), the exchanges judged, the child's peak of
-// memory, and the seconds from its start to the first alert that was there, -1 for none.
+// loop: child, results, identity, commit to a file), the child's CPU, the exchanges judged, the
+// child's peak of memory, and the seconds from its start to the first alert that was there, -1 for
+// none.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -134,12 +135,14 @@ int main(int argc, char** argv) {
     while ((*alerts)->stats().waiting > 0 && Seconds(began) < 120)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     char line[400];
-    std::snprintf(line, sizeof line,
-                  "%s{\"seconds\":%.3f,\"alert_s\":%.3f,\"exchanges\":%llu,\"campaigns\":%llu,"
-                  "\"open\":%llu,\"peak_bytes\":%llu}",
-                  i > 0 ? "," : "", took, told.load(), static_cast<unsigned long long>(exchanges),
-                  static_cast<unsigned long long>(campaigns), static_cast<unsigned long long>(open),
-                  static_cast<unsigned long long>((*live)->stats().last_peak_bytes));
+    std::snprintf(
+        line, sizeof line,
+        "%s{\"seconds\":%.3f,\"cpu_s\":%.3f,\"alert_s\":%.3f,\"exchanges\":%llu,\"campaigns\":%llu,"
+        "\"open\":%llu,\"peak_bytes\":%llu}",
+        i > 0 ? "," : "", took, static_cast<double>((*live)->stats().last_cpu_ms) / 1000,
+        told.load(), static_cast<unsigned long long>(exchanges),
+        static_cast<unsigned long long>(campaigns), static_cast<unsigned long long>(open),
+        static_cast<unsigned long long>((*live)->stats().last_peak_bytes));
     out += line;
   }
   std::printf("%s]}\n", out.c_str());

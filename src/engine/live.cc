@@ -132,9 +132,11 @@ absl::StatusOr<std::vector<Candidate>> ReadCandidates(const std::string& dir) {
 }
 
 // The evidence that did not form the candidate, from what the findings say of it; at most what the
-// judge itself counts.
+// judge itself counts: of accounts created in one go, which are worth at most four bits, it counts
+// two.
 double IndependentBits(const model::Campaign& c, const std::string& formed) {
   double bits = 0;
+  std::vector<double> enrolment;
   for (const model::Evidence& e : c.evidence) {
     switch (e.family) {
       case model::Family::kRhythm:
@@ -143,14 +145,19 @@ double IndependentBits(const model::Campaign& c, const std::string& formed) {
         break;
       case model::Family::kNetwork:
       case model::Family::kClient:
-      case model::Family::kEnrolment:
       case model::Family::kPayment:
         bits += formed == "purse" ? e.bits / 2 : e.bits;
+        break;
+      case model::Family::kEnrolment:
+        enrolment.push_back(formed == "purse" ? e.bits / 2 : e.bits);
         break;
       default:
         break;
     }
   }
+  std::sort(enrolment.rbegin(), enrolment.rend());
+  for (size_t i = 0; i < enrolment.size(); ++i)
+    bits += i == 0 && enrolment[i] > 4 ? enrolment[i] : std::min(enrolment[i], 2.0);
   return bits;
 }
 
@@ -352,6 +359,8 @@ absl::Status LivePasses::Run(const std::string& dir, int64_t since_ms) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.last_peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    const auto ms = [](const timeval& t) { return int64_t{t.tv_sec} * 1000 + t.tv_usec / 1000; };
+    stats_.last_cpu_ms = ms(usage.ru_utime) + ms(usage.ru_stime);
     stats_.killed_memory += why == kMemory;
     stats_.killed_time += why == kTime;
   }

@@ -89,6 +89,7 @@ struct LiveStats {
   uint64_t killed_memory = 0, killed_time = 0;
   int64_t last_began_ms = 0, last_ended_ms = 0;  // of the last that was committed
   int64_t last_duration_ms = 0;
+  int64_t last_cpu_ms = 0;  // of the last child, as the next
   uint64_t last_peak_bytes = 0;
   uint64_t exchanges = 0, accounts = 0, campaigns = 0, open = 0;  // of it
   std::string last_error;  // empty when the last attempt succeeded
