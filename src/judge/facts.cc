@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -44,27 +46,28 @@ size_t LargestCount(std::vector<T> values, size_t* distinct) {
 }
 
 // Each hand against its own habit.
-link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c) {
+link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
+                      const base::Parallel& parallel) {
+  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel);
   std::vector<std::vector<link::Event>> parts(1);
   size_t at = 0;
   for (const link::Event& e : events) {
     while (c.accounts[at] != e.account) ++at;
-    const size_t part = c.part.empty() ? 0 : c.part[at];
-    if (part >= parts.size()) parts.resize(part + 1);
-    parts[part].push_back(e);
+    if (c.part[at] >= parts.size()) parts.resize(c.part[at] + 1);
+    parts[c.part[at]].push_back(e);
   }
-  return link::MeasureRhythm(parts);
+  return link::MeasureRhythm(parts, parallel);
 }
 
 // The candidate's rhythm in standard deviations of random groups of other accounts of the log,
 // with as many accounts and as many exchanges per account.
-void Calibrate(const Background& background, const Candidate& c,
-               const std::vector<uint8_t>& not_innocent, Facts* f) {
+void Calibrate(const Background& background, const Candidate& c, const AccountSet& not_innocent,
+               const base::Parallel& parallel, Facts* f) {
   const link::Log& log = background.log();
   const std::vector<link::Event> own = EventsOf(log, c.rows);
-  f->rhythm = RhythmOf(own, c);
+  f->rhythm = RhythmOf(own, c, parallel);
   if (f->rhythm.excess >= kAudibleExcess && f->rhythm.z >= kAudibleScore) {
-    std::vector<uint8_t> follows(log.accounts(), 0);
+    AccountSet follows(log.accounts(), false);
     for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; })) {
       follows[one.account] = FollowingBits(one, f->rhythm.excess) >= kTellingBits;
     }
@@ -84,24 +87,32 @@ void Calibrate(const Background& background, const Candidate& c,
   };
   const std::vector<uint32_t>& order = background.shuffled();
   const size_t wanted = std::max<size_t>(20, size / 2);
-  std::vector<double> zs;
   // Neighbours in a fixed random order are a random group; the groups start at even distances, so
   // that they overlap as little as the log allows.
-  std::vector<link::Event> events;
-  for (size_t g = 0; g < kNullGroups && !order.empty(); ++g) {
-    events.clear();
-    size_t taken = 0;
-    const size_t start = order.size() * g / kNullGroups;
-    for (size_t i = 0; i < order.size() && taken < size; ++i) {
-      const uint32_t a = order[(start + i) % order.size()];
-      if (!fits(a)) continue;
-      ++taken;
-      const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
-      for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) events.push_back({a, log.ts_ms[r]});
+  std::array<std::optional<double>, kNullGroups> z;
+  parallel.For(order.empty() ? 0 : kNullGroups, 1, [&](size_t begin, size_t end, int) {
+    std::vector<uint32_t> group;
+    std::vector<link::Event> events;
+    for (size_t g = begin; g < end; ++g) {
+      group.clear();
+      events.clear();
+      const size_t start = order.size() * g / kNullGroups;
+      for (size_t i = 0; i < order.size() && group.size() < size; ++i) {
+        const uint32_t a = order[(start + i) % order.size()];
+        if (fits(a)) group.push_back(a);
+      }
+      if (group.size() < wanted) continue;
+      std::sort(group.begin(), group.end());
+      for (const uint32_t a : group) {
+        const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
+        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step)
+          events.push_back({a, log.ts_ms[r]});
+      }
+      z[g] = link::MeasureRhythm(events).z;
     }
-    if (taken < wanted) break;  // too few others to compare with
-    zs.push_back(link::MeasureRhythm(events).z);
-  }
+  });
+  std::vector<double> zs;
+  for (size_t g = 0; g < kNullGroups && z[g]; ++g) zs.push_back(*z[g]);  // else too few others to compare with
   f->rhythm_groups = static_cast<uint32_t>(zs.size());
   double centre = 0, spread = 1;
   if (zs.size() >= 8) {
@@ -115,10 +126,75 @@ void Calibrate(const Background& background, const Candidate& c,
   f->rhythm_z = (f->rhythm.z - centre) / spread;
 }
 
+// Who asks what how often. Items are dealt into parts by their first bits, so that few of a large
+// candidate's are sorted at a time.
+void Items(const link::Log& log, const Candidate& c, const base::Parallel& parallel, Facts* f) {
+  constexpr size_t kRowsAtOnce = 1 << 19;
+  struct Ask {
+    uint64_t item;
+    uint32_t row;
+    auto operator<=>(const Ask&) const = default;
+  };
+  struct Counts {
+    uint64_t asks = 0, items = 0, again = 0;
+    double squares = 0;
+    std::vector<uint64_t> popular;  // how often each item of at least five entities was asked
+  };
+  const int bits = static_cast<int>(std::bit_width(c.rows.size() / kRowsAtOnce));
+  std::vector<Counts> parts(size_t{1} << bits);
+  parallel.For(parts.size(), 1, [&](size_t begin, size_t end, int) {
+    std::vector<Ask> asks;
+    std::vector<uint32_t> entities;
+    for (size_t part = begin; part < end; ++part) {
+      asks.clear();
+      for (const uint32_t row : c.rows) {
+        if (log.features[row] == 0 || log.item[row] == 0) continue;
+        if (bits > 0 && log.item[row] >> (64 - bits) != part) continue;
+        asks.push_back({log.item[row], row});
+      }
+      std::sort(asks.begin(), asks.end());
+      Counts& n = parts[part];
+      n.asks = asks.size();
+      for (size_t i = 0, j = 0; i < asks.size(); i = j) {
+        entities.clear();
+        for (; j < asks.size() && asks[j].item == asks[i].item; ++j) {
+          // Rows ascend by account, then time.
+          const uint32_t row = asks[j].row, a = log.row_account[row];
+          if (j > i && log.row_account[asks[j - 1].row] == a) {
+            n.again += log.ts_ms[row] / base::kMsPerDay != log.ts_ms[asks[j - 1].row] / base::kMsPerDay;
+            continue;
+          }
+          if (std::find(entities.begin(), entities.end(), log.entity[a]) == entities.end() && entities.size() < 5)
+            entities.push_back(log.entity[a]);
+        }
+        ++n.items;
+        n.squares += static_cast<double>(j - i) * static_cast<double>(j - i);
+        if (entities.size() >= 5) n.popular.push_back(j - i);
+      }
+    }
+  });
+  double asks = 0, items = 0, again = 0, squares = 0, popular = 0;
+  for (const Counts& n : parts) {
+    asks += static_cast<double>(n.asks);
+    items += static_cast<double>(n.items);
+    again += static_cast<double>(n.again);
+    squares += n.squares;
+  }
+  if (asks == 0) return;
+  const double often = std::max(5.0, 5 * asks / items);
+  for (const Counts& n : parts) {
+    for (const uint64_t times : n.popular) popular += static_cast<double>(times) >= often ? static_cast<double>(times) : 0;
+  }
+  f->distinct_items = items / asks;
+  f->effective_items = asks * asks / squares;
+  f->popular_items = popular / asks;
+  f->recurring_items = again / asks;
+}
+
 }  // namespace
 
-bool FollowsAQueue(const Background& background, const Candidate& c) {
-  const link::Rhythm r = RhythmOf(EventsOf(background.log(), c.rows), c);
+bool FollowsAQueue(const Background& background, const Candidate& c, const base::Parallel& parallel) {
+  const link::Rhythm r = RhythmOf(EventsOf(background.log(), c.rows), c, parallel);
   return r.z >= kQueueZ && r.excess >= kQueueExcess;
 }
 
@@ -196,7 +272,7 @@ uint32_t Background::IssuedTo(uint64_t signature) const {
 }
 
 Facts Measure(const Background& background, const link::AccountGraph& graph, const Candidate& c,
-              const std::vector<uint8_t>& not_innocent) {
+              const AccountSet& not_innocent, const base::Parallel& parallel) {
   const link::Log& log = background.log();
   Facts f;
   f.accounts = static_cast<uint32_t>(c.accounts.size());
@@ -213,12 +289,11 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
   if (all > 0) f.dedicated = static_cast<double>(f.exchanges) / all;
   f.entities = static_cast<uint32_t>(distinct);
 
-  Calibrate(background, c, not_innocent, &f);
+  Calibrate(background, c, not_innocent, parallel, &f);
 
   // Links inside the candidate.
-  std::vector<uint8_t> inside(log.accounts(), 0);
-  for (const uint32_t a : c.accounts) inside[a] = 1;
-  std::vector<uint8_t> bound(log.accounts(), 0);
+  AccountSet inside(log.accounts(), false);
+  for (const uint32_t a : c.accounts) inside[a] = true;
   std::vector<double> weight;  // of each account: its exchanges here
   for (size_t i = 0, j = 0; i < c.rows.size(); i = j) {
     while (j < c.rows.size() && log.row_account[c.rows[j]] == log.row_account[c.rows[i]]) ++j;
@@ -236,11 +311,10 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
         const link::Link& link = graph.links[l];
         if (link.bits[family] < 3) continue;
         ++degree;
-        linked |= inside[link.a == a ? link.b : link.a] != 0;
+        linked = linked || inside[link.a == a ? link.b : link.a];
       }
       cover.linked += linked;
       volume += linked ? weight[i] : 0;
-      if (linked && (family == 0 || family == 3)) bound[a] = 1;
       cover.expected += 1 - std::pow(1 - f.accounts / std::max(active, 1.0), degree);
     }
     const double n = f.accounts;
@@ -259,7 +333,6 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     }
   }
 
-  std::vector<uint32_t> address_values, setting_values;
   std::vector<std::string_view> payments, domains;
   double with_payment = 0, verified = 0, business = 0, created = 0, young = 0;
   std::vector<int64_t> births;
@@ -303,24 +376,21 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     f.sign_up_burst = std::max(f.sign_up_burst, static_cast<double>(i - j + 1) / n);
   }
 
-  // Volume behind links, addresses by account, settings, items, text.
-  double linked_rows = 0, text_rows = 0, followed = 0, replays = 0, replayed = 0;
-  std::vector<std::pair<uint32_t, uint32_t>> address_of;
-  struct Ask {
-    uint64_t item;
-    uint32_t entity, account;
-    int32_t day;
-  };
-  std::vector<Ask> asks;
-  for (const uint32_t row : c.rows) {
-    const uint32_t a = log.row_account[row];
-    linked_rows += bound[a];
+  // Addresses by account, settings, text.
+  double text_rows = 0, followed = 0, replays = 0, replayed = 0;
+  std::vector<uint32_t> holders, mine;  // addresses, once for each account that has them
+  std::vector<uint32_t> of_setting(log.setting_names.size(), 0);
+  for (size_t i = 0; i < c.rows.size(); ++i) {
+    const uint32_t row = c.rows[i], a = log.row_account[row];
     replayed += background.Replaying(a);
-    if (log.address[row] != 0) {
-      address_values.push_back(log.address[row]);
-      address_of.push_back({log.address[row], a});
+    if (log.address[row] != 0 && (mine.empty() || mine.back() != log.address[row]))
+      mine.push_back(log.address[row]);
+    if (i + 1 == c.rows.size() || log.row_account[c.rows[i + 1]] != a) {
+      std::sort(mine.begin(), mine.end());
+      holders.insert(holders.end(), mine.begin(), std::unique(mine.begin(), mine.end()));
+      mine.clear();
     }
-    setting_values.push_back(log.settings[row]);
+    ++of_setting[log.settings[row]];
     replays += background.IsReplay(row);
     if (log.features[row] == 0) continue;
     ++text_rows;
@@ -328,9 +398,6 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     ++f.capability[static_cast<int>(text.capability)];
     for (int b = 0; b < 7; ++b) f.sign[b] += text.purpose >> b & 1;
     followed += text.messages >= 3;
-    if (const uint64_t item = log.item[row]; item != 0) {
-      asks.push_back({item, log.entity[a], a, static_cast<int32_t>(log.ts_ms[row] / base::kMsPerDay)});
-    }
   }
   if (c.formed == Formed::kCompany) {
     std::unordered_map<uint64_t, uint32_t> carried;
@@ -340,21 +407,14 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     }
     f.focus = most / static_cast<double>(std::max<uint64_t>(1, f.exchanges));
   }
-  f.linked_volume = f.exchanges ? linked_rows / static_cast<double>(f.exchanges) : 0;
   f.replays = replays;
   f.replayed_volume = f.exchanges ? replayed / static_cast<double>(f.exchanges) : 0;
   size_t kinds = 0;
-  LargestCount(std::move(address_values), &kinds);
+  f.one_address = static_cast<double>(LargestCount(std::move(holders), &kinds)) / n;
   f.addresses = static_cast<uint32_t>(kinds);
-  std::sort(address_of.begin(), address_of.end());
-  address_of.erase(std::unique(address_of.begin(), address_of.end()), address_of.end());
-  std::vector<uint32_t> holders;
-  for (const auto& [address, account] : address_of) holders.push_back(address);
-  f.one_address = static_cast<double>(LargestCount(holders, &kinds)) / n;
-  f.one_setting = f.exchanges
-                      ? static_cast<double>(LargestCount(std::move(setting_values), &kinds)) /
-                            static_cast<double>(f.exchanges)
-                      : 0;
+  f.one_setting = f.exchanges ? *std::max_element(of_setting.begin(), of_setting.end()) /
+                                    static_cast<double>(f.exchanges)
+                              : 0;
   f.has_text = text_rows * 2 > static_cast<double>(f.exchanges);
   if (text_rows > 0) {
     for (double& share : f.capability) share /= text_rows;
@@ -372,31 +432,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     }
     f.follow_ups = followed / text_rows;
   }
-  std::sort(asks.begin(), asks.end(), [](const Ask& x, const Ask& y) {
-    return std::tie(x.item, x.entity, x.account, x.day) < std::tie(y.item, y.entity, y.account, y.day);
-  });
-  double items = 0, popular = 0, recurring = 0, squares = 0;
-  for (size_t i = 0; i < asks.size(); ++i) items += i == 0 || asks[i].item != asks[i - 1].item;
-  const double often = items > 0 ? std::max(5.0, 5 * static_cast<double>(asks.size()) / items) : 5;
-  for (size_t i = 0; i < asks.size();) {
-    size_t j = i;
-    uint32_t askers = 0;
-    double again = 0;
-    for (; j < asks.size() && asks[j].item == asks[i].item; ++j) {
-      askers += j == i || asks[j].entity != asks[j - 1].entity;
-      again += j > i && asks[j].account == asks[j - 1].account && asks[j].day != asks[j - 1].day;
-    }
-    squares += static_cast<double>(j - i) * static_cast<double>(j - i);
-    if (askers >= 5 && static_cast<double>(j - i) >= often) popular += static_cast<double>(j - i);
-    recurring += again;
-    i = j;
-  }
-  if (!asks.empty()) {
-    f.distinct_items = items / static_cast<double>(asks.size());
-    f.effective_items = static_cast<double>(asks.size()) * static_cast<double>(asks.size()) / squares;
-    f.popular_items = popular / static_cast<double>(asks.size());
-    f.recurring_items = recurring / static_cast<double>(asks.size());
-  }
+  Items(log, c, parallel, &f);
   return f;
 }
 

@@ -15,6 +15,9 @@
 
 namespace stillwatch::judge {
 
+// One bit for each account of the log.
+using AccountSet = std::vector<bool>;
+
 // How a candidate was formed: its own kind of evidence is then not counted for it.
 enum class Formed : uint8_t { kText, kPurse, kManner, kReplay, kCompany };
 const char* FormedName(Formed formed);  // "text"
@@ -57,7 +60,6 @@ struct Facts {
   double followed = 0;          // share of exchanges by accounts told to follow it (judge/split.h)
 
   std::array<Coverage, link::kLinkFamilies> coverage;  // network, client, enrolment, payment
-  double linked_volume = 0;     // share of exchanges by accounts with any payment or network link
 
   // Openly one customer: the largest share of accounts behind one value.
   double one_payment = 0, one_address = 0, one_own_domain = 0, verified = 0, business = 0;
@@ -100,8 +102,6 @@ class Background {
   double young_accounts() const { return young_; }
   double described_accounts() const { return described_; }
   double active_accounts() const { return active_; }
-  // Exchanges of an account that present a signature issued to another customer.
-  uint32_t Replays(uint32_t account) const { return replays_[account]; }
   // Whether the exchange presents a signature issued to another customer.
   bool IsReplay(uint32_t row) const;
   // Whether replaying is what the account does: more than a shared session would bring about.
@@ -133,11 +133,13 @@ bool IsYoung(const link::Log& log, uint32_t account);
 
 // Whether a candidate's rhythm is a queue's beyond all calibration. Its accounts then say nothing
 // about innocent groups.
-bool FollowsAQueue(const Background& background, const Candidate& candidate);
+bool FollowsAQueue(const Background& background, const Candidate& candidate,
+                   const base::Parallel& parallel = base::Parallel(1));
 
 // `not_innocent` marks the accounts that may not serve in random groups: the candidate's own, and
-// those of every candidate that follows a queue.
+// those of every candidate that follows a queue. The same at any thread count.
 Facts Measure(const Background& background, const link::AccountGraph& graph,
-              const Candidate& candidate, const std::vector<uint8_t>& not_innocent);
+              const Candidate& candidate, const AccountSet& not_innocent,
+              const base::Parallel& parallel = base::Parallel(1));
 
 }  // namespace stillwatch::judge

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <iterator>
 #include <map>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "base/hash.h"
+#include "base/release.h"
 #include "base/time.h"
 #include "judge/calibrate.h"
 #include "judge/facts.h"
@@ -102,17 +105,34 @@ void Describe(const std::vector<link::Template>& templates, Candidate* c) {
   c->main_family = static_cast<double>(most) / static_cast<double>(std::max<size_t>(1, c->rows.size()));
 }
 
-std::vector<uint8_t> LinkedInside(const Log& log, const link::AccountGraph& graph,
-                                  const std::vector<uint32_t>& accounts) {
-  std::vector<uint8_t> inside(log.accounts(), 0), linked(log.accounts(), 0);
-  for (const uint32_t a : accounts) inside[a] = 1;
+// Of each account whether it shares something with another of them.
+std::vector<bool> LinkedInside(const Log& log, const link::AccountGraph& graph,
+                               const std::vector<uint32_t>& accounts) {
+  AccountSet inside(log.accounts(), false);
+  for (const uint32_t a : accounts) inside[a] = true;
+  std::vector<bool> linked;
   for (const uint32_t a : accounts) {
-    for (const uint32_t l : graph.Of(a)) {
+    linked.push_back(std::any_of(graph.Of(a).begin(), graph.Of(a).end(), [&](uint32_t l) {
       const link::Link& link = graph.links[l];
-      if (inside[link.a == a ? link.b : link.a]) linked[a] = 1;
-    }
+      return inside[link.a == a ? link.b : link.a];
+    }));
   }
   return linked;
+}
+
+// Runs `body(i, parallel)` for i in [0, rows.size()): what has many rows one after the other with
+// all workers, so that one at a time is in memory, then the others side by side.
+void BySize(const std::vector<size_t>& rows, const base::Parallel& parallel,
+            const std::function<void(size_t, const base::Parallel&)>& body) {
+  constexpr size_t kLarge = 1'000'000;
+  std::vector<size_t> others;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] >= kLarge) body(i, parallel);
+    else others.push_back(i);
+  }
+  parallel.For(others.size(), 1, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) body(others[i], base::Parallel(1));
+  });
 }
 
 std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
@@ -134,12 +154,12 @@ struct Finding {
 Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& parallel) {
   Judged out;
   const Background background(log);
-  const link::AccountGraph graph = link::BuildGraph(link::AccountTraits(log, parallel), log.entity,
-                                                    log.entities, options.pools, parallel);
-  const std::vector<link::Template> templates =
+  std::vector<link::Template> templates =
       link::FindTemplates(log, options.templates, parallel);
   const std::vector<link::Workload> workloads =
       link::FindWorkloads(log, templates, options.workloads);
+  const link::AccountGraph graph = link::BuildGraph(
+      link::AccountTraits(log, parallel), log.entity, log.entities, options.pools, parallel);
   out.templates = templates.size();
   std::vector<uint64_t> over;
   const std::vector<uint16_t> permitted = Permitted(log, options.permits, &over);
@@ -149,43 +169,57 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
            Entities(log, c.accounts) >= options.entities_min;
   };
 
-  // Candidates by text.
-  std::vector<std::vector<Candidate>> of_workload(workloads.size());
-  const auto form = [&](const link::Workload& w, std::vector<Candidate>* formed) {
-    Candidate c;
-    c.formed = Formed::kText;
-    std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
-    for (const uint32_t t : w.templates) {
-      for (const uint32_t row : templates[t].rows) {
-        if (free(row)) rows.push_back({row, t});
+  // The parts of a candidate that are worth judging.
+  const auto split = [&](Candidate c, const base::Parallel& workers, std::vector<Candidate>* into) {
+    for (Candidate& hand : SplitByHand(background, graph, options.pools, std::move(c))) {
+      for (Candidate& part : SplitByQueue(background, graph, std::move(hand), workers)) {
+        if (worth(part)) into->push_back(std::move(part));
       }
     }
-    std::sort(rows.begin(), rows.end());
-    for (const auto& [row, t] : rows) {
-      c.rows.push_back(row);
-      c.row_template.push_back(t);
+  };
+
+  // Candidates by text.
+  std::vector<std::vector<Candidate>> of_workload(workloads.size());
+  const auto form = [&](const link::Workload& w, std::vector<Candidate>* formed,
+                        const base::Parallel& workers) {
+    Candidate c;
+    c.formed = Formed::kText;
+    {
+      std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
+      for (const uint32_t t : w.templates) {
+        for (const uint32_t row : templates[t].rows) {
+          if (free(row)) rows.push_back({row, t});
+        }
+      }
+      std::sort(rows.begin(), rows.end());
+      c.rows.reserve(rows.size());
+      c.row_template.reserve(rows.size());
+      for (const auto& [row, t] : rows) {
+        c.rows.push_back(row);
+        c.row_template.push_back(t);
+      }
     }
     c.accounts = AccountsOf(log, c.rows);
     Describe(templates, &c);
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
-      const std::vector<uint8_t> linked = LinkedInside(log, graph, c.accounts);
+      const std::vector<bool> linked = LinkedInside(log, graph, c.accounts);
       c = Select(log, c, [&](size_t i) {
-        return linked[c.accounts[i]] && !background.Replaying(c.accounts[i]);
+        return linked[i] && !background.Replaying(c.accounts[i]);
       });
     }
     if (!worth(c)) return;
-    for (const Candidate& hand : SplitByHand(background, graph, options.pools, c)) {
-      for (Candidate& part : SplitByQueue(background, graph, hand)) {
-        if (!worth(part)) continue;
-        Describe(templates, &part);
-        formed->push_back(std::move(part));
-      }
-    }
+    split(std::move(c), workers, formed);
+    for (Candidate& part : *formed) Describe(templates, &part);
   };
-  parallel.For(workloads.size(), 1, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) form(workloads[i], &of_workload[i]);
-  });
+  {
+    std::vector<size_t> rows;
+    for (const link::Workload& w : workloads) rows.push_back(w.rows);
+    BySize(rows, parallel, [&](size_t i, const base::Parallel& workers) {
+      form(workloads[i], &of_workload[i], workers);
+    });
+  }
+  for (link::Template& t : templates) base::Release(t.rows);
   std::vector<Candidate> candidates;
   for (std::vector<Candidate>& formed : of_workload) {
     std::move(formed.begin(), formed.end(), std::back_inserter(candidates));
@@ -200,45 +234,12 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
   }
 
   std::vector<Finding> findings;
-  std::vector<uint8_t> queued(log.accounts(), 0);  // by any candidate, whatever comes of it
-  const auto weigh_all = [&](std::vector<Candidate> list) {
-    const size_t first = findings.size();
-    std::vector<uint8_t> queues(list.size());
-    parallel.For(list.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t i = begin; i < end; ++i) queues[i] = FollowsAQueue(background, list[i]);
-    });
-    for (size_t i = 0; i < list.size(); ++i) {
-      for (const uint32_t a : list[i].accounts) queued[a] |= queues[i];
-      findings.push_back({std::move(list[i]), {}, {}});
-    }
-    parallel.For(findings.size() - first, 1, [&](size_t begin, size_t end, int) {
-      for (size_t i = first + begin; i < first + end; ++i) {
-        std::vector<uint8_t> excluded = queued;
-        for (const uint32_t a : findings[i].candidate.accounts) excluded[a] = 1;
-        findings[i].facts = Measure(background, graph, findings[i].candidate, excluded);
-        findings[i].weighed = Weigh(findings[i].facts, findings[i].candidate.formed);
-      }
-    });
-  };
-  weigh_all(std::move(candidates));
-  // How many of a candidate's accounts do other work that is accused.
-  std::vector<uint8_t> accused(log.accounts(), 0);
-  const auto accompany = [&](Finding& f) {
-    double n = 0;
-    for (const uint32_t a : f.candidate.accounts) n += accused[a];
-    f.facts.company = n / static_cast<double>(f.candidate.accounts.size());
-    f.weighed = Weigh(f.facts, f.candidate.formed);
-  };
-  for (const Finding& f : findings) {
-    if (f.weighed.verdict != Verdict::kDistillation) continue;
-    for (const uint32_t a : f.candidate.accounts) accused[a] = 1;
-  }
-  for (Finding& f : findings) {
-    if (f.weighed.verdict != Verdict::kDistillation) accompany(f);
-  }
-
-  // Accounts whose work is explained by a finding are not sought a second time.
-  std::vector<uint8_t> explained(log.accounts(), 0), taken(log.rows(), 0);
+  AccountSet queued(log.accounts(), false);  // by any candidate, whatever comes of it
+  AccountSet accused(log.accounts(), false);
+  // Accounts whose work is explained by a finding, and rows that are accused, are not sought a
+  // second time.
+  AccountSet explained(log.accounts(), false);
+  std::vector<bool> taken(log.rows(), false);
   const auto explain = [&](const Finding& f) {
     if (f.weighed.verdict != Verdict::kDistillation &&
         f.weighed.verdict != Verdict::kCoordinatedOther &&
@@ -246,18 +247,64 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       return;
     }
     if (f.weighed.verdict == Verdict::kDistillation) {
-      for (const uint32_t row : f.candidate.rows) taken[row] = 1;
+      for (const uint32_t row : f.candidate.rows) taken[row] = true;
     }
     // By a finding that holds most of an account's work, not by a stray phrase in it.
     for (size_t i = 0; i < f.candidate.rows.size();) {
       const uint32_t a = log.row_account[f.candidate.rows[i]];
       size_t j = i;
       while (j < f.candidate.rows.size() && log.row_account[f.candidate.rows[j]] == a) ++j;
-      if ((j - i) * 2 >= log.Exchanges(a)) explained[a] = 1;
+      if ((j - i) * 2 >= log.Exchanges(a)) explained[a] = true;
       i = j;
     }
   };
-  for (const Finding& f : findings) explain(f);
+  // How many of a candidate's accounts do other work that is accused.
+  const auto accompany = [&](Finding& f) {
+    double n = 0;
+    for (const uint32_t a : f.candidate.accounts) n += accused[a];
+    f.facts.company = n / static_cast<double>(f.candidate.accounts.size());
+    f.weighed = Weigh(f.facts, f.candidate.formed);
+  };
+  // Measures and weighs the candidates; `after` sees all of them before any explains anything.
+  const auto judge = [&](std::vector<Candidate> list,
+                         const std::function<void(std::span<Finding>)>& after) {
+    const size_t first = findings.size();
+    std::vector<size_t> rows;
+    for (const Candidate& c : list) rows.push_back(c.rows.size());
+    std::vector<uint8_t> queues(list.size());
+    BySize(rows, parallel, [&](size_t i, const base::Parallel& workers) {
+      queues[i] = FollowsAQueue(background, list[i], workers);
+    });
+    for (size_t i = 0; i < list.size(); ++i) {
+      for (const uint32_t a : list[i].accounts) queued[a] = queued[a] || queues[i];
+      findings.push_back({std::move(list[i]), {}, {}});
+    }
+    BySize(rows, parallel, [&](size_t i, const base::Parallel& workers) {
+      Finding& f = findings[first + i];
+      AccountSet excluded = queued;
+      for (const uint32_t a : f.candidate.accounts) excluded[a] = true;
+      f.facts = Measure(background, graph, f.candidate, excluded, workers);
+      f.weighed = Weigh(f.facts, f.candidate.formed);
+    });
+    const std::span<Finding> judged(findings.begin() + static_cast<ptrdiff_t>(first), findings.end());
+    if (after) after(judged);
+    for (const Finding& f : judged) explain(f);
+  };
+  // An account's rows that no accused campaign explains and no permit covers.
+  const auto rest = [&](uint32_t a, std::vector<uint32_t>* rows) {
+    for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+      if (free(static_cast<uint32_t>(row)) && !taken[row]) rows->push_back(static_cast<uint32_t>(row));
+    }
+  };
+  judge(std::move(candidates), [&](std::span<Finding> judged) {
+    for (const Finding& f : judged) {
+      if (f.weighed.verdict != Verdict::kDistillation) continue;
+      for (const uint32_t a : f.candidate.accounts) accused[a] = true;
+    }
+    for (Finding& f : judged) {
+      if (f.weighed.verdict != Verdict::kDistillation) accompany(f);
+    }
+  });
 
   // Candidates by replay: accounts that present others' reasoning signatures and send no scaffold.
   {
@@ -267,29 +314,20 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       if (explained[a] || !background.Replaying(a)) continue;
       // By what no accused campaign explains.
       const size_t before = c.rows.size();
-      size_t replays = 0;
-      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (!free(static_cast<uint32_t>(row)) || taken[row]) continue;
-        c.rows.push_back(static_cast<uint32_t>(row));
-        replays += background.IsReplay(static_cast<uint32_t>(row));
-      }
-      if (!background.Replaying(replays, c.rows.size() - before)) c.rows.resize(before);
+      rest(a, &c.rows);
+      const auto replays = std::count_if(c.rows.begin() + static_cast<ptrdiff_t>(before), c.rows.end(),
+                                         [&](uint32_t row) { return background.IsReplay(row); });
+      if (!background.Replaying(static_cast<uint64_t>(replays), c.rows.size() - before)) c.rows.resize(before);
     }
     c.accounts = AccountsOf(log, c.rows);
     std::vector<Candidate> list;
-    for (const Candidate& hand : SplitByHand(background, graph, options.pools, c)) {
-      for (Candidate& part : SplitByQueue(background, graph, hand)) {
-        if (worth(part)) list.push_back(std::move(part));
-      }
-    }
-    const size_t first = findings.size();
-    weigh_all(std::move(list));
-    for (size_t i = first; i < findings.size(); ++i) explain(findings[i]);
+    split(std::move(c), parallel, &list);
+    judge(std::move(list), nullptr);
   }
 
   // Candidates by company: what else the accounts of a harvest do, if it follows a queue as well.
   {
-    std::vector<uint8_t> asked(log.accounts(), 0);
+    AccountSet asked(log.accounts(), false);
     std::vector<Candidate> list;
     for (const Finding& f : findings) {
       if (f.weighed.verdict != Verdict::kDistillation) continue;
@@ -297,46 +335,36 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       c.formed = Formed::kCompany;
       for (const uint32_t a : f.candidate.accounts) {
         if (asked[a]) continue;
-        asked[a] = accused[a] = 1;
-        for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-          if (free(static_cast<uint32_t>(row)) && !taken[row]) c.rows.push_back(static_cast<uint32_t>(row));
-        }
+        asked[a] = accused[a] = true;
+        rest(a, &c.rows);
       }
       c.accounts = AccountsOf(log, c.rows);
       if (!worth(c)) continue;
-      for (Candidate& part : SplitByQueue(background, graph, std::move(c))) {
+      for (Candidate& part : SplitByQueue(background, graph, std::move(c), parallel)) {
         if (!part.way_bits.empty() && worth(part)) list.push_back(std::move(part));
       }
     }
-    const size_t first = findings.size();
-    weigh_all(std::move(list));
-    for (size_t i = first; i < findings.size(); ++i) {
-      accompany(findings[i]);
-      explain(findings[i]);
-    }
+    judge(std::move(list), [&](std::span<Finding> judged) {
+      for (Finding& f : judged) accompany(f);
+    });
   }
 
   // Candidates by purse: pools of the whole log.
-  const std::vector<uint32_t> pools = link::FindPools(graph, {}, options.pools);
   {
+    const std::vector<uint32_t> pools = link::FindPools(graph, {}, options.pools);
     std::map<uint32_t, Candidate> by_pool;
     for (uint32_t a = 0; a < log.accounts(); ++a) {
       if (pools[a] == kNone || explained[a]) continue;
       Candidate& c = by_pool[pools[a]];
       c.formed = Formed::kPurse;
-      for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-        if (free(static_cast<uint32_t>(row)) && !taken[row])
-          c.rows.push_back(static_cast<uint32_t>(row));
-      }
+      rest(a, &c.rows);
     }
     std::vector<Candidate> list;
     for (auto& [pool, c] : by_pool) {
       c.accounts = AccountsOf(log, c.rows);
       if (Entities(log, c.accounts) >= options.entities_min) list.push_back(std::move(c));
     }
-    const size_t first = findings.size();
-    weigh_all(std::move(list));
-    for (size_t i = first; i < findings.size(); ++i) explain(findings[i]);
+    judge(std::move(list), nullptr);
   }
 
   // Candidates by manner: accounts that ask for one capability with one setting, one turn at a
@@ -378,7 +406,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       c.accounts = AccountsOf(log, c.rows);
       if (worth(c) && c.accounts.size() >= 10) list.push_back(std::move(c));
     }
-    weigh_all(std::move(list));
+    judge(std::move(list), nullptr);
   }
   out.candidates = findings.size();
 
@@ -411,17 +439,20 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
                            {}});
   }
   // What e-BH took back is no harvest.
-  std::fill(taken.begin(), taken.end(), 0);
+  taken.assign(log.rows(), false);
   for (const Finding& f : findings) {
     if (f.weighed.verdict != Verdict::kDistillation) continue;
-    for (const uint32_t row : f.candidate.rows) taken[row] = 1;
+    for (const uint32_t row : f.candidate.rows) taken[row] = true;
   }
   Reporter reporter(background, graph, templates, options, taken);
   std::vector<model::Campaign> campaigns(reported.size());
-  parallel.For(reported.size(), 1, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i)
+  {
+    std::vector<size_t> rows;
+    for (const Finding* f : reported) rows.push_back(f->candidate.rows.size());
+    BySize(rows, parallel, [&](size_t i, const base::Parallel&) {
       campaigns[i] = reporter.Report(reported[i]->candidate, reported[i]->facts, reported[i]->weighed);
-  });
+    });
+  }
   for (size_t i = 0; i < reported.size(); ++i)
     reporter.Add(std::move(campaigns[i]), reported[i]->candidate.rows);
   for (size_t p = 0; p < options.permits.size(); ++p) {

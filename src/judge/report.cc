@@ -86,7 +86,7 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
 
 Reporter::Reporter(const Background& background, const link::AccountGraph& graph,
                    const std::vector<link::Template>& templates, const JudgeOptions& options,
-                   const std::vector<uint8_t>& harvest)
+                   const std::vector<bool>& harvest)
     : background_(background),
       log_(background.log()),
       graph_(graph),
@@ -227,8 +227,8 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
 
 void Reporter::Members(const Candidate& candidate, const Facts& facts,
                        model::Campaign* campaign) const {
-  std::vector<uint8_t> inside(log_.accounts(), 0);
-  for (const uint32_t a : candidate.accounts) inside[a] = 1;
+  AccountSet inside(log_.accounts(), false);
+  for (const uint32_t a : candidate.accounts) inside[a] = true;
   // Pools: communities of the members by what they share; those who share nothing but the work
   // are one pool of their own.
   const std::vector<uint32_t> pool = link::FindPools(graph_, candidate.accounts, options_.pools);
@@ -248,16 +248,20 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
   }
 
   // What each account shows by itself, in bits: its hours, what it shares, what it replays.
-  std::vector<double> own_bits(log_.accounts(), 0);
+  std::vector<double> own_bits(candidate.accounts.size(), 0);
   if (facts.rhythm.excess >= kAudibleExcess && facts.rhythm.z >= kAudibleScore) {
-    for (const link::Following& f : link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; }))
-      own_bits[f.account] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
+    size_t at = 0;
+    for (const link::Following& f : link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; })) {
+      while (candidate.accounts[at] != f.account) ++at;
+      own_bits[at] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
+    }
   }
-  std::vector<uint8_t> told(log_.accounts(), 0);
+  AccountSet told(log_.accounts(), false);
   bool anyone_told = false;
-  for (const uint32_t a : candidate.accounts) {
-    told[a] = own_bits[a] >= kTellingBits || background_.Replaying(a);
-    anyone_told |= told[a] != 0;
+  for (size_t i = 0; i < candidate.accounts.size(); ++i) {
+    const uint32_t a = candidate.accounts[i];
+    told[a] = own_bits[i] >= kTellingBits || background_.Replaying(a);
+    anyone_told = anyone_told || told[a];
   }
   const double n = std::max(1u, facts.accounts);
   // Of sharing within a family, or not, against strangers' chance of it.
@@ -317,7 +321,7 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
     const double way = !candidate.way_bits.empty() ? std::clamp<double>(candidate.way_bits[number], -4, 3)
                        : candidate.phrase          ? 0
                                                    : 2;
-    double evidence = own_bits[a] + (background_.Replaying(a) ? 6 : 0) + way;
+    double evidence = own_bits[number] + (background_.Replaying(a) ? 6 : 0) + way;
     for (int f = 0; f < link::kLinkFamilies; ++f) evidence += by[f] ? shares[f] : does_not[f];
     for (int f = 0; f < link::kLinkFamilies; ++f) {
       if (by[f])
@@ -398,42 +402,45 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
 // Up to evidence_ids_max exchanges for each statement, by smallest hash of their ids among those
 // that show it.
 void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const {
-  std::vector<uint8_t> inside(log_.accounts(), 0);
-  for (const uint32_t a : candidate.accounts) inside[a] = 1;
-  std::unordered_map<int64_t, std::unordered_set<uint32_t>> hours;
-  for (const uint32_t row : candidate.rows) {
-    hours[log_.ts_ms[row] / base::kMsPerHour].insert(log_.row_account[row]);
+  AccountSet inside(log_.accounts(), false);
+  for (const uint32_t a : candidate.accounts) inside[a] = true;
+  const int64_t first_hour = campaign->first_seen_ms / base::kMsPerHour;
+  std::vector<uint32_t> accounts(static_cast<size_t>(campaign->last_seen_ms / base::kMsPerHour - first_hour) + 1, 0);  // by hour
+  const auto hour_of = [&](uint32_t row) { return static_cast<size_t>(log_.ts_ms[row] / base::kMsPerHour - first_hour); };
+  for (size_t i = 0; i < candidate.rows.size(); ++i) {
+    // An account's rows are neighbours and ascend in time.
+    const uint32_t row = candidate.rows[i], last = i == 0 ? row : candidate.rows[i - 1];
+    accounts[hour_of(row)] += i == 0 || log_.row_account[row] != log_.row_account[last] || hour_of(row) != hour_of(last);
   }
-  int64_t busiest = 0;
-  size_t most = 0;
-  for (const auto& [hour, accounts] : hours) {
-    if (accounts.size() > most || (accounts.size() == most && hour < busiest)) {
-      busiest = hour;
-      most = accounts.size();
-    }
-  }
+  const size_t busiest = static_cast<size_t>(std::max_element(accounts.begin(), accounts.end()) - accounts.begin());
   for (model::Evidence& e : campaign->evidence) {
-    std::vector<std::pair<uint64_t, uint32_t>> shown;
-    std::vector<uint8_t> linked;
+    std::vector<std::pair<uint64_t, uint32_t>> shown;  // a heap, the largest first
+    AccountSet linked;
     const int family = static_cast<int>(e.family);
     if (family < link::kLinkFamilies) {
-      linked.assign(log_.accounts(), 0);
+      linked.assign(log_.accounts(), false);
       for (const uint32_t a : candidate.accounts) {
         for (const uint32_t l : graph_.Of(a)) {
           const link::Link& link = graph_.links[l];
-          if (inside[link.a == a ? link.b : link.a] && link.bits[family] >= 3) linked[a] = 1;
+          if (inside[link.a == a ? link.b : link.a] && link.bits[family] >= 3) linked[a] = true;
         }
       }
     }
     for (const uint32_t row : candidate.rows) {
       if (!linked.empty() && !linked[log_.row_account[row]]) continue;
-      if (e.family == Family::kRhythm && log_.ts_ms[row] / base::kMsPerHour != busiest) continue;
+      if (e.family == Family::kRhythm && hour_of(row) != busiest) continue;
       if (e.family == Family::kReplay && !background_.IsReplay(row)) continue;
-      shown.push_back({log_.id[row], row});
+      const std::pair one{log_.id[row], row};
+      if (shown.size() == options_.evidence_ids_max) {
+        if (shown.empty() || shown.front() < one) continue;
+        std::pop_heap(shown.begin(), shown.end());
+        shown.pop_back();
+      }
+      shown.push_back(one);
+      std::push_heap(shown.begin(), shown.end());
     }
-    const size_t keep = std::min(options_.evidence_ids_max, shown.size());
-    std::partial_sort(shown.begin(), shown.begin() + keep, shown.end());
-    for (size_t i = 0; i < keep; ++i) e.rows.push_back(shown[i].second);
+    std::sort(shown.begin(), shown.end());
+    for (const auto& [id, row] : shown) e.rows.push_back(row);
 
     const std::string mine =
         "(SELECT account_id FROM attributed WHERE campaign_id = " + Quoted(campaign->id) + ")";
@@ -545,15 +552,18 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   }
   c.would_change = weighed.would_change;
   c.evidence = weighed.evidence;
+  std::unordered_map<uint32_t, uint64_t> of_template;
+  std::unordered_map<uint32_t, std::vector<std::pair<uint64_t, uint32_t>>> specimens;  // hash of the id, row
+  for (size_t i = 0; i < candidate.row_template.size(); ++i) {
+    ++of_template[candidate.row_template[i]];
+    if (options_.specimens > 0)
+      specimens[candidate.row_template[i]].push_back({log_.id[candidate.rows[i]], candidate.rows[i]});
+  }
   for (const uint32_t t : candidate.templates) {
     model::TemplateRef ref;
     ref.id = Hex("tpl_", templates_[t].id);
-    std::vector<std::pair<uint64_t, uint32_t>> drawn;  // hash of the id, row
-    for (const uint32_t row : templates_[t].rows) {
-      if (!std::binary_search(candidate.rows.begin(), candidate.rows.end(), row)) continue;
-      ++ref.exchanges;
-      if (options_.specimens > 0) drawn.push_back({log_.id[row], row});
-    }
+    ref.exchanges = of_template[t];
+    std::vector<std::pair<uint64_t, uint32_t>>& drawn = specimens[t];
     // More than are wanted: the text of some may be gone with an older log.
     const size_t n = std::min<size_t>(drawn.size(), options_.specimens * size_t{16});
     std::partial_sort(drawn.begin(), drawn.begin() + static_cast<std::ptrdiff_t>(n), drawn.end());

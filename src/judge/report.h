@@ -19,7 +19,7 @@ class Reporter {
   // Keeps references: all must outlive it. `harvest`: of each row, whether an accused campaign has it.
   Reporter(const Background& background, const link::AccountGraph& graph,
            const std::vector<link::Template>& templates, const JudgeOptions& options,
-           const std::vector<uint8_t>& harvest);
+           const std::vector<bool>& harvest);
   // May be called from several threads.
   model::Campaign Report(const Candidate& candidate, const Facts& facts, const Weighed& weighed) const;
   // `rows`: what is attributed to the campaign.
@@ -38,7 +38,7 @@ class Reporter {
   const link::AccountGraph& graph_;
   const std::vector<link::Template>& templates_;
   const JudgeOptions& options_;
-  const std::vector<uint8_t>& harvest_;
+  const std::vector<bool>& harvest_;  // of each row
   std::vector<model::Campaign> campaigns_;
   std::vector<std::vector<uint32_t>> rows_;  // attributed, of each campaign
 };

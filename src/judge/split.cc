@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/release.h"
 #include "base/time.h"
 
 namespace stillwatch::judge {
@@ -44,7 +45,7 @@ struct Following {
 
 // Empty when no queue is heard.
 Following Follow(const Background& background, const link::AccountGraph& graph, const Candidate& c,
-                 const std::vector<uint32_t>& main_template) {
+                 const std::vector<uint32_t>& main_template, const base::Parallel& parallel) {
   const link::Log& log = background.log();
   const size_t n = c.accounts.size();
   const std::vector<link::Event> events = EventsOf(log, c.rows);
@@ -54,8 +55,8 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
     double sum = 0, n = 0, bits = 0;
   };
   Following out;
-  std::vector<uint8_t> in(log.accounts(), 0);  // by account number
-  for (const uint32_t a : c.accounts) in[a] = 1;
+  AccountSet in(log.accounts(), false);
+  for (const uint32_t a : c.accounts) in[a] = true;
   const auto pays_with = [&](uint32_t a, const auto& whom) {
     for (const uint32_t l : graph.Of(a)) {
       const link::Link& link = graph.links[l];
@@ -75,12 +76,12 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
     std::vector<link::Event> heard;
     std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
                  [&](const link::Event& e) { return in[e.account]; });
-    const link::Rhythm rhythm = link::MeasureRhythm(heard);
+    const link::Rhythm rhythm = link::MeasureRhythm(heard, parallel);
     if (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore) return {};
     // Those who were not heard, beyond the bound on events, stay.
     std::fill(bits.begin(), bits.end(), kTellingBits);
     size_t at = 0;
-    for (const link::Following& f : link::MeasureFollowing(events, [&](uint32_t a) { return in[a] != 0; })) {
+    for (const link::Following& f : link::MeasureFollowing(events, [&](uint32_t a) { return in[a]; })) {
       while (c.accounts[at] != f.account) ++at;
       bits[at] = FollowingBits(f, rhythm.excess);
     }
@@ -93,13 +94,13 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
     for (size_t i = 0; i < n; ++i) {
       const uint32_t a = c.accounts[i];
       const bool keep = bits[i] + way[i]->bits >= 0;
-      changed |= keep != (in[a] != 0);
+      changed |= keep != in[a];
       in[a] = keep;
     }
     if (!changed) break;
   }
   for (size_t i = 0; i < n; ++i) {
-    out.in.push_back(in[c.accounts[i]] != 0);
+    out.in.push_back(in[c.accounts[i]]);
     out.way_bits.push_back(static_cast<float>(way[i]->bits));
   }
   return out;
@@ -107,7 +108,10 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
 
 }  // namespace
 
-Candidate Select(const link::Log& log, const Candidate& whole, const std::function<bool(size_t)>& take) {
+namespace {
+
+// The accounts at these positions, which ascend, with their rows.
+Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uint32_t> positions) {
   Candidate c;
   c.formed = whole.formed;
   c.phrase = whole.phrase;
@@ -118,14 +122,13 @@ Candidate Select(const link::Log& log, const Candidate& whole, const std::functi
     if (from.empty()) return;
     to->insert(to->end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
   };
-  for (size_t i = 0; i < whole.accounts.size(); ++i) {
-    if (!take(i)) continue;
+  for (const uint32_t i : positions) {
     const uint32_t a = whole.accounts[i];
     // An account's rows are neighbours in the log.
     const size_t begin = static_cast<size_t>(
         std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a]) - whole.rows.begin());
     const size_t end = static_cast<size_t>(
-        std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a + 1]) - whole.rows.begin());
+        std::lower_bound(whole.rows.begin() + static_cast<ptrdiff_t>(begin), whole.rows.end(), log.first_row[a + 1]) - whole.rows.begin());
     append(whole.rows, begin, end, &c.rows);
     append(whole.row_template, begin, end, &c.row_template);
     append(whole.accounts, i, i + 1, &c.accounts);
@@ -133,6 +136,16 @@ Candidate Select(const link::Log& log, const Candidate& whole, const std::functi
     append(whole.way_bits, i, i + 1, &c.way_bits);
   }
   return c;
+}
+
+}  // namespace
+
+Candidate Select(const link::Log& log, const Candidate& whole, const std::function<bool(size_t)>& take) {
+  std::vector<uint32_t> positions;
+  for (uint32_t i = 0; i < whole.accounts.size(); ++i) {
+    if (take(i)) positions.push_back(i);
+  }
+  return Take(log, whole, positions);
 }
 
 std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t> rows) {
@@ -155,7 +168,7 @@ double FollowingBits(const link::Following& f, double excess) {
 }
 
 std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
-                                   const link::PoolOptions& options, const Candidate& whole) {
+                                   const link::PoolOptions& options, Candidate whole) {
   const link::Log& log = background.log();
   const std::vector<uint32_t> pool = link::FindPools(graph, whole.accounts, options);
   std::map<uint32_t, uint32_t> sizes;
@@ -184,12 +197,20 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     std::vector<link::Event> events;
   };
   std::vector<Part> parts(number.size());
-  std::vector<link::Beat> beats;  // by number
-  for (uint32_t h = 0; h < parts.size(); ++h) {
-    const Candidate only = Select(log, whole, [&](size_t i) { return hand[i] == h; });
-    parts[h] = {h, only.rows.size(), background.Replaying(only.accounts[0]), {h}, EventsOf(log, only.rows)};
-    beats.emplace_back(parts[h].events);
+  {
+    std::vector<std::vector<uint32_t>> members(number.size());
+    for (uint32_t i = 0; i < hand.size(); ++i) members[hand[i]].push_back(i);
+    for (uint32_t h = 0; h < parts.size(); ++h) {
+      const Candidate only = Take(log, whole, members[h]);
+      parts[h] = {h, only.rows.size(), background.Replaying(only.accounts[0]), {h}, EventsOf(log, only.rows)};
+    }
   }
+  std::map<uint32_t, link::Beat> beats;  // by number, of parts that were tested
+  const auto beat = [&](const Part& p) -> const link::Beat& {
+    const auto it = beats.find(p.number);
+    return it != beats.end() ? it->second : beats.emplace(p.number, link::Beat(p.events)).first->second;
+  };
+  uint32_t next_number = static_cast<uint32_t>(parts.size());
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
   std::map<std::pair<uint32_t, uint32_t>, link::Rhythm> apart;  // pairs of numbers that were tested
   for (bool joined = true; joined;) {
@@ -200,9 +221,11 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
         const auto [it, fresh] = apart.try_emplace(std::minmax(parts[i].number, parts[j].number));
         if (!fresh) continue;
         const link::Rhythm cross = it->second =
-            link::MeasureCrossRhythm(beats[parts[i].number], beats[parts[j].number]);
+            link::MeasureCrossRhythm(beat(parts[i]), beat(parts[j]));
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
-        parts[i].number = static_cast<uint32_t>(beats.size());
+        beats.erase(parts[i].number);
+        beats.erase(parts[j].number);
+        parts[i].number = next_number++;
         parts[i].rows += parts[j].rows;
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
         const auto middle = parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
@@ -211,7 +234,6 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
                            [](const link::Event& x, const link::Event& y) {
                              return std::tie(x.account, x.ts_ms) < std::tie(y.account, y.ts_ms);
                            });
-        beats.emplace_back(parts[i].events);
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
         joined = true;
       }
@@ -243,15 +265,18 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   }
   std::sort(gone.rbegin(), gone.rend());
   for (const size_t i : gone) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i));
-  Candidate with_hands = whole;
-  with_hands.part = hand;
+  whole.part = hand;
   std::vector<uint32_t> part_of(number.size());
   for (uint32_t p = 0; p < parts.size(); ++p) {
     for (const uint32_t h : parts[p].hands) part_of[h] = p;
   }
+  std::vector<std::vector<uint32_t>> members(parts.size());
+  for (uint32_t i = 0; i < hand.size(); ++i) members[part_of[hand[i]]].push_back(i);
+  base::Release(beats);
+  for (Part& part : parts) base::Release(part.events);
   std::vector<Candidate> out;
   for (uint32_t p = 0; p < parts.size(); ++p) {
-    Candidate c = Select(log, with_hands, [&](size_t i) { return part_of[hand[i]] == p; });
+    Candidate c = Take(log, whole, members[p]);
     std::map<uint32_t, uint32_t> dense;
     for (uint32_t& h : c.part) h = dense.emplace(h, static_cast<uint32_t>(dense.size())).first->second;
     out.push_back(std::move(c));
@@ -260,11 +285,11 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
 }
 
 std::vector<Candidate> SplitByQueue(const Background& background, const link::AccountGraph& graph,
-                                    Candidate whole) {
+                                    Candidate whole, const base::Parallel& parallel) {
   const link::Log& log = background.log();
   std::vector<Candidate> out;
   for (int queue = 0; queue < kQueuesMax; ++queue) {
-    Following f = Follow(background, graph, whole, MainTemplates(log, whole));
+    Following f = Follow(background, graph, whole, MainTemplates(log, whole), parallel);
     const auto n = std::count(f.in.begin(), f.in.end(), true);
     if (n == 0) break;
     whole.way_bits = std::move(f.way_bits);

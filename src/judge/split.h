@@ -40,13 +40,14 @@ Candidate Select(const link::Log& log, const Candidate& whole,
 // cut into its pools and the rest, and two parts are joined where their accounts coincide in time
 // beyond each part's own habits. Where there is too little traffic to tell, they stay apart.
 std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
-                                   const link::PoolOptions& options, const Candidate& whole);
+                                   const link::PoolOptions& options, Candidate whole);
 
 // The candidate as the groups that follow one queue each and what is left: `whole` alone when no
 // rhythm is heard or all follow it. An account goes by its own hours and by how many follow of those
 // who came the same way: with the same main template and hand, replaying or not, with a shared
 // payment or not.
 std::vector<Candidate> SplitByQueue(const Background& background, const link::AccountGraph& graph,
-                                    Candidate whole);
+                                    Candidate whole,
+                                    const base::Parallel& parallel = base::Parallel(1));
 
 }  // namespace stillwatch::judge

@@ -32,7 +32,6 @@ Facts Harvest() {
   f.rhythm_groups = 24;
   f.coverage[0] = {36, 1, 8};
   f.coverage[3] = {40, .5, 8};
-  f.linked_volume = 1;
   f.one_payment = .2;
   f.payments = 9;
   f.one_address = .2;

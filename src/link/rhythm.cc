@@ -223,15 +223,20 @@ Scale Between(const Grid& a, const Grid& b) {
 // Queues pause for minutes to hours: the three scales see different ones and are averaged.
 constexpr int64_t kSlots[] = {base::kMsPerHour / 2, base::kMsPerHour, 2 * base::kMsPerHour};
 
+// Each scale on its own.
 template <typename F>
-Rhythm OverScales(F&& at_scale) {
+Rhythm OverScales(const base::Parallel& parallel, F&& at_scale) {
+  std::array<Scale, std::size(kSlots)> scales;
+  parallel.For(scales.size(), 1, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) scales[i] = at_scale(kSlots[i]);
+  });
   Rhythm r;
-  for (const int64_t slot : kSlots) {
-    const Scale s = at_scale(slot);
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const Scale& s = scales[i];
     if (s.expected <= 0) return r;
     r.z += (s.pairs - s.expected) / s.sd / std::size(kSlots);
     r.power += kOrdinaryExcess * s.expected / s.sd / std::size(kSlots);
-    if (slot != base::kMsPerHour) continue;
+    if (kSlots[i] != base::kMsPerHour) continue;
     r.pairs = s.pairs;
     r.expected = s.expected;
     r.excess = s.pairs / s.expected - 1;
@@ -241,12 +246,12 @@ Rhythm OverScales(F&& at_scale) {
 
 }  // namespace
 
-Rhythm MeasureRhythm(std::span<const Event> events) {
-  return OverScales([&](int64_t slot) { return Within(Presences(events, slot)); });
+Rhythm MeasureRhythm(std::span<const Event> events, const base::Parallel& parallel) {
+  return OverScales(parallel, [&](int64_t slot) { return Within(Presences(events, slot)); });
 }
 
-Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts) {
-  return OverScales([&](int64_t slot) {
+Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Parallel& parallel) {
+  return OverScales(parallel, [&](int64_t slot) {
     std::vector<Grid> grids;
     for (const auto& part : parts) grids.push_back(Presences(part, slot));
     Scale sum;
@@ -299,7 +304,7 @@ Beat::Beat(std::span<const Event> events) {
 }
 
 Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b) {
-  return OverScales([&](int64_t slot) {
+  return OverScales(base::Parallel(1), [&](int64_t slot) {
     const size_t i =
         static_cast<size_t>(std::find(std::begin(kSlots), std::end(kSlots), slot) - kSlots);
     return Between(a.scales_->grids[i], b.scales_->grids[i]);

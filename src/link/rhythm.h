@@ -18,6 +18,8 @@
 #include <span>
 #include <vector>
 
+#include "base/parallel.h"
+
 namespace stillwatch::link {
 
 struct Event {
@@ -36,12 +38,14 @@ struct Rhythm {
 };
 
 // Pure. Events in any order; equal ones count once a slot. O(accounts * days * slots).
-Rhythm MeasureRhythm(std::span<const Event> events);
+Rhythm MeasureRhythm(std::span<const Event> events,
+                     const base::Parallel& parallel = base::Parallel(1));
 
 // Of a group made of parts with habits of their own (pools, a class among them): coincidences
 // inside and between the parts, each part against its own habit, so that a difference of habits
 // does not look like a rhythm. O(parts^2 * days * slots) more.
-Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts);
+Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts,
+                     const base::Parallel& parallel = base::Parallel(1));
 
 // How an account moves with the rest of its group: how full the group's hours were in which it was
 // present, against how full its own and the others' habits would have made them. 1 for one who comes

@@ -63,19 +63,15 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     job.templates = {t};
     job.family = templates[t].family;
     for (const uint32_t row : templates[t].rows) {
-      job.accounts.push_back(log.row_account[row]);
-      ++job.profile[static_cast<int>(
-          model::TextFeatures::Unpack(log.features[row]).capability)];
+      // Rows ascend, and so do their accounts.
+      if (job.accounts.empty() || job.accounts.back() != log.row_account[row]) {
+        job.accounts.push_back(log.row_account[row]);
+        job.counts.push_back(0);
+      }
+      ++job.counts.back();
+      ++job.profile[static_cast<int>(model::TextFeatures::Unpack(log.features[row]).capability)];
     }
-    std::sort(job.accounts.begin(), job.accounts.end());
-    job.rows = job.accounts.size();
-    size_t distinct = 0;
-    for (size_t i = 0, j = 0; i < job.rows; i = j) {
-      while (j < job.rows && job.accounts[j] == job.accounts[i]) ++j;
-      job.accounts[distinct++] = job.accounts[i];
-      job.counts.push_back(static_cast<uint32_t>(j - i));
-    }
-    job.accounts.resize(distinct);
+    job.rows = templates[t].rows.size();
 
     std::vector<uint32_t> candidates;
     for (const uint32_t a : job.accounts) {
@@ -142,10 +138,7 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     Workload w;
     w.templates = std::move(job.templates);
     std::sort(w.templates.begin(), w.templates.end());
-    for (const uint32_t t : w.templates) {
-      w.rows.insert(w.rows.end(), templates[t].rows.begin(), templates[t].rows.end());
-    }
-    std::sort(w.rows.begin(), w.rows.end());
+    w.rows = job.rows;
     out.push_back(std::move(w));
   }
   return out;

@@ -20,7 +20,7 @@ struct WorkloadOptions {
 
 struct Workload {
   std::vector<uint32_t> templates;  // indices, ascending
-  std::vector<uint32_t> rows;       // ascending
+  size_t rows = 0;                  // of all of them
 };
 
 // Paraphrases of one scaffold have disjoint shingles and common accounts (carriers). Deterministic; every template ends up
