@@ -109,15 +109,15 @@ struct LogBuilder::Chunk {
   }
   template <typename F>
   void EachColumn(F&& f) {
-    f(id), f(features), f(item), f(ts_ms), f(content), f(account), f(model), f(setting);
+    f(id), f(item), f(ts_ms), f(features), f(content), f(account), f(model), f(setting);
     f(address), f(ja4), f(input), f(output), f(issued), f(presented), f(issued_place);
     f(presented_place), f(system_hashes), f(turn_hashes), f(hashes);
   }
   size_t rows = 0;
   uint32_t part;  // whose numbers it has
-  Column<uint64_t> id, features, item;
+  Column<uint64_t> id, item;
   Column<int64_t> ts_ms;
-  Column<uint32_t> content, account, model, setting, address, ja4, input, output;
+  Column<uint32_t> features, content, account, model, setting, address, ja4, input, output;
   Column<uint64_t> issued, presented;  // signatures, and the places of their rows
   Column<uint16_t> issued_place, presented_place;
   // Of each row those of the system prompt, then those of the turn.
@@ -275,7 +275,7 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
     c.setting.v.push_back(p.settings(p.key));
     c.address.v.push_back(p.addresses((*ip)[i]));
     c.ja4.v.push_back(p.ja4s((*ja4)[i]));
-    c.features.v.push_back((*features)[i]);
+    c.features.v.push_back(link::ShortFeatures((*features)[i]));
     const auto signatures = [&](const lake::ArrayColumn<uint64_t>& from, auto* to, auto* places) {
       to->v.insert(to->v.end(), from.begin(i), from.end(i));
       places->v.insert(places->v.end(), static_cast<size_t>(from.end(i) - from.begin(i)),
@@ -573,28 +573,33 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   const size_t rows = order.size();
   const auto gather = [&](auto from, auto* to, const std::vector<std::vector<uint32_t>>* number) {
     if (!load(from)) return;
-    to->resize(rows);
-    parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
-      for (size_t i = begin; i < end; ++i) {
-        const Chunk& c = chunk_of(order[i]);
-        const auto v = (c.*from).v[order[i] & kPlace];
+    const auto value = [&](size_t i) {
+      const Chunk& c = chunk_of(order[i]);
+      const auto v = (c.*from).v[order[i] & kPlace];
+      return number == nullptr ? v : (*number)[c.part][v];
+    };
+    if constexpr (requires { to->data(); }) {
+      to->resize(rows);
+      parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
         using To = typename std::decay_t<decltype(*to)>::value_type;
-        (*to)[i] = static_cast<To>(number == nullptr ? v : (*number)[c.part][v]);
-      }
-    });
+        for (size_t i = begin; i < end; ++i) (*to)[i] = static_cast<To>(value(i));
+      });
+    } else {
+      to->Fill(rows, parallel, value);
+    }
     drop(from);
   };
   gather(&Chunk::id, &log->id, nullptr);
   gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
   gather(&Chunk::account, &log->row_account, &merged[0].number);
-  gather(&Chunk::model, &log->model, &merged[1].number);
-  gather(&Chunk::setting, &log->settings, &merged[2].number);
+  gather(&Chunk::item, &log->item, nullptr);
   gather(&Chunk::address, &log->address, &merged[3].number);
+  gather(&Chunk::features, &log->features, nullptr);
+  gather(&Chunk::setting, &log->settings, &merged[2].number);
   gather(&Chunk::ja4, &log->ja4, &merged[4].number);
   gather(&Chunk::input, &log->input_tokens, nullptr);
   gather(&Chunk::output, &log->output_tokens, nullptr);
-  gather(&Chunk::features, &log->features, nullptr);
-  gather(&Chunk::item, &log->item, nullptr);
+  gather(&Chunk::model, &log->model, &merged[1].number);
   if (failed != 0) return FileError(folder_, failed);
   std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);  // the other way round
   parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {

@@ -221,7 +221,7 @@ Background::Background(const link::Log& log) : log_(log) {
     for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
       if (log.features[row] == 0) continue;
       ++texts;
-      const uint16_t purpose = model::TextFeatures::Unpack(log.features[row]).purpose;
+      const uint16_t purpose = link::LongFeatures(log.features[row]).purpose;
       for (int b = 0; b < 7; ++b) signs[b] += static_cast<float>(purpose >> b & 1);
     }
     if (texts == 0) continue;
@@ -394,7 +394,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     replays += background.IsReplay(row);
     if (log.features[row] == 0) continue;
     ++text_rows;
-    const auto text = model::TextFeatures::Unpack(log.features[row]);
+    const auto text = link::LongFeatures(log.features[row]);
     ++f.capability[static_cast<int>(text.capability)];
     for (int b = 0; b < 7; ++b) f.sign[b] += text.purpose >> b & 1;
     followed += text.messages >= 3;

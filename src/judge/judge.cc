@@ -377,7 +377,7 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       if (explained[a] || n < 15 || log.account[a].org_verified) continue;
       count.clear();
       const auto key = [&](uint64_t row) {
-        const auto t = model::TextFeatures::Unpack(log.features[row]);
+        const auto t = link::LongFeatures(log.features[row]);
         return uint64_t{log.settings[row]} << 16 | uint64_t(t.capability) << 8 | (t.messages >= 3);
       };
       uint64_t best = 0;

@@ -128,7 +128,7 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
     if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
     if (log_.address[row] != 0) addresses.push_back(log_.address[row]);
     if (log_.features[row] != 0) {
-      ++capability[static_cast<int>(model::TextFeatures::Unpack(log_.features[row]).capability)];
+      ++capability[static_cast<int>(link::LongFeatures(log_.features[row]).capability)];
     }
     const size_t d = static_cast<size_t>(log_.ts_ms[row] / base::kMsPerDay - first_day);
     ++day[d].exchanges;

@@ -89,7 +89,7 @@ TEST(Report, FiguresAreThoseOfTheAttributedExchanges) {
       if (f.log.address[row] != 0) ++addresses[f.log.addresses[f.log.address[row]]];
       if (f.log.features[row] == 0) continue;
       ++text;
-      ++capabilities[model::TextFeatures::Unpack(f.log.features[row]).capability];
+      ++capabilities[link::LongFeatures(f.log.features[row]).capability];
     }
     EXPECT_EQ(c.exchanges, f.rows[i].size());
     EXPECT_EQ(c.accounts, accounts.size());

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "link/small_numbers.h"
 #include "link/text_sets.h"
 #include "model/account.h"
 #include "model/sketch.h"
@@ -17,7 +18,23 @@ namespace stillwatch::link {
 // Names by number, ascending. Number 0 is always "" (not stated).
 using Names = std::vector<std::string>;
 
-// Thread-safe to read once built. 62 bytes a row, and the texts.
+// What judging reads of model::TextFeatures, in four bytes: capability, signs of purpose, messages.
+// 0: the record had no text.
+inline uint32_t ShortFeatures(uint64_t packed) {
+  if (packed == 0) return 0;
+  const auto f = model::TextFeatures::Unpack(packed);
+  return uint32_t{1} << 31 | uint32_t{f.messages} << 20 | uint32_t(f.capability) << 12 |
+         (uint32_t{f.purpose} & 0xfff);
+}
+inline model::TextFeatures LongFeatures(uint32_t features) {
+  model::TextFeatures f;
+  f.purpose = static_cast<uint16_t>(features & 0xfff);
+  f.capability = static_cast<model::Capability>(features >> 12 & 0xff);
+  f.messages = static_cast<uint8_t>(features >> 20 & 0xff);
+  return f;
+}
+
+// Thread-safe to read once built. 50 bytes a row, and the texts.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -36,9 +53,10 @@ struct Log {
   std::vector<uint32_t> row_account;
   std::vector<int64_t> ts_ms;
   std::vector<uint16_t> model;  // of `models`, as the next ones of theirs
-  std::vector<uint32_t> settings, address, ja4;
-  std::vector<uint32_t> input_tokens, output_tokens;  // kNoTokens: unknown
-  std::vector<uint64_t> features;  // TextFeatures::Pack; 0: the record had no text
+  std::vector<uint32_t> address;
+  SmallNumbers settings, ja4;
+  SmallNumbers input_tokens, output_tokens;  // kNoTokens: unknown
+  std::vector<uint32_t> features;  // ShortFeatures
   std::vector<uint64_t> item;      // stands for the last turn (ItemOf); 0: there is none
   std::vector<uint32_t> text;      // of `texts`
   TextSets texts;

@@ -47,7 +47,9 @@ struct PoolOptions {
   float domain_bits_off = 4;   // strangers choose among few mail providers: a domain counts less
   float link_bits_min = 5;     // weaker links are dropped
   double resolution = .1;      // of modularity: low, because splitting a pool costs more
-  uint64_t pairs_max = 200'000'000;  // postings that would exceed it are skipped, longest first
+  // Of all postings together, 2.4 GB of links; longer ones are skipped, which are carriers' and
+  // offices' addresses.
+  uint64_t pairs_max = uint64_t{1} << 26;
 };
 
 struct AccountGraph {

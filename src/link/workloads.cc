@@ -69,7 +69,7 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
         job.counts.push_back(0);
       }
       ++job.counts.back();
-      ++job.profile[static_cast<int>(model::TextFeatures::Unpack(log.features[row]).capability)];
+      ++job.profile[static_cast<int>(LongFeatures(log.features[row]).capability)];
     }
     job.rows = templates[t].rows.size();
 
