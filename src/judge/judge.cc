@@ -151,7 +151,8 @@ struct Finding {
 
 }  // namespace
 
-Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& parallel) {
+Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& parallel) {
+  const Log& log = read;
   Judged out;
   const Background background(log);
   std::vector<link::Template> templates =
@@ -348,6 +349,9 @@ Judged Judge(const Log& log, const JudgeOptions& options, const base::Parallel& 
       for (Finding& f : judged) accompany(f);
     });
   }
+
+  read.texts = {};
+  base::Release(read.text);
 
   // Candidates by purse: pools of the whole log.
   {

@@ -55,6 +55,7 @@ struct Judged {
   size_t templates = 0;
 };
 
-Judged Judge(const link::Log& log, const JudgeOptions& options, const base::Parallel& parallel);
+// The log's texts are given back on the way: nothing of what follows reads them.
+Judged Judge(link::Log& log, const JudgeOptions& options, const base::Parallel& parallel);
 
 }  // namespace stillwatch::judge

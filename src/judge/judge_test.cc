@@ -14,7 +14,8 @@ using model::Campaign;
 using model::Verdict;
 
 Judged JudgeWorld(const World& w, const JudgeOptions& options = {}, int threads = 1) {
-  return Judge(w.log.Build(), options, base::Parallel(threads));
+  link::Log log = w.log.Build();
+  return Judge(log, options, base::Parallel(threads));
 }
 
 std::vector<const Campaign*> With(const Judged& j, Verdict v) {

@@ -147,33 +147,68 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vect
   return carriers[0].Frequent(options.ExchangesMin(log.rows()));
 }
 
-// The sets without their other hashes, as numbers of the frequent ones: what a set has beside them
-// depends on collisions and must not matter.
+// The sets without their other hashes: what a set has beside frequent ones depends on collisions and
+// must not matter. Sets that are then equal are one.
 struct Hits {
-  TextSets sets;
-  std::vector<uint32_t> of;    // of each of the log's sets
-  std::vector<uint64_t> rows;  // exchanges that have the set
+  std::vector<uint32_t> of;    // of each of the log's sets the one that stands for it; kNone: nothing is left
+  std::vector<uint32_t> rows;  // exchanges that have it
 };
 
-Hits HitsOf(const Log& log, const std::vector<std::vector<Use>>& uses,
-            const std::vector<uint64_t>& keys, const base::Parallel& parallel) {
-  const FrequentSet frequent(keys);
+// The frequent hashes of a set, by number.
+void FrequentOf(const TextSet& set, const FrequentSet& frequent, std::vector<uint32_t>* ids) {
+  ids->clear();
+  for (const uint64_t h : set) {
+    if (const uint32_t id = frequent.Find(h); id != kNone) ids->push_back(id);
+  }
+}
+
+Hits HitsOf(const Log& log, std::vector<std::vector<Use>> uses, const FrequentSet& frequent,
+            const base::Parallel& parallel) {
+  constexpr size_t kSetsAtOnce = 1 << 16;
+  constexpr int kPartBits = 6;
+  const size_t sets = log.texts.bound();
+  std::vector<uint32_t> rows(sets, 0);
+  for (auto& block : uses) {
+    for (const Use& u : block) rows[u.set] += u.rows;
+    base::Release(block);
+  }
   Hits out;
-  out.of.resize(log.texts.bound(), 0);
-  parallel.For(out.of.size(), 16'384, [&](size_t begin, size_t end, int) {
-    std::vector<uint64_t> hits;
-    for (size_t set = begin; set < end; ++set) {
-      hits.clear();
-      for (const uint64_t h : log.texts[static_cast<uint32_t>(set)]) {
-        if (const uint32_t id = frequent.Find(h); id != kNone) hits.push_back(id);
+  out.of.assign(sets, kNone);
+  // By a hash of what is left, of 64 bits.
+  using Left = std::pair<uint64_t, uint32_t>;  // hash, set
+  std::vector<std::vector<std::vector<Left>>> dealt((sets + kSetsAtOnce - 1) / kSetsAtOnce);
+  parallel.For(dealt.size(), 1, [&](size_t begin, size_t end, int) {
+    std::vector<uint32_t> ids;
+    for (size_t block = begin; block < end; ++block) {
+      dealt[block].resize(size_t{1} << kPartBits);
+      const size_t last = std::min(sets, (block + 1) * kSetsAtOnce);
+      for (size_t set = block * kSetsAtOnce; set < last; ++set) {
+        if (rows[set] == 0) continue;
+        FrequentOf(log.texts[static_cast<uint32_t>(set)], frequent, &ids);
+        if (ids.empty()) continue;
+        uint64_t hash = ids.size();
+        for (const uint32_t id : ids) hash = base::Combine64(hash, id);
+        dealt[block][hash >> (64 - kPartBits)].push_back({hash, static_cast<uint32_t>(set)});
       }
-      out.of[set] = out.sets.Add(hits);
     }
   });
-  out.rows.resize(out.sets.bound(), 0);
-  for (const auto& list : uses) {
-    for (const Use& u : list) out.rows[out.of[u.set]] += u.rows;
-  }
+  out.rows.assign(sets, 0);
+  parallel.For(size_t{1} << kPartBits, 1, [&](size_t begin, size_t end, int) {
+    std::vector<Left> left;
+    for (size_t part = begin; part < end; ++part) {
+      left.clear();
+      for (auto& block : dealt) {
+        left.insert(left.end(), block[part].begin(), block[part].end());
+        base::Release(block[part]);
+      }
+      std::sort(left.begin(), left.end());
+      for (size_t i = 0, first = 0; i < left.size(); ++i) {
+        if (left[i].first != left[first].first) first = i;
+        out.of[left[i].second] = left[first].second;
+        out.rows[left[first].second] += rows[left[i].second];
+      }
+    }
+  });
   return out;
 }
 
@@ -184,7 +219,8 @@ struct Occurrence {
 
 // Where each frequent hash occurs. A set of n exchanges draws n numbers at once: the least of n
 // exponentials is one of n times the rate.
-std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t>& keys,
+std::vector<Occurrence> Occurrences(const Log& log, const Hits& hits, const FrequentSet& frequent,
+                                    const std::vector<uint64_t>& keys,
                                     const base::Parallel& parallel) {
   const size_t count = keys.size();
   std::vector<std::vector<Occurrence>> partial(parallel.threads());
@@ -194,17 +230,18 @@ std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t
     auto& mine = partial[worker];
     if (mine.empty()) mine.assign(count, empty);
     std::array<float, kMinHashes> drawn;
+    std::vector<uint32_t> ids;
     for (size_t set = begin; set < end; ++set) {
       if (hits.rows[set] == 0) continue;
-      const TextSet ids = hits.sets[static_cast<uint32_t>(set)];
+      FrequentOf(log.texts[static_cast<uint32_t>(set)], frequent, &ids);
       uint64_t state = 0;
-      for (const uint64_t id : ids) state = base::Combine64(state, keys[id]);
+      for (const uint32_t id : ids) state = base::Combine64(state, keys[id]);
       for (int k = 0; k < kMinHashes; ++k) {
         state = base::Mix64(state + 0x9e3779b97f4a7c15ULL);
         const double uniform = (static_cast<double>(state >> 11) + .5) * 0x1p-53;
         drawn[k] = static_cast<float>(-std::log(uniform) / static_cast<double>(hits.rows[set]));
       }
-      for (const uint64_t id : ids) {
+      for (const uint32_t id : ids) {
         Occurrence& o = mine[id];
         o.rows += hits.rows[set];
         for (int k = 0; k < kMinHashes; ++k) o.min[k] = std::min(o.min[k], drawn[k]);
@@ -225,15 +262,12 @@ std::vector<Occurrence> Occurrences(const Hits& hits, const std::vector<uint64_t
 
 std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
                                     const base::Parallel& parallel) {
-  std::vector<uint64_t> keys;
-  Hits hits;
-  {
-    const std::vector<std::vector<Use>> uses = Uses(log, parallel);
-    keys = FrequentHashes(log, uses, options, parallel);
-    if (keys.empty()) return {};
-    hits = HitsOf(log, uses, keys, parallel);
-  }
-  const std::vector<Occurrence> where = Occurrences(hits, keys, parallel);
+  std::vector<std::vector<Use>> uses = Uses(log, parallel);
+  const std::vector<uint64_t> keys = FrequentHashes(log, uses, options, parallel);
+  if (keys.empty()) return {};
+  const FrequentSet frequent(keys);
+  const Hits hits = HitsOf(log, std::move(uses), frequent, parallel);
+  const std::vector<Occurrence> where = Occurrences(log, hits, frequent, keys, parallel);
 
   // Group by head, the most frequent first. One bucket per (min-hash position, value) finds the
   // heads worth comparing.
@@ -281,9 +315,12 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
       parallel.threads());  // (group, other) -> rows
   parallel.For(hits.rows.size(), 16'384, [&](size_t begin, size_t end, int worker) {
     std::vector<std::pair<uint32_t, uint32_t>> counts;  // (group, how many of it)
+    std::vector<uint32_t> ids;
     for (size_t set = begin; set < end; ++set) {
+      if (hits.rows[set] == 0) continue;
       counts.clear();
-      for (const uint64_t id : hits.sets[static_cast<uint32_t>(set)]) {
+      FrequentOf(log.texts[static_cast<uint32_t>(set)], frequent, &ids);
+      for (const uint32_t id : ids) {
         const uint32_t g = group_of[id];
         if (groups[g].size() < 2) continue;
         const auto it =
@@ -321,7 +358,8 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
       for (size_t block = begin; block < end; ++block) {
         const size_t last = std::min(log.rows(), (block + 1) * kRowsAtOnce);
         for (size_t row = block * kRowsAtOnce; row < last; ++row) {
-          if (const uint32_t g = assigned[hits.of[log.text[row]]]; g != kNone)
+          const uint32_t set = hits.of[log.text[row]];
+          if (const uint32_t g = set == kNone ? kNone : assigned[set]; g != kNone)
             found[block].push_back({g, static_cast<uint32_t>(row)});
         }
       }
@@ -331,7 +369,6 @@ std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& optio
       base::Release(block);
     }
   }
-  hits = {};
   std::vector<uint32_t> family(groups.size());
   for (uint32_t g = 0; g < groups.size(); ++g) family[g] = g;
   const auto root = [&](uint32_t g) {
