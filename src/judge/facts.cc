@@ -112,7 +112,8 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
     }
   });
   std::vector<double> zs;
-  for (size_t g = 0; g < kNullGroups && z[g]; ++g) zs.push_back(*z[g]);  // else too few others to compare with
+  for (size_t g = 0; g < kNullGroups && z[g]; ++g)
+    zs.push_back(*z[g]);  // else too few others to compare with
   f->rhythm_groups = static_cast<uint32_t>(zs.size());
   double centre = 0, spread = 1;
   if (zs.size() >= 8) {
@@ -161,10 +162,12 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
           // Rows ascend by account, then time.
           const uint32_t row = asks[j].row, a = log.row_account[row];
           if (j > i && log.row_account[asks[j - 1].row] == a) {
-            n.again += log.ts_ms[row] / base::kMsPerDay != log.ts_ms[asks[j - 1].row] / base::kMsPerDay;
+            n.again +=
+                log.ts_ms[row] / base::kMsPerDay != log.ts_ms[asks[j - 1].row] / base::kMsPerDay;
             continue;
           }
-          if (std::find(entities.begin(), entities.end(), log.entity[a]) == entities.end() && entities.size() < 5)
+          if (std::find(entities.begin(), entities.end(), log.entity[a]) == entities.end() &&
+              entities.size() < 5)
             entities.push_back(log.entity[a]);
         }
         ++n.items;
@@ -183,7 +186,8 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
   if (asks == 0) return;
   const double often = std::max(5.0, 5 * asks / items);
   for (const Counts& n : parts) {
-    for (const uint64_t times : n.popular) popular += static_cast<double>(times) >= often ? static_cast<double>(times) : 0;
+    for (const uint64_t times : n.popular)
+      popular += static_cast<double>(times) >= often ? static_cast<double>(times) : 0;
   }
   f->distinct_items = items / asks;
   f->effective_items = asks * asks / squares;
@@ -193,7 +197,8 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 
 }  // namespace
 
-bool FollowsAQueue(const Background& background, const Candidate& c, const base::Parallel& parallel) {
+bool FollowsAQueue(const Background& background, const Candidate& c,
+                   const base::Parallel& parallel) {
   const link::Rhythm r = RhythmOf(EventsOf(background.log(), c.rows), c, parallel);
   return r.z >= kQueueZ && r.excess >= kQueueExcess;
 }

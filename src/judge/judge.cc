@@ -127,8 +127,10 @@ void BySize(const std::vector<size_t>& rows, const base::Parallel& parallel,
   constexpr size_t kLarge = 1'000'000;
   std::vector<size_t> others;
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i] >= kLarge) body(i, parallel);
-    else others.push_back(i);
+    if (rows[i] >= kLarge)
+      body(i, parallel);
+    else
+      others.push_back(i);
   }
   parallel.For(others.size(), 1, [&](size_t begin, size_t end, int) {
     for (size_t i = begin; i < end; ++i) body(others[i], base::Parallel(1));
@@ -155,12 +157,11 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   const Log& log = read;
   Judged out;
   const Background background(log);
-  std::vector<link::Template> templates =
-      link::FindTemplates(log, options.templates, parallel);
+  std::vector<link::Template> templates = link::FindTemplates(log, options.templates, parallel);
   const std::vector<link::Workload> workloads =
       link::FindWorkloads(log, templates, options.workloads);
-  const link::AccountGraph graph = link::BuildGraph(
-      link::AccountTraits(log, parallel), log.entity, log.entities, options.pools, parallel);
+  const link::AccountGraph graph = link::BuildGraph(link::AccountTraits(log, parallel), log.entity,
+                                                    log.entities, options.pools, parallel);
   out.templates = templates.size();
   std::vector<uint64_t> over;
   const std::vector<uint16_t> permitted = Permitted(log, options.permits, &over);
@@ -205,9 +206,8 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
       const std::vector<bool> linked = LinkedInside(log, graph, c.accounts);
-      c = Select(log, c, [&](size_t i) {
-        return linked[i] && !background.Replaying(c.accounts[i]);
-      });
+      c = Select(log, c,
+                 [&](size_t i) { return linked[i] && !background.Replaying(c.accounts[i]); });
     }
     if (!worth(c)) return;
     split(std::move(c), workers, formed);
@@ -287,14 +287,16 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       f.facts = Measure(background, graph, f.candidate, excluded, workers);
       f.weighed = Weigh(f.facts, f.candidate.formed);
     });
-    const std::span<Finding> judged(findings.begin() + static_cast<ptrdiff_t>(first), findings.end());
+    const std::span<Finding> judged(findings.begin() + static_cast<ptrdiff_t>(first),
+                                    findings.end());
     if (after) after(judged);
     for (const Finding& f : judged) explain(f);
   };
   // An account's rows that no accused campaign explains and no permit covers.
   const auto rest = [&](uint32_t a, std::vector<uint32_t>* rows) {
     for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
-      if (free(static_cast<uint32_t>(row)) && !taken[row]) rows->push_back(static_cast<uint32_t>(row));
+      if (free(static_cast<uint32_t>(row)) && !taken[row])
+        rows->push_back(static_cast<uint32_t>(row));
     }
   };
   judge(std::move(candidates), [&](std::span<Finding> judged) {
@@ -316,9 +318,11 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       // By what no accused campaign explains.
       const size_t before = c.rows.size();
       rest(a, &c.rows);
-      const auto replays = std::count_if(c.rows.begin() + static_cast<ptrdiff_t>(before), c.rows.end(),
-                                         [&](uint32_t row) { return background.IsReplay(row); });
-      if (!background.Replaying(static_cast<uint64_t>(replays), c.rows.size() - before)) c.rows.resize(before);
+      const auto replays =
+          std::count_if(c.rows.begin() + static_cast<ptrdiff_t>(before), c.rows.end(),
+                        [&](uint32_t row) { return background.IsReplay(row); });
+      if (!background.Replaying(static_cast<uint64_t>(replays), c.rows.size() - before))
+        c.rows.resize(before);
     }
     c.accounts = AccountsOf(log, c.rows);
     std::vector<Candidate> list;

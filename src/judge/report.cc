@@ -251,7 +251,8 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
   std::vector<double> own_bits(candidate.accounts.size(), 0);
   if (facts.rhythm.excess >= kAudibleExcess && facts.rhythm.z >= kAudibleScore) {
     size_t at = 0;
-    for (const link::Following& f : link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; })) {
+    for (const link::Following& f :
+         link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; })) {
       while (candidate.accounts[at] != f.account) ++at;
       own_bits[at] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
     }
@@ -405,14 +406,20 @@ void Reporter::Cite(const Candidate& candidate, model::Campaign* campaign) const
   AccountSet inside(log_.accounts(), false);
   for (const uint32_t a : candidate.accounts) inside[a] = true;
   const int64_t first_hour = campaign->first_seen_ms / base::kMsPerHour;
-  std::vector<uint32_t> accounts(static_cast<size_t>(campaign->last_seen_ms / base::kMsPerHour - first_hour) + 1, 0);  // by hour
-  const auto hour_of = [&](uint32_t row) { return static_cast<size_t>(log_.ts_ms[row] / base::kMsPerHour - first_hour); };
+  std::vector<uint32_t> accounts(
+      static_cast<size_t>(campaign->last_seen_ms / base::kMsPerHour - first_hour) + 1,
+      0);  // by hour
+  const auto hour_of = [&](uint32_t row) {
+    return static_cast<size_t>(log_.ts_ms[row] / base::kMsPerHour - first_hour);
+  };
   for (size_t i = 0; i < candidate.rows.size(); ++i) {
     // An account's rows are neighbours and ascend in time.
     const uint32_t row = candidate.rows[i], last = i == 0 ? row : candidate.rows[i - 1];
-    accounts[hour_of(row)] += i == 0 || log_.row_account[row] != log_.row_account[last] || hour_of(row) != hour_of(last);
+    accounts[hour_of(row)] +=
+        i == 0 || log_.row_account[row] != log_.row_account[last] || hour_of(row) != hour_of(last);
   }
-  const size_t busiest = static_cast<size_t>(std::max_element(accounts.begin(), accounts.end()) - accounts.begin());
+  const size_t busiest =
+      static_cast<size_t>(std::max_element(accounts.begin(), accounts.end()) - accounts.begin());
   for (model::Evidence& e : campaign->evidence) {
     std::vector<std::pair<uint64_t, uint32_t>> shown;  // a heap, the largest first
     AccountSet linked;
@@ -553,11 +560,13 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   c.would_change = weighed.would_change;
   c.evidence = weighed.evidence;
   std::unordered_map<uint32_t, uint64_t> of_template;
-  std::unordered_map<uint32_t, std::vector<std::pair<uint64_t, uint32_t>>> specimens;  // hash of the id, row
+  std::unordered_map<uint32_t, std::vector<std::pair<uint64_t, uint32_t>>>
+      specimens;  // hash of the id, row
   for (size_t i = 0; i < candidate.row_template.size(); ++i) {
     ++of_template[candidate.row_template[i]];
     if (options_.specimens > 0)
-      specimens[candidate.row_template[i]].push_back({log_.id[candidate.rows[i]], candidate.rows[i]});
+      specimens[candidate.row_template[i]].push_back(
+          {log_.id[candidate.rows[i]], candidate.rows[i]});
   }
   for (const uint32_t t : candidate.templates) {
     model::TemplateRef ref;

@@ -81,7 +81,8 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
     // Those who were not heard, beyond the bound on events, stay.
     std::fill(bits.begin(), bits.end(), kTellingBits);
     size_t at = 0;
-    for (const link::Following& f : link::MeasureFollowing(events, [&](uint32_t a) { return in[a]; })) {
+    for (const link::Following& f :
+         link::MeasureFollowing(events, [&](uint32_t a) { return in[a]; })) {
       while (c.accounts[at] != f.account) ++at;
       bits[at] = FollowingBits(f, rhythm.excess);
     }
@@ -127,8 +128,10 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
     // An account's rows are neighbours in the log.
     const size_t begin = static_cast<size_t>(
         std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a]) - whole.rows.begin());
-    const size_t end = static_cast<size_t>(
-        std::lower_bound(whole.rows.begin() + static_cast<ptrdiff_t>(begin), whole.rows.end(), log.first_row[a + 1]) - whole.rows.begin());
+    const size_t end =
+        static_cast<size_t>(std::lower_bound(whole.rows.begin() + static_cast<ptrdiff_t>(begin),
+                                             whole.rows.end(), log.first_row[a + 1]) -
+                            whole.rows.begin());
     append(whole.rows, begin, end, &c.rows);
     append(whole.row_template, begin, end, &c.row_template);
     append(whole.accounts, i, i + 1, &c.accounts);
@@ -140,7 +143,8 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
 
 }  // namespace
 
-Candidate Select(const link::Log& log, const Candidate& whole, const std::function<bool(size_t)>& take) {
+Candidate Select(const link::Log& log, const Candidate& whole,
+                 const std::function<bool(size_t)>& take) {
   std::vector<uint32_t> positions;
   for (uint32_t i = 0; i < whole.accounts.size(); ++i) {
     if (take(i)) positions.push_back(i);
@@ -180,6 +184,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   constexpr uint32_t kDedicated = link::kNone, kOccasional = link::kNone - 1;
   std::map<std::pair<uint32_t, bool>, uint32_t> number;  // of each hand, in order of its first account
   std::vector<uint32_t> hand;                            // of each account
+  std::vector<size_t> rows_of;                           // of each account
   for (size_t i = 0, row = 0; i < whole.accounts.size(); ++i) {
     const uint32_t a = whole.accounts[i];
     const size_t first = row;
@@ -188,27 +193,29 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     const uint32_t loose = (row - first) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
     const std::pair of(pooled ? pool[a] : loose, background.Replaying(a));
     hand.push_back(number.emplace(of, static_cast<uint32_t>(number.size())).first->second);
+    rows_of.push_back(row - first);
   }
   struct Part {
     uint32_t number = 0;           // no other part ever has it
     size_t rows = 0;
     bool replays = false;
     std::vector<uint32_t> hands;
-    std::vector<link::Event> events;
   };
   std::vector<Part> parts(number.size());
-  {
-    std::vector<std::vector<uint32_t>> members(number.size());
-    for (uint32_t i = 0; i < hand.size(); ++i) members[hand[i]].push_back(i);
-    for (uint32_t h = 0; h < parts.size(); ++h) {
-      const Candidate only = Take(log, whole, members[h]);
-      parts[h] = {h, only.rows.size(), background.Replaying(only.accounts[0]), {h}, EventsOf(log, only.rows)};
-    }
+  std::vector<std::vector<uint32_t>> positions(number.size());  // of each hand
+  for (uint32_t i = 0; i < hand.size(); ++i) positions[hand[i]].push_back(i);
+  for (uint32_t h = 0; h < parts.size(); ++h) {
+    parts[h] = {h, 0, background.Replaying(whole.accounts[positions[h][0]]), {h}};
+    for (const uint32_t i : positions[h]) parts[h].rows += rows_of[i];
   }
-  std::map<uint32_t, link::Beat> beats;  // by number, of parts that were tested
+  // Of parts that were tested; one of several hands has the beats of each, against its own habits.
+  std::map<uint32_t, link::Beat> beats;
   const auto beat = [&](const Part& p) -> const link::Beat& {
     const auto it = beats.find(p.number);
-    return it != beats.end() ? it->second : beats.emplace(p.number, link::Beat(p.events)).first->second;
+    if (it != beats.end()) return it->second;
+    const std::vector<link::Event> events =
+        EventsOf(log, Take(log, whole, positions[p.number]).rows);
+    return beats.emplace(p.number, link::Beat(events)).first->second;
   };
   uint32_t next_number = static_cast<uint32_t>(parts.size());
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
@@ -223,17 +230,12 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
         const link::Rhythm cross = it->second =
             link::MeasureCrossRhythm(beat(parts[i]), beat(parts[j]));
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
+        beats.emplace(next_number, link::Beat::Joined(beat(parts[i]), beat(parts[j])));
         beats.erase(parts[i].number);
         beats.erase(parts[j].number);
         parts[i].number = next_number++;
         parts[i].rows += parts[j].rows;
         parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
-        const auto middle = parts[i].events.insert(parts[i].events.end(), parts[j].events.begin(),
-                                                   parts[j].events.end());
-        std::inplace_merge(parts[i].events.begin(), middle, parts[i].events.end(),
-                           [](const link::Event& x, const link::Event& y) {
-                             return std::tie(x.account, x.ts_ms) < std::tie(y.account, y.ts_ms);
-                           });
         parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
         joined = true;
       }
@@ -273,7 +275,6 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   std::vector<std::vector<uint32_t>> members(parts.size());
   for (uint32_t i = 0; i < hand.size(); ++i) members[part_of[hand[i]]].push_back(i);
   base::Release(beats);
-  for (Part& part : parts) base::Release(part.events);
   std::vector<Candidate> out;
   for (uint32_t p = 0; p < parts.size(); ++p) {
     Candidate c = Take(log, whole, members[p]);

@@ -56,7 +56,7 @@ struct Log {
   std::vector<uint32_t> address;
   SmallNumbers settings, ja4;
   SmallNumbers input_tokens, output_tokens;  // kNoTokens: unknown
-  std::vector<uint32_t> features;  // ShortFeatures
+  std::vector<uint32_t> features;            // ShortFeatures
   std::vector<uint64_t> item;      // stands for the last turn (ItemOf); 0: there is none
   std::vector<uint32_t> text;      // of `texts`
   TextSets texts;

@@ -220,8 +220,8 @@ std::vector<Trait> AccountTraits(const Log& log, const base::Parallel& parallel)
         add(a, Family::kNetwork, "address", record.signup_ip);
         add(a, Family::kEnrolment, "email_domain", record.email_domain);
         add(a, Family::kEnrolment, "referrer", record.referrer);
-        const auto distinct = [&](const auto& column, const Names& names,
-                                  Family family, const char* kind) {
+        const auto distinct = [&](const auto& column, const Names& names, Family family,
+                                  const char* kind) {
           seen.clear();
           for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
             if (seen.empty() || seen.back() != column[row]) seen.push_back(column[row]);

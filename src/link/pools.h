@@ -47,8 +47,8 @@ struct PoolOptions {
   float domain_bits_off = 4;   // strangers choose among few mail providers: a domain counts less
   float link_bits_min = 5;     // weaker links are dropped
   double resolution = .1;      // of modularity: low, because splitting a pool costs more
-  // Of all postings together, a bound on memory (36 bytes each): longer ones, which are addresses of
-  // carriers and offices, are skipped.
+  // Of all postings together, a bound on memory (36 bytes each): longer ones, which are addresses
+  // of carriers and offices, are skipped.
   uint64_t pairs_max = uint64_t{1} << 25;
 };
 

@@ -303,6 +303,36 @@ Beat::Beat(std::span<const Event> events) {
   scales_ = std::move(scales);
 }
 
+Beat Beat::Joined(const Beat& a, const Beat& b) {
+  auto scales = std::make_shared<Scales>();
+  for (size_t i = 0; i < std::size(kSlots); ++i) {
+    const Grid &x = a.scales_->grids[i], &y = b.scales_->grids[i];
+    if (x.days == 0 || y.days == 0) {
+      scales->grids[i] = x.days == 0 ? y : x;
+      continue;
+    }
+    Grid& g = scales->grids[i];
+    const size_t slots = x.seen.size() / x.days;
+    g.first_day = std::min(x.first_day, y.first_day);
+    const int64_t end = std::max(x.first_day + static_cast<int64_t>(x.days),
+                                 y.first_day + static_cast<int64_t>(y.days));
+    g.days = static_cast<size_t>(end - g.first_day);
+    g.seen.assign(g.days * slots, 0.0);
+    g.mean = g.own = g.seen;
+    for (const Grid* part : {&x, &y}) {
+      const size_t first = static_cast<size_t>(part->first_day - g.first_day) * slots;
+      for (size_t c = 0; c < part->seen.size(); ++c) {
+        g.seen[first + c] += part->seen[c];
+        g.mean[first + c] += part->mean[c];
+        g.own[first + c] += part->own[c];
+      }
+    }
+  }
+  Beat out{std::span<const Event>()};
+  out.scales_ = std::move(scales);
+  return out;
+}
+
 Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b) {
   return OverScales(base::Parallel(1), [&](int64_t slot) {
     const size_t i =

@@ -65,6 +65,8 @@ std::vector<Following> MeasureFollowing(std::span<const Event> events,
 class Beat {
  public:
   explicit Beat(std::span<const Event> events);
+  // Of two groups of different accounts together, each against its own habits. O(days * slots).
+  static Beat Joined(const Beat& a, const Beat& b);
 
  private:
   friend Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b);

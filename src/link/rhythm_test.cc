@@ -293,6 +293,23 @@ TEST(CrossRhythm, TwoGroupsOfOneQueueCoincideAndStrangersDoNot) {
   EXPECT_NEAR(queues.mean, 0, 3);
 }
 
+TEST(CrossRhythm, JoinedGroupsCoincideWithAThirdAsBothOfThemDo) {
+  std::mt19937_64 random(3);
+  const Events x = Queue(12, 21, 4, random), third = Queue(12, 9, 4, random, 200);
+  Events y = Independents(12, 30, 4, random, OfficeHour);
+  for (Event& e : y) e.account += 100, e.ts_ms += 5 * kMsPerDay;  // other days, some in common
+  const Rhythm both = MeasureCrossRhythm(Beat::Joined(Beat(x), Beat(y)), Beat(third));
+  const Rhythm first = MeasureCrossRhythm(Beat(x), Beat(third)),
+               second = MeasureCrossRhythm(Beat(y), Beat(third));
+  EXPECT_GT(first.pairs, 0);
+  EXPECT_GT(second.pairs, 0);
+  EXPECT_DOUBLE_EQ(both.pairs, first.pairs + second.pairs);
+  EXPECT_NEAR(both.expected, first.expected + second.expected, 1e-9 * both.expected);
+  // Nobody joins without a trace.
+  EXPECT_EQ(MeasureCrossRhythm(Beat::Joined(Beat({}), Beat(x)), Beat(third)).z, first.z);
+  EXPECT_EQ(MeasureCrossRhythm(Beat::Joined(Beat(x), Beat({})), Beat(third)).z, first.z);
+}
+
 TEST(CrossRhythm, PairsAreBetweenTheGroupsOnly) {
   const Events a = {{0, kTestDay}, {1, kTestDay + kMinute}, {0, kTestDay + 3 * kMsPerDay}};
   const Events b = {{5, kTestDay + 2 * kMinute},

@@ -32,12 +32,14 @@ class SmallNumbers {
   template <typename F>
   void Fill(size_t n, const base::Parallel& parallel, F&& value) {
     small_.assign(n, 0);
-    std::vector<std::vector<std::pair<uint32_t, uint32_t>>> large(static_cast<size_t>(parallel.threads()));
+    std::vector<std::vector<std::pair<uint32_t, uint32_t>>> large(
+        static_cast<size_t>(parallel.threads()));
     parallel.For(n, 16'384, [&](size_t begin, size_t end, int worker) {
       for (size_t i = begin; i < end; ++i) {
         const uint32_t v = value(i);
         small_[i] = Code(v);
-        if (small_[i] == kIsLarge) large[static_cast<size_t>(worker)].push_back({static_cast<uint32_t>(i), v});
+        if (small_[i] == kIsLarge)
+          large[static_cast<size_t>(worker)].push_back({static_cast<uint32_t>(i), v});
       }
     });
     large_.clear();

@@ -147,10 +147,11 @@ std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vect
   return carriers[0].Frequent(options.ExchangesMin(log.rows()));
 }
 
-// The sets without their other hashes: what a set has beside frequent ones depends on collisions and
-// must not matter. Sets that are then equal are one.
+// The sets without their other hashes: what a set has beside frequent ones depends on collisions
+// and must not matter. Sets that are then equal are one.
 struct Hits {
-  std::vector<uint32_t> of;    // of each of the log's sets the one that stands for it; kNone: nothing is left
+  std::vector<uint32_t>
+      of;  // of each of the log's sets the one that stands for it; kNone: nothing is left
   std::vector<uint32_t> rows;  // exchanges that have it
 };
 

@@ -102,7 +102,8 @@ struct TestLog {
       log.input_tokens.push_back(r.input_tokens);
       log.output_tokens.push_back(r.output_tokens);
       // As the engine stores it: 0 is no text.
-      log.features.push_back(!r.features ? 0 : ShortFeatures(std::max(r.features->Pack(), uint64_t{1})));
+      log.features.push_back(
+          !r.features ? 0 : ShortFeatures(std::max(r.features->Pack(), uint64_t{1})));
       log.item.push_back(ItemOf(r.turn));
       log.text.push_back(text[i]);
       for (const uint64_t s : r.presented) log.presented.push_back({place, s});
