@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/str.h"
+#include "lake/cluster/url.h"
 #include "base/time.h"
 #include "serve/http/tokens.h"
 
@@ -235,6 +236,14 @@ void Visit(V& v, Config* c) {
   v.Text("data", &c->data);
   v.Check("data", !c->data.empty(), "a folder is needed");
   v.Text("lake", &c->lake);
+  if (lake::IsLakeUrl(c->lake)) {
+    const auto url = lake::ParseLakeUrl(c->lake);
+    v.Check("lake", url.ok(),
+            "expected a folder, clickhouse://user@host:8123/database?cluster=NAME, or unix:PATH");
+    v.Check("lake", !url.ok() || url->password.empty(),
+            "a password does not belong here: name it in STILLWATCH_LAKE_PASSWORD, or its file in "
+            "STILLWATCH_LAKE_PASSWORD_FILE");
+  }
   v.Section("listen", [&](V& s) {
     s.Text("address", &c->listen.address);
     s.Number("port", &c->listen.port, 0, kPortMax);

@@ -184,6 +184,13 @@ class Cluster(Case):
             self.assertNotIn("se:c@ret", text)
             self.assertNotIn("wr0ng", text)
 
+    def test_a_configuration_file_holds_no_password(self):
+        config = self.write("serve.yaml", "lake: clickhouse://u:hush@127.0.0.1:1/db\n")
+        out, err = self.run_it("config", "check", config, code=2)
+        self.assertIn("STILLWATCH_LAKE_PASSWORD", out + err)
+        self.assertNotIn("hush", out + err)
+        self.run_it("config", "check", self.write("serve.yaml", "lake: clickhouse://u@127.0.0.1:1/db\n"))
+
     def test_a_report_only_reads(self):
         lake = self.url()
         self.run_it("lake", "init", "--lake", lake)
