@@ -4,9 +4,11 @@
 
 FOLDER gets each log as the program writes it, NAME.json, and NAME.expected.jsonl: the same exchanges
 as canonical records, written from what was asked and answered, without the program's help.
+With STILLWATCH_LIVE="NAME URL" the log NAME is sent to a running serve at URL in place of a file.
 """
 import asyncio, http.server, json, os, sys, threading
 
+LIVE, URL = os.environ.get("STILLWATCH_LIVE", " ").split(" ")
 WORDS = "lamp river copper seven orbit paper quiet engine harbour violet marble winter signal garden thread".split()
 
 
@@ -90,7 +92,7 @@ async def litellm_log(folder):
     url = provider()
     records = []
     for form in ("json_array", "ndjson"):
-        logger = GenericAPILogger(endpoint=f"{url}/logs", log_format=form)
+        logger = GenericAPILogger(endpoint=URL or f"{url}/logs", log_format=form)
         litellm.callbacks = [logger]
         for k in range(4):
             n = len(Provider.seen)
@@ -130,8 +132,9 @@ async def litellm_log(folder):
                 break
             await asyncio.sleep(.05)
         await logger.async_send_batch()
-    with open(os.path.join(folder, "log.json"), "wb") as f:
-        f.write(b"\n".join(Provider.posted) + b"\n")
+    if not LIVE:
+        with open(os.path.join(folder, "log.json"), "wb") as f:
+            f.write(b"\n".join(Provider.posted) + b"\n")
     expect(folder, "log", records)
 
 
@@ -162,9 +165,21 @@ def otel_providers(folder, user):
     resource = Resource.create({"service.name": "gateway"})
     traces, logs = TracerProvider(resource=resource), LoggerProvider(resource=resource)
     traces.add_span_processor(SpanUser())
-    traces.add_span_processor(SimpleSpanProcessor(FileSpanExporter(os.path.join(folder, "traces.json"))))
     logs.add_log_record_processor(LogUser())
-    logs.add_log_record_processor(SimpleLogRecordProcessor(FileLogExporter(os.path.join(folder, "logs.json"))))
+    if LIVE == "traces":
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=URL, compression=Compression.Gzip)))
+    else:
+        traces.add_span_processor(SimpleSpanProcessor(FileSpanExporter(os.path.join(folder, "traces.json"))))
+    if LIVE == "logs":
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+        # All at the end: older events of one exchange are joined within a request.
+        logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(endpoint=URL), schedule_delay_millis=60_000))
+    else:
+        logs.add_log_record_processor(SimpleLogRecordProcessor(FileLogExporter(os.path.join(folder, "logs.json"))))
     return traces, logs
 
 
