@@ -1,6 +1,7 @@
-// Lists with expiry. A change of many entries waits for a second person.
+// Lists with expiry. A change that touches many accounts waits for a second person.
 #include <simdjson.h>
 
+#include <algorithm>
 #include <set>
 
 #include "state/impl.h"
@@ -99,16 +100,16 @@ absl::Status Apply(Db& db, const ListChange& c, std::string_view person, int64_t
 ListProposal ProposalOf(const Query& q) {
   ListProposal p;
   p.id = q.Int(0), p.change.list = q.Text(1), p.base_revision = q.Int(2), p.status = q.Text(3),
-  p.entries = q.Uint(4);
-  p.proposed_by = q.Text(5), p.proposed_ms = q.Int(6), p.decided_by = q.Text(7),
-  p.decided_ms = q.Int(8);
+  p.entries = q.Uint(4), p.touched = q.Uint(5);
+  p.proposed_by = q.Text(6), p.proposed_ms = q.Int(7), p.decided_by = q.Text(8),
+  p.decided_ms = q.Int(9);
   return p;
 }
 
 }  // namespace
 
 absl::StatusOr<ListProposal> State::ChangeList(const ListChange& change, int64_t expected,
-                                               std::string_view person) {
+                                               Impact impact, std::string_view person) {
   SW_RETURN_IF_ERROR(CheckText("list", change.list, kNameBytes, true));
   SW_RETURN_IF_ERROR(CheckText("person", person, kNameBytes, true));
   const size_t entries = change.put.size() + change.remove.size();
@@ -133,7 +134,8 @@ absl::StatusOr<ListProposal> State::ChangeList(const ListChange& change, int64_t
   out.base_revision = expected;
   out.entries = entries;
   out.proposed_by = person;
-  const bool waits = entries > options_.approval_accounts;
+  out.touched = std::max<uint64_t>(entries, impact.touched);
+  const bool waits = out.touched > impact.approval_above;
   SW_RETURN_IF_ERROR(impl_->Write(
       "lists", person, waits ? "list.propose" : "list.change",
       [&](Db& db, audit::AuditRecord* record) -> absl::Status {
@@ -145,13 +147,13 @@ absl::StatusOr<ListProposal> State::ChangeList(const ListChange& change, int64_t
           out.decided_ms = record->time_ms;
           SW_RETURN_IF_ERROR(Apply(db, change, person, record->time_ms));
         }
-        SW_RETURN_IF_ERROR(Run(db,
-                               "INSERT INTO list_changes (list, base_revision, status, payload, "
-                               "entries, proposed_by, proposed_ms, decided_by, decided_ms) "
-                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                               change.list, expected, out.status,
-                               waits ? ToJson(change) : std::string(), entries, person,
-                               out.proposed_ms, out.decided_by, out.decided_ms));
+        SW_RETURN_IF_ERROR(
+            Run(db,
+                "INSERT INTO list_changes (list, base_revision, status, payload, "
+                "entries, touched, proposed_by, proposed_ms, decided_by, decided_ms) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                change.list, expected, out.status, waits ? ToJson(change) : std::string(), entries,
+                out.touched, person, out.proposed_ms, out.decided_by, out.decided_ms));
         out.id = db.last_id();
         record->subject = StrCat("list ", change.list);
         Details d;
@@ -173,16 +175,17 @@ absl::StatusOr<ListProposal> State::DecideListChange(int64_t id, bool approve,
       [&](Db& db, audit::AuditRecord* record) -> absl::Status {
         std::string payload;
         {
-          Query q(db,
-                  "SELECT id, list, base_revision, status, entries, proposed_by, proposed_ms, "
-                  "decided_by, decided_ms, payload FROM list_changes WHERE id = ?1",
-                  id);
+          Query q(
+              db,
+              "SELECT id, list, base_revision, status, entries, touched, proposed_by, proposed_ms, "
+              "decided_by, decided_ms, payload FROM list_changes WHERE id = ?1",
+              id);
           if (!q.Row()) {
             SW_RETURN_IF_ERROR(q.status());
             return absl::NotFoundError(StrCat("list change: there is none with id ", id));
           }
           p = ProposalOf(q);
-          payload = q.Text(9);
+          payload = q.Text(10);
         }
         if (p.status != "proposed")
           return absl::FailedPreconditionError(
@@ -269,13 +272,13 @@ absl::StatusOr<Rows<ListProposal>> State::ListProposals(std::string_view status,
       SW_RETURN_IF_ERROR(q.status());
     }
     Query q(db,
-            "SELECT id, list, base_revision, status, entries, proposed_by, proposed_ms, "
+            "SELECT id, list, base_revision, status, entries, touched, proposed_by, proposed_ms, "
             "decided_by, decided_ms, payload FROM list_changes "
             "WHERE ?1 = '' OR status = ?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3",
             status, page.limit, page.offset);
     while (q.Row()) {
       ListProposal p = ProposalOf(q);
-      if (const std::string payload = q.Text(9); !payload.empty())
+      if (const std::string payload = q.Text(10); !payload.empty())
         SW_RETURN_IF_ERROR(FromJson(payload, &p.change));
       out.rows.push_back(std::move(p));
     }

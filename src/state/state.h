@@ -47,7 +47,7 @@ struct StateOptions {
   std::string dir;                  // holds state.db and token.key; made when it is missing
   audit::AuditLog* audit = nullptr; // required; must outlive the state
   std::function<int64_t()> now_ms;  // required
-  uint64_t approval_accounts = 100;  // a list change of more entries needs a second person
+  uint64_t approval_accounts = 100;  // the bar where no policy is active
 };
 
 struct Page {
@@ -162,9 +162,10 @@ class State {
     int64_t revision = 0;
     uint64_t entries = 0;
   };
-  // Applied at once up to approval_accounts entries; more wait for a second person. `expected`:
-  // revision of the list that the caller saw, 0 for a new one.
-  absl::StatusOr<ListProposal> ChangeList(const ListChange& change, int64_t expected,
+  // Applied at once when neither its entries nor the accounts that it touches (one address range
+  // may touch many) are more than impact.approval_above; else it waits for a second person.
+  // `expected`: revision of the list that the caller saw, 0 for a new one.
+  absl::StatusOr<ListProposal> ChangeList(const ListChange& change, int64_t expected, Impact impact,
                                           std::string_view person);
   absl::StatusOr<ListProposal> DecideListChange(int64_t id, bool approve, std::string_view person);
   absl::StatusOr<std::vector<ListInfo>> Lists();

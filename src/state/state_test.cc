@@ -338,21 +338,22 @@ TEST_F(StateTest, Tokens) {
 TEST_F(StateTest, Lists) {
   ListChange c{
       "blocked", {{"account:a", "abuse", 0, "", 0}, {"account:b", "abuse", kNow + 10, "", 0}}, {}};
-  auto done = state_->ChangeList(c, 0, "ada");
+  auto done = state_->ChangeList(c, 0, {0, 100}, "ada");
   ASSERT_TRUE(done.ok()) << done.status();
   EXPECT_EQ(done->status, "applied");
-  EXPECT_CODE(kAborted, state_->ChangeList(c, 0, "bob").status());
+  EXPECT_CODE(kAborted, state_->ChangeList(c, 0, {0, 100}, "bob").status());
   EXPECT_EQ(state_->GetEnforcement(false)->lists["blocked"].size(), 2u);
   now_ = kNow + 10;
   EXPECT_EQ(state_->GetEnforcement(false)->lists["blocked"].size(), 1u);
   EXPECT_EQ(state_->ReadList("blocked", "account:", {})->total, 1u);
   EXPECT_EQ(state_->ReadList("blocked", "key:", {})->total, 0u);
   EXPECT_CODE(kNotFound, state_->ReadList("other", "", {}).status());
-  EXPECT_CODE(kInvalidArgument, state_->ChangeList(c, 1, "ada").status());  // expired already
+  EXPECT_CODE(kInvalidArgument,
+              state_->ChangeList(c, 1, {0, 100}, "ada").status());  // expired already
   // Many entries wait for a second person.
   ListChange many{"blocked", {}, {"account:a"}};
   for (int i = 0; i < 100; ++i) many.put.push_back({StrCat("account:m", i), "pool", 0, "", 0});
-  auto waits = state_->ChangeList(many, 1, "ada");
+  auto waits = state_->ChangeList(many, 1, {0, 100}, "ada");
   ASSERT_TRUE(waits.ok()) << waits.status();
   EXPECT_EQ(waits->status, "proposed");
   EXPECT_EQ(state_->ReadList("blocked", "", {})->total, 1u);
@@ -367,18 +368,25 @@ TEST_F(StateTest, Lists) {
   // Proposed on a revision that is past: refused, and may be rejected.
   for (auto& e : many.put) e.value += "x";
   many.remove = {"account:never"};
-  auto late = state_->ChangeList(many, 2, "ada");
+  auto late = state_->ChangeList(many, 2, {0, 100}, "ada");
   ASSERT_EQ(late->status, "proposed");
-  ASSERT_TRUE(state_->ChangeList({"blocked", {{"account:z", "r", 0, "", 0}}, {}}, 2, "bob").ok());
+  ASSERT_TRUE(
+      state_->ChangeList({"blocked", {{"account:z", "r", 0, "", 0}}, {}}, 2, {0, 100}, "bob").ok());
   EXPECT_CODE(kAborted, state_->DecideListChange(late->id, true, "bob").status());
   EXPECT_EQ(state_->DecideListChange(late->id, false, "ada")->status, "rejected");
-  EXPECT_CODE(kInvalidArgument, state_->ChangeList({"blocked", {}, {}}, 3, "bob").status());
+  EXPECT_CODE(kInvalidArgument,
+              state_->ChangeList({"blocked", {}, {}}, 3, {0, 100}, "bob").status());
   EXPECT_CODE(
       kInvalidArgument,
       state_
           ->ChangeList({"l", {{"account:q", "r", 0, "", 0}, {"account:q", "r", 0, "", 0}}, {}}, 0,
-                       "bob")
+                       {0, 100}, "bob")
           .status());
+  // One entry may touch many accounts.
+  auto wide = state_->ChangeList({"wide", {{"address:10.0.0.0/8", "r", 0, "", 0}}, {}}, 0,
+                                 {500, 100}, "ada");
+  EXPECT_EQ(wide->status, "proposed");
+  EXPECT_EQ(state_->ListProposals("proposed", {})->rows.at(0).touched, 500u);
   EXPECT_EQ(state_->Lists()->at(0).entries, 101u);
 }
 

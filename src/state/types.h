@@ -107,7 +107,7 @@ struct ListProposal {  // proposed -> applied | rejected
   int64_t id = 0, base_revision = 0;
   std::string status;
   ListChange change;
-  uint64_t entries = 0;
+  uint64_t entries = 0, touched = 0;  // accounts; at least as many as entries
   std::string proposed_by, decided_by;
   int64_t proposed_ms = 0, decided_ms = 0;
 };

@@ -142,7 +142,7 @@ void Write(Out& o, const state::ListProposal& p) {
       .Text("list", p.change.list)
       .Int("base_revision", p.base_revision)
       .Text("status", p.status)
-      .Int("entries", p.entries);
+      .Int("entries", p.entries).Int("touched", p.touched);
   o.Text("proposed_by", p.proposed_by)
       .Time("proposed_at", p.proposed_ms)
       .Text("decided_by", p.decided_by)
@@ -789,6 +789,46 @@ class Api {
     return JsonReply(o.EndArray().End().Done());
   }
 
+  // One range or organisation may be many accounts: such entries are tried on the last day of
+  // traffic as the active policy uses their list. What cannot be counted needs a second person.
+  absl::StatusOr<state::Impact> ImpactOf(const state::ListChange& change) const {
+    state::Impact impact{0, c_.state->approval_accounts()};
+    auto active = c_.state->ActivePolicy();
+    if (!active.ok()) return active.status();
+    respond::Policy policy;
+    if (active->has_value()) {
+      auto parsed = respond::ParsePolicy((*active)->text, "policy");
+      if (parsed.ok()) policy = *std::move(parsed);
+      impact.approval_above = std::min(impact.approval_above, policy.approval_above);
+    }
+    respond::Policy alone;
+    for (const respond::List& l : policy.lists)
+      if (l.name == change.list) alone.lists = {l};
+    if (alone.lists.empty() || alone.lists[0].kind == respond::ListKind::kAllow) return impact;
+    respond::List& list = alone.lists[0];
+    list.entries.clear();
+    for (const auto& e : change.put) {
+      auto entry = respond::ParseListEntry(e.value);
+      if (entry && entry->kind != respond::EntryKind::kAccount &&
+          entry->kind != respond::EntryKind::kKey)
+        list.entries.push_back(*std::move(entry));
+    }
+    if (list.entries.empty()) return impact;
+    impact.touched = impact.approval_above + 1;
+    if (list.kind != respond::ListKind::kDeny || !c_.try_policy) return impact;
+    if (!list.enforce) {
+      impact.touched = 0;  // it is tried when a policy enforces it
+      return impact;
+    }
+    list.name = "list change";  // so that what is on the list already does not count
+    alone.name = list.name;
+    alone.lockout_share_max = policy.lockout_share_max;
+    auto tried = c_.try_policy(alone);
+    if (absl::IsFailedPrecondition(tried.status())) return tried.status();
+    if (tried.ok()) impact.touched = tried->touched;
+    return impact;
+  }
+
   HttpReply ChangeList(const HttpRequest& r) const {
     Body b(r, {"expected", "put", "remove"});
     state::ListChange change;
@@ -811,7 +851,9 @@ class Api {
             400, StrCat("value: ", v.substr(0, 80),
                         ": expected account:ID, key:ID, org:ID or address:198.51.100.0/24"));
     }
-    auto p = c_.state->ChangeList(change, expected, r.principal->name);
+    auto impact = ImpactOf(change);
+    if (!impact.ok()) return Fail(impact.status());
+    auto p = c_.state->ChangeList(change, expected, *impact, r.principal->name);
     return Told(p, "lists", p.ok() && p->status == "proposed" ? 202 : 200);
   }
 

@@ -492,6 +492,33 @@ TEST_F(ApiTest, TokensListsAttestations) {
   EXPECT_EQ(Call("GET", "/openapi.yaml").body.substr(0, 1), "#");
 }
 
+// One address range may be everybody.
+TEST_F(ApiTest, AWideListEntryIsCounted) {
+  const auto put = [&](int expected, const std::string& value) {
+    return Call("POST", "/lists/foes",
+                StrCat(R"({"expected":)", expected, R"(,"put":[{"value":")", value,
+                       R"(","reason":"r"}]})"))
+        .status;
+  };
+  const std::string policy =
+      "version: 1\nname: a\napproval_above: 10\nlists:\n  - name: foes\n    kind: deny\n    "
+      "enforce: true\n    entries: [{account: x}]\n";
+  HttpReply r = Call("POST", "/policies", StrCat("{\"text\":", Quoted(policy), "}"));
+  ASSERT_EQ(r.status, 201) << r.body;
+  ASSERT_EQ(
+      Call("POST", StrCat("/policies/", Int(r, "version"), "/activate"), R"({"expected_active":0})")
+          .status,
+      200);
+  touched_ = 500;
+  EXPECT_EQ(put(0, "account:a"), 200);  // one is one
+  EXPECT_EQ(put(1, "address:198.51.100.0/24"), 202);
+  touched_ = 3;
+  EXPECT_EQ(put(1, "address:198.51.100.0/24"), 200);
+  lockout_ = "policy: would lock out 900 of 1000 accounts";
+  EXPECT_EQ(put(2, "address:0.0.0.0/0"), 409);
+  EXPECT_EQ(put(2, "account:b"), 200);
+}
+
 TEST_F(ApiTest, TheLogIsReadAndVerified) {
   for (int i = 0; i < 7; ++i)
     ASSERT_TRUE(log_->Append({kNow, "gateway", "decision.deny", StrCat("acct-", i),

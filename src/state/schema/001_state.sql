@@ -62,7 +62,7 @@ CREATE TABLE list_entries (
 -- Changes of lists that wait for a second person, and those that had one.
 CREATE TABLE list_changes (
   id INTEGER PRIMARY KEY AUTOINCREMENT, list TEXT NOT NULL, base_revision INTEGER NOT NULL,
-  status TEXT NOT NULL, payload TEXT NOT NULL, entries INTEGER NOT NULL,
+  status TEXT NOT NULL, payload TEXT NOT NULL, entries INTEGER NOT NULL, touched INTEGER NOT NULL,
   proposed_by TEXT NOT NULL, proposed_ms INTEGER NOT NULL,
   decided_by TEXT NOT NULL, decided_ms INTEGER NOT NULL
 );
