@@ -1,5 +1,5 @@
 """The lake on three ClickHouse servers, and on a socket: the same results as in a folder, whatever happens to a server."""
-import json, os, random, signal, subprocess, tempfile, threading, time, unittest
+import json, os, random, signal, subprocess, tempfile, threading, time, unittest, urllib.request
 from clickhouse import Servers
 from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample_log
 
@@ -183,6 +183,45 @@ class Cluster(Case):
         for text in (out, err, wrong, *(open(self.path(f"out/{n}"), errors="replace").read() for n in ("run.json", "campaigns.json"))):
             self.assertNotIn("se:c@ret", text)
             self.assertNotIn("wr0ng", text)
+
+    def test_serve_keeps_its_lake_there_and_finds_what_a_scan_finds(self):
+        log = sample_log(self.dir)
+        folder = self.embedded("--accounts", f"{SAMPLE}/accounts.jsonl", log)
+        config = self.write("serve.yaml", f"data: {self.path('data')}\nlake: {self.url()}\nlisten: {{port: 0}}\n"
+                            "otlp: {http: {enabled: false}, grpc: {enabled: false}}\next_authz: {enabled: false}\n"
+                            "passes: {interval_s: 1, window_days: 3650}\n")
+        said = open(self.path("log"), "wb+")
+        self.addCleanup(said.close)
+        child = subprocess.Popen([BINARY, "serve", "--config", config], stdout=said, stderr=said)
+        self.addCleanup(lambda: (child.kill(), child.wait()))
+        end = time.monotonic() + 60 * PATIENCE
+        def until(what):
+            while time.monotonic() < end:
+                if (found := what()) is not None:
+                    return found
+                time.sleep(.05)
+            self.fail(open(self.path("log"), errors="replace").read())
+        def port():
+            events = [json.loads(line) for line in open(self.path("log")) if line.startswith("{") and line.endswith("}\n")]
+            return next((e["port"] for e in events if e["event"] == "serving"), None)
+        address = until(port)
+        for path, file in (("accounts", f"{SAMPLE}/accounts.jsonl"), ("exchanges", log)):
+            request = urllib.request.Request(f"http://127.0.0.1:{address}/v1/{path}", open(file, "rb").read(), {"Content-Type": "application/x-ndjson"})
+            self.assertEqual(json.load(urllib.request.urlopen(request, timeout=60))["rejected"], 0)
+        self.servers.kill(2)  # what is acknowledged is loaded once it is back
+        self.servers.start(2)
+        self.assertTrue(self.servers.ready(2))
+        def whole():
+            for run in sorted(os.listdir(self.path("data/passes"))) if os.path.isdir(self.path("data/passes")) else ():
+                try:
+                    done = [open(self.path(f"data/passes/{run}/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv")]
+                    if done == folder[:2]:
+                        return run
+                except OSError:
+                    pass
+        until(whole)
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(60 * PATIENCE), 0)
 
     def test_a_configuration_file_holds_no_password(self):
         config = self.write("serve.yaml", "lake: clickhouse://u:hush@127.0.0.1:1/db\n")
