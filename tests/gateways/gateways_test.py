@@ -3,7 +3,7 @@ Envoy's ext_authz with a foreign gRPC client."""
 import json, os, signal, subprocess, sys, time, unittest
 
 from peers import HERE, KEYS, GatewayCase, key_id, stop
-from common import ROOT
+from common import BINARY, PATIENCE, ROOT
 
 SECRETS = ("secret-", "campaign", "probability", "list", "directive")
 
@@ -197,6 +197,34 @@ class ExtAuthz(GatewayCase):
     def test_without_the_token_nothing_is_said(self):
         answer, = self.check({**self.request(KEYS["denied"]), "token": ""})
         self.assertEqual(answer["code"], 16)
+
+
+class Otlp(GatewayCase):
+    """OpenTelemetry's exporters for Node over gRPC; what they send is in the lake, once."""
+    token = "sw_of-the-test-with-some-more-characters"
+
+    def export(self, compression, token):
+        done = subprocess.run(["node", os.path.join(HERE, "otlp_client.mjs"), f"127.0.0.1:{self.ports['otlp']}", compression, token],
+                              capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_exports_are_taken_and_reach_the_lake(self):
+        for compression in ("none", "gzip"):
+            for kind, answer in self.export(compression, self.token).items():
+                self.assertEqual((kind, answer["code"], answer["error"]), (kind, 0, None))
+        refused = self.export("none", "sw_another-token-of-some-length-and-more")
+        self.assertEqual([a["grpc"] for a in refused.values()], [16, 16, 16])
+        sql = "SELECT account_id, uniqExact(exchange_id) AS n FROM exchanges GROUP BY account_id ORDER BY account_id"
+        end, rows = time.monotonic() + 60 * PATIENCE, {}
+        while sum(map(int, rows.values())) < 60 and time.monotonic() < end:
+            time.sleep(.5)
+            got = subprocess.run([BINARY, "query", "--lake", "unix:" + os.path.join(self.folder, "data", "lake.socket"), "--output-format", "TSV", sql],
+                                 capture_output=True, text=True, timeout=60)
+            rows = dict(line.split("\t") for line in got.stdout.splitlines())
+        want = {f"otlp-{c}-{i}": "5" for c in ("none", "gzip") for i in range(4)}
+        want.update({f"otlp-log-{c}-{i}": "5" for c in ("none", "gzip") for i in range(2)})
+        self.assertEqual(rows, want, got.stderr)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,14 @@ drain_s: 5
         for name, text in files.items():
             with open(at(name), "w") as f:
                 f.write(text)
+        cls.restart()
+
+    @classmethod
+    def restart(cls):
+        """Starts `stillwatch serve` on the class's folder and waits until it serves."""
+        at = lambda name: os.path.join(cls.folder, name)
+        if os.path.exists(at("log")):
+            os.remove(at("log"))
         with open(at("stderr"), "w") as f:
             cls.stillwatch = cls.start([BINARY, "serve", "--config", at("config.yaml")], stderr=f, stdout=f)
         end = time.monotonic() + 60 * PATIENCE

@@ -103,12 +103,13 @@ Ruling Decider::Rule(std::string_view via, const respond::Request& request) cons
   if (d.action != Action::kAllow) ruling.appeal_ref = respond::AppealText(d.appeal);
   if (d.action == Action::kAllow && !d.shadow) return ruling;
 
-  const respond::Outcome& told = d.shadow ? d.shadowed : d;
+  // What was done is told; where nothing was, what would have been.
+  const bool done = d.action != Action::kAllow;
+  const respond::Outcome& told = done ? static_cast<const respond::Outcome&>(d) : d.shadowed;
   audit::AuditRecord record;
   record.time_ms = now_ms;
   record.actor = "gateway";
-  record.action =
-      base::StrCat(d.shadow ? "shadow." : "decision.", respond::ActionName(told.action));
+  record.action = base::StrCat(done ? "decision." : "shadow.", respond::ActionName(told.action));
   record.subject = request.account_id.empty() ? request.api_key_id : request.account_id;
   record.details.clear();
   base::JsonWriter w(&record.details);
@@ -126,7 +127,10 @@ Ruling Decider::Rule(std::string_view via, const respond::Request& request) cons
     w.Key("probability");
     w.Double(told.probability);
   }
-  if (d.shadow) text("enforced", respond::ActionName(d.action));
+  if (done && d.shadow) {
+    text("shadowed", respond::ActionName(d.shadowed.action));
+    text("shadowed_rule", d.shadowed.rule);
+  }
   if (told.expires_ms != 0) {
     w.Key("expires_ms");
     w.Int(told.expires_ms);

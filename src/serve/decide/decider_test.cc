@@ -107,7 +107,7 @@ TEST_F(DeciderTest, TellsTheClientNothingAndTheAuditLogAll) {
   EXPECT_EQ(Detail("org_id"), "org-1");
   EXPECT_EQ(Detail("model"), "m-1");
   EXPECT_EQ(Detail("client_ip"), "198.51.100.7");
-  EXPECT_EQ(Detail("enforced"), "-");
+  EXPECT_EQ(Detail("shadowed"), "-");
   // An appeal quotes what the client was shown, and finds the record.
   ASSERT_NE(Detail("appeal_ref"), "-");
   EXPECT_NE(a.denial.body.find(Detail("appeal_ref")), std::string::npos);
@@ -131,7 +131,7 @@ TEST_F(DeciderTest, EveryActionHasItsAnswer) {
   EXPECT_EQ(records_.back().action, "decision.observe");
   EXPECT_FALSE(with("enforce: false, action: deny").refused);  // shadow mode
   EXPECT_EQ(records_.back().action, "shadow.deny");
-  EXPECT_EQ(Detail("enforced"), "allow");
+  EXPECT_EQ(Detail("rule"), "the-list");
   EXPECT_FALSE(with("enforce: true, action: throttle, rate: 2/hour, burst: 1").refused);
   EXPECT_TRUE(records_.empty());
   const Answer slow = Check({{"x-stillwatch-account", "a"}});
@@ -139,6 +139,19 @@ TEST_F(DeciderTest, EveryActionHasItsAnswer) {
   EXPECT_EQ(slow.denial.headers[0], (std::pair<std::string, std::string>{"retry-after", "1800"}));
   now_ += 1'800'000;
   EXPECT_FALSE(Check({{"x-stillwatch-account", "a"}}).refused);
+}
+
+TEST_F(DeciderTest, OfTwoOutcomesTheEnforcedIsToldFirst) {
+  Policy(
+      "lists:\n"
+      "  - {name: harsh, kind: deny, action: deny, entries: [{account: a}]}\n"
+      "  - {name: mild, kind: deny, action: observe, enforce: true, entries: [{account: a}]}\n");
+  EXPECT_FALSE(Check({{"x-stillwatch-account", "a"}}).refused);
+  ASSERT_EQ(records_.size(), 1u);
+  EXPECT_EQ(records_[0].action, "decision.observe");
+  EXPECT_EQ(Detail("rule"), "mild");
+  EXPECT_EQ(Detail("shadowed"), "deny");
+  EXPECT_EQ(Detail("shadowed_rule"), "harsh");
 }
 
 TEST_F(DeciderTest, KnowsTheClientsKeyByItsHash) {

@@ -31,7 +31,7 @@ grpc::ClientContext& Within(grpc::ClientContext& context, seconds bound = second
   return context;
 }
 
-std::string Local(const GrpcServer& server) { return base::StrCat("localhost:", server.port()); }
+std::string Local(const GrpcServer& server) { return base::StrCat("127.0.0.1:", server.port()); }
 
 std::unique_ptr<auth::Authorization::Stub> Stub(const GrpcServer& server) {
   return auth::Authorization::NewStub(

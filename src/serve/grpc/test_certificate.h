@@ -13,7 +13,7 @@
 
 namespace stillwatch::serve {
 
-// Self-signed, an hour long, for localhost; `name` tells two of them apart.
+// Self-signed, an hour long, for 127.0.0.1; `name` tells two of them apart.
 inline void WriteCertificate(const std::string& certificate, const std::string& key_path,
                              const std::string& name) {
   EVP_PKEY* key = EVP_EC_gen("P-256");
@@ -26,8 +26,7 @@ inline void WriteCertificate(const std::string& certificate, const std::string& 
   X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
   X509_set_issuer_name(x, X509_get_subject_name(x));
-  X509_EXTENSION* san =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost");
+  X509_EXTENSION* san = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
   X509_add_ext(x, san, -1);
   X509_EXTENSION_free(san);
   X509_sign(x, key, EVP_sha256());
