@@ -16,6 +16,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 
 #include "app/command.h"
 #include "app/config.h"
@@ -183,6 +184,39 @@ class LateLake final : public lake::Lake {
   std::atomic<lake::Lake*> lake_{nullptr};
 };
 
+// Decisions other than allow, by what was or would have been done and why. Counters are made at the
+// start, so that counting takes no lock.
+class DecisionCounts {
+ public:
+  explicit DecisionCounts(serve::Metrics* metrics) {
+    for (const bool shadow : {false, true}) {
+      for (int a = 0; a < respond::kActions; ++a) {
+        for (int r = 0; r < respond::kReasons; ++r) {
+          const char* action = respond::ActionName(respond::Action(a));
+          const char* reason = respond::ReasonName(respond::Reason(r));
+          by_name_.emplace(
+              StrCat(shadow ? "shadow." : "decision.", action, " ", reason),
+              &metrics->Counter(
+                  "stillwatch_decisions_total",
+                  "Decisions other than allow (shadow: would have been)",
+                  {{"action", action}, {"reason", reason}, {"shadow", shadow ? "1" : "0"}}));
+        }
+      }
+    }
+  }
+  void Count(const audit::AuditRecord& record) const {
+    constexpr std::string_view kKey = "\"reason\":\"";
+    const size_t at = record.details.find(kKey);
+    if (at == std::string::npos) return;
+    const std::string_view rest = std::string_view(record.details).substr(at + kKey.size());
+    const auto it = by_name_.find(StrCat(record.action, " ", rest.substr(0, rest.find('"'))));
+    if (it != by_name_.end()) it->second->Increment();
+  }
+
+ private:
+  std::unordered_map<std::string, prometheus::Counter*> by_name_;
+};
+
 class Service {
  public:
   explicit Service(std::string path) : path_(std::move(path)) {}
@@ -312,7 +346,12 @@ class Service {
     loader_ = std::make_unique<ingest::Loader>(journal_.get(), &lake_,
                                                ingest::LoaderOptions{.note = Note("loader")});
     decider_ = std::make_unique<serve::Decider>(
-        &holder_, &counters_, [this](audit::AuditRecord r) { audit_->Offer(std::move(r)); }, NowMs,
+        &holder_, &counters_,
+        [this](audit::AuditRecord r) {
+          decisions_.Count(r);
+          audit_->Offer(std::move(r));
+        },
+        NowMs,
         serve::DeciderOptions{.account_header = config_.gate.account_header,
                               .key_header = config_.gate.key_header,
                               .org_header = config_.gate.org_header,
@@ -831,6 +870,7 @@ class Service {
                                                     "Of a gRPC request", {{"method", "Export"}});
   prometheus::Counter& grpc_failed_ =
       metrics_.Counter("stillwatch_grpc_failed_total", "gRPC requests that ended in an error");
+  const DecisionCounts decisions_{&metrics_};
   std::unique_ptr<serve::Log> log_;
   std::unique_ptr<audit::AuditLog> audit_;
   std::unique_ptr<state::State> state_;

@@ -123,6 +123,7 @@ class Serve(Case):
         self.assertEqual(headers["x-should-retry"], "false")
         blocked = self.ask("POST", "/beta/litellm_basic_guardrail_api", json.dumps({"request_data": {"user_api_key_user_id": "mallory"}}))[1]
         self.assertEqual(json.loads(blocked)["action"], "BLOCKED")
+        self.assertIn('stillwatch_decisions_total{action="deny",reason="deny_list",shadow="0"} 3\n', self.ask("GET", "/metrics")[1])
         # Reloads while decisions are asked for: each is of one policy or the other, none fails.
         failed, seen, stop = [], set(), threading.Event()
 
