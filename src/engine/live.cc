@@ -495,7 +495,6 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
     found[finding_of[i]].open = gate.open[i];
     pass.bits_short[finding_of[i]] = gate.bits_short[i];
   }
-  for (const watch::Finding& f : found) pass.open.push_back(f.open);
 
   watch::Step step = watch::Identify(watched_.identities, found);
   next.identities = std::move(step.next);
@@ -504,6 +503,8 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
   for (size_t i = 0; i < campaigns.size(); ++i) {
     pass.finding_ids.push_back(campaigns[i].id);
     campaigns[i].id = step.ids[i];
+    pass.open.push_back(next.identities.Find(step.ids[i])->open);
+    if (pass.open[i]) pass.bits_short[i] = 0;
   }
   pass.ended_ms = now;
   if (absl::Status s = store_->Commit(pass, next.identities, Pack(mark, pass, name, next));

@@ -137,7 +137,8 @@ class Identifier {
     i->accounts.size = f.accounts.size;
     i->first_seen_ms = f.first_seen_ms;
     i->last_seen_ms = f.last_seen_ms;
-    i->open = f.open;
+    // Open stays open while it is accused, though the gate may take what grew at a leap for new.
+    i->open = f.open || (i->open && f.verdict == model::Verdict::kDistillation);
   }
 
   void Continue() {

@@ -35,7 +35,8 @@ struct Finding {
   double probability = 0;
   Sample exchanges, accounts;  // of base::Hash64 of their ids
   int64_t first_seen_ms = 0, last_seen_ms = 0;
-  // The gate's word (watch/gate.h): whether it may be told and acted upon.
+  // The gate's word (watch/gate.h): whether it may be told and acted upon. An identity that is open
+  // stays so while its verdict is distillation.
   bool open = false;
 };
 

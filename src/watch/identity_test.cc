@@ -123,9 +123,17 @@ TEST(Identity, TellsVerdictsAndTheGate) {
   f.open = true;
   s = Identify(s.next, {f});
   EXPECT_EQ(Told(s), (Lines{"a opened"}));
-  f.open = false;
+  f.open = false;  // the gate took it for another
   s = Identify(s.next, {f});
-  EXPECT_EQ(Told(s), (Lines{"a closed"}));
+  EXPECT_TRUE(s.events.empty());
+  EXPECT_TRUE(s.next.Find("a")->open);
+  f.verdict = Verdict::kCoordinatedOther;
+  s = Identify(s.next, {f});
+  EXPECT_EQ(Told(s), (Lines{"a verdict", "a closed"}));
+  f.verdict = Verdict::kDistillation;
+  s = Identify(s.next, {f});
+  EXPECT_EQ(Told(s), (Lines{"a verdict"}));
+  EXPECT_FALSE(s.next.Find("a")->open);
 }
 
 TEST(Identity, KnowsWhatListsNoExchangesByItsAccounts) {
