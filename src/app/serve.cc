@@ -399,8 +399,11 @@ class Service {
     if (!e.ok()) return e.status();
     auto policy = ActivePolicy(*e);
     if (!policy.ok()) return policy.status();
-    for (const auto& [id, used] : e->permit_usage)
+    for (const auto& [id, used] : e->permit_usage) {
       counters_.permits.Raise(respond::PermitKey(id), used);
+      uint64_t& kept = permits_kept_[id];  // the state knows these
+      kept = std::max(kept, used);
+    }
     permits_.clear();
     for (const auto& p : policy->permits) permits_.push_back(p.id);
     const auto key = state_->AppealKey();
@@ -464,13 +467,16 @@ class Service {
     if (differs) s = Publish();
     if (!s.ok()) log_->Error("state", {{"why", Text(s)}});
     std::map<std::string, uint64_t> used;
-    for (const std::string& id : permits) {
-      const uint64_t now = counters_.permits.Used(respond::PermitKey(id));
-      uint64_t& kept = permits_kept_[id];
-      if (now > kept) used[id] = now - kept;
-    }
-    if (!used.empty() && state_->AddPermitUsage(used).ok()) {
-      for (const auto& [id, n] : used) permits_kept_[id] += n;
+    {
+      const std::lock_guard<std::mutex> lock(publish_mutex_);
+      for (const std::string& id : permits) {
+        const uint64_t now = counters_.permits.Used(respond::PermitKey(id));
+        const uint64_t kept = permits_kept_[id];
+        if (now > kept) used[id] = now - kept;
+      }
+      if (!used.empty() && state_->AddPermitUsage(used).ok()) {
+        for (const auto& [id, n] : used) permits_kept_[id] += n;
+      }
     }
   }
 

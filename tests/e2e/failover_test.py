@@ -139,6 +139,25 @@ class Failover(Case):
         self.assertEqual(child.wait(60 * PATIENCE), 0, self.said()[-3000:])
         self.run_it("audit", "verify", self.path("data/audit"))
 
+    def test_a_permit_counts_on_after_a_restart(self):
+        self.write("policy.yaml", """version: 1
+permits: [{id: licence, account_ids: [customer], exchanges_max: 4}]
+lists: [{name: foes, kind: deny, enforce: true, entries: [{account: customer}]}]
+""")
+
+        def run(decisions):
+            self.connection = None
+            child = self.start()
+            actions = [self.decide({"account_id": "customer"})["action"] for _ in range(decisions)]
+            time.sleep(2.5)  # the use is kept once a second
+            child.send_signal(signal.SIGTERM)
+            self.assertEqual(child.wait(60 * PATIENCE), 0, self.said()[-3000:])
+            return actions
+
+        self.assertEqual(run(3), ["allow"] * 3)
+        self.assertEqual(run(0), [])  # a restart uses nothing
+        self.assertEqual(run(2), ["allow", "deny"])
+
 
 if __name__ == "__main__":
     unittest.main()
