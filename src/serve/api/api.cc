@@ -142,7 +142,8 @@ void Write(Out& o, const state::ListProposal& p) {
       .Text("list", p.change.list)
       .Int("base_revision", p.base_revision)
       .Text("status", p.status)
-      .Int("entries", p.entries).Int("touched", p.touched);
+      .Int("entries", p.entries)
+      .Int("touched", p.touched);
   o.Text("proposed_by", p.proposed_by)
       .Time("proposed_at", p.proposed_ms)
       .Text("decided_by", p.decided_by)
