@@ -3,7 +3,7 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain dossier query sketch lake link evaluate simulate serve config audit token policy --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain console dossier query sketch lake link evaluate simulate serve config audit token policy --help --version" -- "$cur")
     return
   fi
   case "$prev" in
@@ -19,6 +19,7 @@ _stillwatch() {
   case "$cmd" in
     scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
     explain) flags="--out --help" ;;
+    console) flags="--port --help" ;;
     dossier) flags="--out --to --lake --audience --preview --prices --milestones --key --no-pdf --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "render verify key" -- "$cur"); return

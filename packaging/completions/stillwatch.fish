@@ -1,6 +1,7 @@
 # fish completion for stillwatch
 complete -c stillwatch -n __fish_use_subcommand -f -a scan -d 'find the campaigns in a log'
 complete -c stillwatch -n __fish_use_subcommand -f -a explain -d 'why an account or campaign is in the results'
+complete -c stillwatch -n __fish_use_subcommand -f -a console -d 'the pages of an analyst over a finished scan'
 complete -c stillwatch -n __fish_use_subcommand -f -a dossier -d 'campaigns written down for others'
 complete -c stillwatch -n __fish_use_subcommand -f -a query -d 'read-only SQL over the lake'
 complete -c stillwatch -n __fish_use_subcommand -f -a sketch -d 'turn a log with text into one with sketches'
@@ -70,3 +71,4 @@ complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l dry-run -d 'tr
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l url -x -d 'the service'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l token-file -r -d 'file with the token'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l note -x -d 'why'
+complete -c stillwatch -n '__fish_seen_subcommand_from console' -l port -x -d 'of 127.0.0.1'

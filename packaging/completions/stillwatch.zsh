@@ -5,6 +5,7 @@ _stillwatch() {
   commands=(
     'scan:find the campaigns in a log'
     'explain:why an account or a campaign is in the results'
+    'console:the pages of an analyst over a finished scan'
     'dossier:campaigns written down for others'
     'query:read-only SQL over the lake'
     'sketch:turn a log with text into one with sketches'
@@ -36,6 +37,7 @@ _stillwatch() {
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
         '--help[help]' '*:log:_files' ;;
     explain) _arguments '--out[results]:folder:_files -/' '--help[help]' '1:id:' ;;
+    console) _arguments '--port[of 127.0.0.1]:port:' '--help[help]' '1:folder of the scan:_files -/' ;;
     dossier) _arguments '--out[folder of the scan]:folder:_files -/' '--to[folder of the dossiers]:folder:_files -/' '--lake[folder or URL of the lake]:folder:_files -/' \
       '--audience[what may be shown]:audience:(internal partner public)' '--preview[say what would leave]' '--prices[list prices]:file:_files' \
       '--milestones[development of another model]:file:_files' '--key[to sign or check with]:file:_files' '--no-pdf[HTML alone]' '--help[help]' '1:what:(render verify key)' '*:campaign or file:_files' ;;

@@ -32,6 +32,7 @@ void AddLink(CLI::App& app, int* code);
 void AddQuery(CLI::App& app, int* code);
 void AddSketch(CLI::App& app, int* code);
 void AddLake(CLI::App& app, int* code);
+void AddConsole(CLI::App& app, int* code);
 void AddDossier(CLI::App& app, int* code);
 void AddEvaluate(CLI::App& app, int* code);
 void AddSimulate(CLI::App& app, int* code);

@@ -113,6 +113,7 @@ int main(int argc, char** argv) {
   AddQuery(app, &code);
   AddSketch(app, &code);
   AddLake(app, &code);
+  AddConsole(app, &code);
   AddDossier(app, &code);
   AddEvaluate(app, &code);
   AddSimulate(app, &code);

@@ -1,0 +1,339 @@
+import { useState } from "react";
+import { Link } from "wouter";
+import { type Finding, type Schemas } from "../api";
+import { useGet, useKeys, useUrl } from "../hooks";
+import { ago, compact, likelihood, minute, number, percent, words } from "../text";
+import { AccountLink, Figure, Meter, Page, Pager, Show, Table, Verdict } from "../ui";
+import { Dispose, WORDS, type Word } from "./dispose";
+
+// The circumstances from which purpose may be inferred, in the order of the dossier.
+const CIRCUMSTANCES: [string, string[]][] = [
+  ["Volume, structure, pattern, coordination and timing", ["rhythm", "text", "manner", "replay"]],
+  ["Concentration on specific capabilities", ["purpose"]],
+  ["Several accounts used in a coordinated manner", ["network", "client", "enrolment", "payment"]],
+];
+const TABS = ["evidence", "members", "history", "recompute"] as const;
+const LIMIT = 50;
+
+// Days as bars, split by model; moves to a new model as lines.
+function Timeline({ finding }: { finding: Finding }) {
+  const days = finding.timeline;
+  if (days.length === 0) return null;
+  const top = Math.max(1, ...days.map((d) => d.exchanges));
+  const models = Object.entries(finding.models)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 4)
+    .map(([name]) => name);
+  return (
+    <figure>
+      <figcaption className="axis">
+        <span>exchanges per day, at most {number(top)}</span>
+        <span className="key">
+          {models.map((m, i) => (
+            <span key={m}>
+              <svg width="10" height="10" aria-hidden="true">
+                <rect className={`m${i}`} width="10" height="10" rx="2" />
+              </svg>{" "}
+              {m || "not logged"}
+            </span>
+          ))}
+        </span>
+      </figcaption>
+      <svg className="timeline" viewBox={`0 0 ${days.length} 100`} preserveAspectRatio="none" role="img" aria-label={`Exchanges per day from ${days[0]!.day} to ${days.at(-1)!.day}, at most ${number(top)}`}>
+        {days.map((d, i) => {
+          let y = 100;
+          return (
+            <g key={d.day}>
+              <title>{`${d.day}: ${number(d.exchanges)} exchanges, ${number(d.accounts)} accounts`}</title>
+              {models.map((m, k) => {
+                const height = (100 * (d.models[m] ?? 0)) / top;
+                y -= height;
+                return height > 0 && <rect key={m} className={`m${k}`} x={i + 0.08} y={y} width={0.84} height={height} />;
+              })}
+            </g>
+          );
+        })}
+        {finding.pivots.map((p) => {
+          const at = days.findIndex((d) => d.day === p.ts.slice(0, 10));
+          return at >= 0 && <line key={p.ts} x1={at} y1={0} x2={at} y2={100} />;
+        })}
+      </svg>
+      <div className="axis">
+        <span>{days[0]!.day}</span>
+        <span>{days.at(-1)!.day}</span>
+      </div>
+      {finding.pivots.map((p) => (
+        <p key={p.ts} className="soft">
+          {minute(p.ts)} UTC: {p.statement}
+        </p>
+      ))}
+    </figure>
+  );
+}
+
+function Evidence({ finding }: { finding: Finding }) {
+  return (
+    <>
+      {CIRCUMSTANCES.map(([title, families]) => {
+        const rows = finding.evidence.filter((e) => families.includes(e.family));
+        return (
+          <section key={title}>
+            <h3>{title}</h3>
+            {rows.length === 0 ? (
+              <p className="soft">Nothing was measured here.</p>
+            ) : (
+              <Table
+                label={title}
+                rows={rows}
+                id={(e) => e.statement}
+                columns={[
+                  { head: "Family", cell: (e) => e.family },
+                  { head: "Bits", number: true, cell: (e) => <b className={e.bits < 0 ? "against" : undefined}>{e.bits.toFixed(1)}</b> },
+                  {
+                    head: "Statement",
+                    cell: (e) => (
+                      <>
+                        {e.statement}
+                        <br />
+                        <span className="soft">Assumed otherwise: {e.null}</span>
+                        {e.exchanges.length > 0 && (
+                          <details>
+                            <summary>{e.exchanges.length} exchanges that show it</summary>
+                            {e.exchanges.map((x) => (
+                              <code key={x}>{x} </code>
+                            ))}
+                          </details>
+                        )}
+                        {e.query && (
+                          <details>
+                            <summary>query</summary>
+                            <pre tabIndex={0}>{e.query}</pre>
+                          </details>
+                        )}
+                      </>
+                    ),
+                  },
+                ]}
+              />
+            )}
+          </section>
+        );
+      })}
+      <h3>Rival explanations</h3>
+      <Table
+        label="Rival explanations"
+        rows={Object.entries(finding.verdicts).sort((a, b) => b[1] - a[1])}
+        id={([verdict]) => verdict}
+        columns={[
+          { head: "Explanation", cell: ([verdict]) => <Verdict value={verdict} /> },
+          { head: "Probability", number: true, cell: ([, p]) => p.toFixed(3) },
+          { head: "", cell: ([verdict, p]) => <Meter share={p} label={verdict} /> },
+        ]}
+      />
+      <p>{finding.would_change}</p>
+      <h3>Attribution</h3>
+      {finding.attribution.length === 0 ? (
+        <p className="soft">None is stated. It would be kept apart from the findings above.</p>
+      ) : (
+        finding.attribution.map((a) => (
+          <p key={a.actor}>
+            {a.actor}: {likelihood(a.probability)}. Basis: {a.basis}
+          </p>
+        ))
+      )}
+    </>
+  );
+}
+
+function Members({ id }: { id: string }) {
+  const [url, set] = useUrl();
+  const offset = Number(url.get("offset")) || 0;
+  const list = useGet("/api/v1/campaigns/{id}/members", { id }, { offset, limit: LIMIT });
+  return (
+    <Show of={list} empty={(d) => d.total === 0 && <p>No account is kept for it.</p>}>
+      {(d) => (
+        <>
+          <p className="soft">An account is judged apart from its campaign: the owner of a stolen key or a relay's customer is not accused.</p>
+          <Table
+            label="Members"
+            rows={d.rows}
+            id={(m) => m.account_id}
+            columns={[
+              { head: "Account", cell: (m) => <AccountLink id={m.account_id} /> },
+              { head: "Verdict", cell: (m) => <Verdict value={m.verdict} /> },
+              { head: "Prob.", number: true, cell: (m) => percent(m.probability) },
+              { head: "Attributed", number: true, cell: (m) => number(m.attributed) },
+              { head: "Of", number: true, cell: (m) => number(m.exchanges) },
+              { head: "Why", cell: (m) => m.why },
+            ]}
+          />
+          <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+        </>
+      )}
+    </Show>
+  );
+}
+
+function History({ id }: { id: string }) {
+  const events = useGet("/api/v1/campaigns/{id}/events", { id }, { limit: 200 });
+  const said = useGet("/api/v1/campaigns/{id}/dispositions", { id });
+  return (
+    <>
+      <h3>What people said</h3>
+      <Show of={said} empty={(d) => d.total === 0 && <p>Nobody has said anything yet.</p>}>
+        {(d) => (
+          <ul className="log">
+            {d.rows.map((r) => (
+              <li key={r.revision}>
+                <time dateTime={r.at ?? undefined}>{minute(r.at)}</time> <b>{r.person}</b>: {r.value}
+                {r.look_alike && `, it was ${words(r.look_alike)}`} ({words(r.reason)}) {r.note && <q>{r.note}</q>}
+              </li>
+            ))}
+          </ul>
+        )}
+      </Show>
+      <h3>What passes saw</h3>
+      <Show of={events} empty={(d) => d.total === 0 && <p>No pass has changed it.</p>}>
+        {(d) => (
+          <ul className="log">
+            {d.rows.map((e) => (
+              <li key={e.id}>
+                <time dateTime={e.at ?? undefined}>{minute(e.at)}</time> {e.kind} <span className="soft">pass {e.pass}</span>
+              </li>
+            ))}
+          </ul>
+        )}
+      </Show>
+    </>
+  );
+}
+
+export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
+  const campaign = useGet("/api/v1/campaigns/{id}", { id }, {}, 60_000);
+  const [url, set] = useUrl();
+  const [word, setWord] = useState<Word>();
+  const tab = TABS.find((t) => t === url.get("tab")) ?? "evidence";
+  useKeys(Object.fromEntries(Object.entries(WORDS).map(([key, w]) => [key, () => campaign.data && setWord(w)])));
+  const c = campaign.data;
+  const finding = (c?.finding ?? undefined) as Finding | undefined;
+  return (
+    <Page
+      title={c?.name ?? id}
+      aside={
+        c && (
+          <>
+            <button type="button" className="primary" onClick={() => setWord("confirmed")}>
+              Confirm <kbd>c</kbd>
+            </button>
+            <button type="button" onClick={() => setWord("dismissed")}>
+              Dismiss <kbd>d</kbd>
+            </button>
+            <button type="button" onClick={() => setWord("unsure")}>
+              Unsure <kbd>u</kbd>
+            </button>
+          </>
+        )
+      }
+    >
+      <Show of={campaign}>
+        {(d) => (
+          <>
+            <p>
+              <Verdict value={d.verdict} /> {likelihood(d.probability)} (probability {d.probability.toFixed(3)}); next likeliest: {d.rival} ({d.rival_probability.toFixed(3)})
+            </p>
+            {d.status === "merged" && (
+              <p className="problem">
+                It is now part of <Link href={`/campaigns/${encodeURIComponent(d.merged_into)}`}>another campaign</Link>.
+              </p>
+            )}
+            {d.status === "gone" && <p className="problem">The last pass no longer found it. What is below is how it was last seen.</p>}
+            {finding?.open === false && d.verdict === "distillation" && (
+              <p className="problem">
+                Seen too briefly to be told or acted upon: the gate on looking all the time lacks {finding.gate_bits_short?.toFixed(1)} bits. More traffic decides it.
+              </p>
+            )}
+            {finding && <p className="lead">{finding.summary}</p>}
+            <div className="figures">
+              <Figure value={number(d.exchanges)} label="exchanges" />
+              <Figure value={number(d.accounts)} label="accounts" />
+              <Figure value={compact(d.input_tokens)} label="input tokens" />
+              <Figure value={compact(d.output_tokens)} label="output tokens" />
+              <Figure value={minute(d.first_seen)} label="first seen, UTC" />
+              <Figure value={minute(d.last_seen)} label="last seen, UTC" note={ago(d.last_seen)} />
+              <Figure value={d.disposition || "nothing"} label="said of it" note={d.owner ? `owner ${d.owner}` : "nobody's"} />
+            </div>
+            {finding && <Timeline finding={finding} />}
+            {finding && (
+              <div className="columns">
+                <section>
+                  <h2>Capabilities</h2>
+                  <table className="plain">
+                    <tbody>
+                      {Object.entries(finding.capabilities)
+                        .sort((a, b) => b[1] - a[1])
+                        .slice(0, 8)
+                        .map(([name, share]) => (
+                          <tr key={name}>
+                            <th scope="row">{words(name)}</th>
+                            <td>
+                              <Meter share={share} label={words(name)} />
+                            </td>
+                            <td className="n">{percent(share)}</td>
+                          </tr>
+                        ))}
+                    </tbody>
+                  </table>
+                </section>
+                <section>
+                  <h2>Pools and templates</h2>
+                  <table className="plain">
+                    <tbody>
+                      {finding.pools.slice(0, 8).map((p) => (
+                        <tr key={p.id}>
+                          <th scope="row">
+                            <code>{p.id}</code>
+                          </th>
+                          <td className="n">{number(p.accounts)} accounts</td>
+                        </tr>
+                      ))}
+                      {finding.templates.slice(0, 8).map((t) => (
+                        <tr key={t.id}>
+                          <th scope="row">
+                            <code>{t.id}</code>
+                          </th>
+                          <td className="n">{number(t.exchanges)} exchanges</td>
+                        </tr>
+                      ))}
+                    </tbody>
+                  </table>
+                </section>
+              </div>
+            )}
+            <nav className="tabs" aria-label="Of this campaign">
+              {TABS.map((t) => (
+                <button key={t} type="button" aria-current={t === tab ? "true" : undefined} onClick={() => set({ tab: t === "evidence" ? undefined : t, offset: undefined })}>
+                  {t}
+                </button>
+              ))}
+            </nav>
+            {tab === "evidence" && (finding ? <Evidence finding={finding} /> : <p>No finding is kept with it.</p>)}
+            {tab === "members" && <Members id={id} />}
+            {tab === "history" && <History id={id} />}
+            {tab === "recompute" && finding && (
+              <>
+                <p>Every figure comes from the kept lake: stillwatch query --lake DIR with</p>
+                {Object.entries(finding.queries).map(([figure, sql]) => (
+                  <section key={figure}>
+                    <h3>{figure}</h3>
+                    <pre tabIndex={0}>{sql}</pre>
+                  </section>
+                ))}
+              </>
+            )}
+          </>
+        )}
+      </Show>
+      {word && c && <Dispose campaign={c} word={word} close={() => setWord(undefined)} done={campaign.again} />}
+    </Page>
+  );
+}

@@ -1,0 +1,88 @@
+// console: the analysts' pages over a finished scan, for whoever sits at this machine.
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include "app/command.h"
+#include "base/str.h"
+#include "dossier/read.h"
+#include "engine/live_store.h"
+#include "serve/api/api.h"
+#include "serve/console/console.h"
+#include "serve/http/server.h"
+
+namespace stillwatch::app {
+namespace {
+
+using base::StrCat;
+
+int64_t NowMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+// The findings as one pass, taken up again at each start; what people said of them before stays.
+absl::Status Take(const model::Findings& findings, state::State* state) {
+  engine::PassFindings pass;
+  pass.findings = findings;
+  pass.began_ms = pass.ended_ms = NowMs();
+  for (const model::Campaign& c : findings.campaigns) {
+    pass.finding_ids.push_back(c.id);
+    pass.open.push_back(1);
+    pass.bits_short.push_back(0);
+    for (const model::CampaignMember& m : c.members) pass.accounts += m.exchanges > 0;
+    pass.exchanges += c.exchanges;
+  }
+  return engine::StateStore(state).Commit(pass, {}, "");
+}
+
+absl::Status Console(const std::string& dir, uint16_t port) {
+  auto findings = dossier::ReadFindings(dir);
+  if (!findings.ok()) return findings.status();
+  const std::string kept = dir + "/console";
+  std::error_code error;
+  std::filesystem::create_directories(kept, error);
+  if (error) return absl::FailedPreconditionError(StrCat(kept, ": ", error.message()));
+  audit::AuditOptions audit_options;
+  audit_options.dir = kept + "/audit";
+  audit_options.now_ms = NowMs;
+  auto audit = audit::AuditLog::Open(std::move(audit_options));
+  if (!audit.ok()) return audit.status();
+  auto state = state::State::Open({.dir = kept + "/state", .audit = audit->get(), .now_ms = NowMs});
+  if (!state.ok()) return state.status();
+  if (absl::Status s = Take(*findings, state->get()); !s.ok()) return s;
+
+  serve::Router router;
+  serve::ApiContext context;
+  context.state = state->get();
+  context.audit = audit->get();
+  context.now_ms = NowMs;
+  serve::AddApiRoutes(&router, std::move(context));
+  serve::AddConsole(&router);
+  serve::Metrics metrics;
+  serve::Log log(serve::LogLevel::kError);
+  serve::ServerOptions options;
+  options.endpoints = {{.port = port, .router = &router}};
+  auto server = serve::Server::Start(std::move(options), std::make_shared<serve::TokenTable>(), &metrics, &log);
+  if (!server.ok()) return server.status();
+  std::printf("http://127.0.0.1:%u/\n", unsigned{(*server)->ports()[0]});
+  std::fflush(stdout);
+  while (!g_stop) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  (*server)->Drain(std::chrono::seconds(2));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddConsole(CLI::App& app, int* code) {
+  auto* sub = app.add_subcommand("console", "The analysts' pages over a finished scan, on this machine alone");
+  auto dir = std::make_shared<std::string>();
+  auto port = std::make_shared<uint16_t>(uint16_t{8090});
+  sub->add_option("--port", *port, "of 127.0.0.1; 0: any that is free")->capture_default_str();
+  sub->add_option("DIR", *dir, "folder of the scan; what is said of its campaigns is kept in DIR/console")->required();
+  sub->footer("Example: stillwatch console stillwatch-out");
+  sub->callback([=] { *code = Report(Console(*dir, *port)); });
+}
+
+}  // namespace stillwatch::app
