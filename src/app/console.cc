@@ -1,4 +1,6 @@
 // console: the analysts' pages over a finished scan, for whoever sits at this machine.
+#include "serve/console/console.h"
+
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -9,7 +11,6 @@
 #include "dossier/read.h"
 #include "engine/live_store.h"
 #include "serve/api/api.h"
-#include "serve/console/console.h"
 #include "serve/http/server.h"
 
 namespace stillwatch::app {
@@ -64,7 +65,8 @@ absl::Status Console(const std::string& dir, uint16_t port) {
   serve::Log log(serve::LogLevel::kError);
   serve::ServerOptions options;
   options.endpoints = {{.port = port, .router = &router}};
-  auto server = serve::Server::Start(std::move(options), std::make_shared<serve::TokenTable>(), &metrics, &log);
+  auto server = serve::Server::Start(std::move(options), std::make_shared<serve::TokenTable>(),
+                                     &metrics, &log);
   if (!server.ok()) return server.status();
   std::printf("http://127.0.0.1:%u/\n", unsigned{(*server)->ports()[0]});
   std::fflush(stdout);
@@ -76,11 +78,14 @@ absl::Status Console(const std::string& dir, uint16_t port) {
 }  // namespace
 
 void AddConsole(CLI::App& app, int* code) {
-  auto* sub = app.add_subcommand("console", "The analysts' pages over a finished scan, on this machine alone");
+  auto* sub = app.add_subcommand("console",
+                                 "The analysts' pages over a finished scan, on this machine alone");
   auto dir = std::make_shared<std::string>();
   auto port = std::make_shared<uint16_t>(uint16_t{8090});
   sub->add_option("--port", *port, "of 127.0.0.1; 0: any that is free")->capture_default_str();
-  sub->add_option("DIR", *dir, "folder of the scan; what is said of its campaigns is kept in DIR/console")->required();
+  sub->add_option("DIR", *dir,
+                  "folder of the scan; what is said of its campaigns is kept in DIR/console")
+      ->required();
   sub->footer("Example: stillwatch console stillwatch-out");
   sub->callback([=] { *code = Report(Console(*dir, *port)); });
 }

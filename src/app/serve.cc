@@ -35,6 +35,7 @@
 #include "respond/holder.h"
 #include "serve/alerts/alerts.h"
 #include "serve/api/api.h"
+#include "serve/console/console.h"
 #include "serve/gate/gate.h"
 #include "serve/grpc/server.h"
 #include "serve/http/server.h"
@@ -602,6 +603,7 @@ class Service {
       log_->Warn("note", {{"of", "api"}, {"what", what}});
     };
     serve::AddApiRoutes(&router_, std::move(api));
+    serve::AddConsole(&router_);
     serve::AddIngestRoutes(&router_, ingest_.get());
     for (serve::Router* r : {&router_, &otlp_router_}) serve::AddOtlpRoutes(r, &*otlp_);
     serve::WatchIngest(&metrics_, ingest_.get(), journal_.get(), loader_.get(), rejected_.get());

@@ -56,11 +56,12 @@ std::string TypeOf(std::string_view name) {
 HttpReply Send(const File& file, const HttpRequest& request, bool named_by_content) {
   HttpReply reply;
   reply.content_type = file.type;
-  reply.headers = {{"ETag", file.tag},
-                   {"Cache-Control", named_by_content ? "public, max-age=31536000, immutable" : "no-cache"},
-                   {"Vary", "Accept-Encoding"},
-                   {"Content-Security-Policy", kPolicy},
-                   {"Referrer-Policy", "no-referrer"}};
+  reply.headers = {
+      {"ETag", file.tag},
+      {"Cache-Control", named_by_content ? "public, max-age=31536000, immutable" : "no-cache"},
+      {"Vary", "Accept-Encoding"},
+      {"Content-Security-Policy", kPolicy},
+      {"Referrer-Policy", "no-referrer"}};
   if (request.Header("if-none-match") == file.tag) {
     reply.status = 304;
   } else if (request.Header("accept-encoding").find("gzip") != std::string_view::npos) {
@@ -79,7 +80,9 @@ void AddConsole(Router* router) {
     const bool page = f->name == "index.html", asset = f->name.starts_with("index-");
     const auto file = std::make_shared<const File>(File{
         f->text, Gzip(f->text), TypeOf(f->name), base::StrCat("\"", base::Hash64(f->text), "\"")});
-    const auto send = [file, asset](const HttpRequest& request) { return Send(*file, request, asset); };
+    const auto send = [file, asset](const HttpRequest& request) {
+      return Send(*file, request, asset);
+    };
     const auto at = [&](const std::string& path) {
       router->Add("GET", path, Role::kPublic, Speed::kInline, send);
     };
@@ -88,8 +91,9 @@ void AddConsole(Router* router) {
       continue;
     }
     // The screens (console/src/app.tsx): the page finds out which from the address.
-    for (const char* place : {"/", "/index.html", "/campaigns", "/campaigns/*", "/accounts/*", "/enforcement",
-                              "/appeals", "/lists", "/detector", "/audit", "/settings"}) {
+    for (const char* place :
+         {"/", "/index.html", "/campaigns", "/campaigns/*", "/accounts/*", "/enforcement",
+          "/appeals", "/lists", "/detector", "/audit", "/settings"}) {
       at(place);
     }
   }

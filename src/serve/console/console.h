@@ -1,4 +1,5 @@
-// The analysts' console: the files that Vite built, from memory, under the addresses of its screens.
+// The analysts' console: the files that Vite built, from memory, under the addresses of its
+// screens.
 #pragma once
 
 #include "serve/http/router.h"
