@@ -305,6 +305,9 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
     weight.push_back(static_cast<double>(j - i));
   }
   const double active = background.active_accounts();
+  // A crowd that uses a published tool has hands that share a carrier's addresses; they were chosen
+  // for it.
+  const double among = std::min(active, static_cast<double>(std::max<size_t>(f.accounts, c.among)));
   for (int family = 0; family < link::kLinkFamilies; ++family) {
     Coverage& cover = f.coverage[family];
     double volume = 0;
@@ -320,7 +323,7 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
       }
       cover.linked += linked;
       volume += linked ? weight[i] : 0;
-      cover.expected += 1 - std::pow(1 - f.accounts / std::max(active, 1.0), degree);
+      cover.expected += 1 - std::pow(1 - among / std::max(active, 1.0), degree);
     }
     const double n = f.accounts;
     if (n > 0) {

@@ -33,12 +33,16 @@ struct Candidate {
   // Of each account: log2 of how many follow the queue to how many do not among all that came the
   // same way (judge/split.h); empty: no queue was heard.
   std::vector<float> way_bits;
+  // Accounts among which these were found by what they share: the whole workload's, of which this
+  // may be one hand. Less than its own: nobody else.
+  size_t among = 0;
   size_t scaffold = 0;     // sampled shingles; half of the rows have a template as long
   double main_family = 0;  // share of the rows with the most frequent family of templates
 };
 
 // Accounts of the candidate that share a rare value with another of its entities, against what
-// accounts of the same number of links would by chance (degree-preserving null).
+// accounts of the same number of links would by chance (degree-preserving null): with any of those
+// among whom the candidate was found, because links are what cut it out.
 struct Coverage {
   uint32_t linked = 0;    // accounts
   double expected = 0;    // under the null

@@ -100,6 +100,24 @@ TEST(Facts, CoverageIsAgainstPartnersAtRandom) {
   EXPECT_EQ(f.coverage[0].bits, 0);
 }
 
+TEST(Facts, AHandThatLinksCutOutOfACrowdIsNoSurprise) {
+  // As before, but these eight are one hand of a workload that half of all accounts take part in.
+  TestLog t;
+  for (uint32_t a = 0; a < 512; ++a) {
+    t.Add(TestAccount(a), kTestDay);
+    if (a < 8) t.Describe(TestAccount(a)).payment_id = "card";
+  }
+  const auto among = [&](size_t crowd) {
+    return Measured(
+        t, [](const link::Log& log, uint32_t row) { return log.row_account[row] < 8; },
+        [&](Candidate& c) { c.among = crowd; });
+  };
+  EXPECT_NEAR(among(256).coverage[3].expected, 8 * (1 - std::pow(.5, 7)), 1e-9);
+  EXPECT_LT(among(256).coverage[3].bits, .1);
+  EXPECT_NEAR(among(0).coverage[3].expected, 8 * .10437, 1e-3);
+  EXPECT_GT(among(8).coverage[3].bits, 6);
+}
+
 TEST(Facts, ACardSharedWithOthersLinksNobodyInside) {
   // Four accounts, each with a card of its own that seven others share: many links, none inside.
   TestLog t;

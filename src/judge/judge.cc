@@ -202,6 +202,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       }
     }
     c.accounts = AccountsOf(log, c.rows);
+    c.among = c.accounts.size();
     Describe(templates, &c);
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
@@ -325,6 +326,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
         c.rows.resize(before);
     }
     c.accounts = AccountsOf(log, c.rows);
+    c.among = c.accounts.size();
     std::vector<Candidate> list;
     split(std::move(c), parallel, &list);
     judge(std::move(list), nullptr);

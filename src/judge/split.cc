@@ -117,6 +117,7 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
   c.formed = whole.formed;
   c.phrase = whole.phrase;
   c.templates = whole.templates;
+  c.among = whole.among;
   c.scaffold = whole.scaffold;
   c.main_family = whole.main_family;
   const auto append = [](const auto& from, size_t begin, size_t end, auto* to) {
