@@ -270,8 +270,9 @@ void OneSpan(const Span& span, const Attributes& resource, bool text_ids, uint64
   const std::string id = IdOf(span.trace_id(), span.span_id(), text_ids);
   w->Set(c.record, StrCat("span ", id, " ", span.name()));
   w->Set(c.id, id);
-  const auto begin = static_cast<int64_t>(span.start_time_unix_nano()),
-             end = static_cast<int64_t>(span.end_time_unix_nano());
+  const auto nanoseconds = [](uint64_t v) { return v > INT64_MAX ? 0 : static_cast<int64_t>(v); };
+  const int64_t begin = nanoseconds(span.start_time_unix_nano()),
+                end = nanoseconds(span.end_time_unix_nano());
   w->Set(c.ts, std::to_string(begin / 1'000'000));
   if (const int64_t took = (end - begin) / 1'000'000; end > 0 && took >= 0)
     w->Set(c.latency, static_cast<uint64_t>(took));
