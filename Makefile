@@ -21,6 +21,7 @@ sanitize: setup
 interop: build
 	@tools/setup interop
 	@tests/interop/run
+	@tests/interop/gateways
 bench:
 	@tools/setup bench
 	@tools/build release

@@ -174,8 +174,10 @@ Answer Decider::Check(const Ask& ask) const {
   if (request.model.empty()) request.model = Bounded(ModelOfPath(ask.path));
   if (!ask.body.empty()) {
     // A body that cannot be read is the model server's to refuse; it is decided by what else is
-    // known.
-    (void)scratch.parser.Parse(ask.body, ask.body_cut, &scratch.content);
+    // known. Envoy says of a body cut at its very limit that it is whole.
+    if (!scratch.parser.Parse(ask.body, ask.body_cut, &scratch.content).ok() && !ask.body_cut) {
+      (void)scratch.parser.Parse(ask.body, true, &scratch.content);
+    }
     if (request.model.empty()) request.model = Bounded(scratch.content.model);
     if (scratch.content.sketch.present) request.sketch = &scratch.content.sketch;
     request.signatures_presented = scratch.content.presented;

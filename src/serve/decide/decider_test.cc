@@ -194,6 +194,7 @@ TEST_F(DeciderTest, TheModelIsThatWhichIsServed) {
   EXPECT_EQ(model("/v1/chat/completions", R"({"model":"free"})"), "no record");
   EXPECT_EQ(model("/v1/chat/completions", "", {{"x-stillwatch-model", "gated"}}), "gated");
   EXPECT_EQ(model("/v1/chat/completions", R"({"model":"gated","messa)", {}, {}, true), "gated");
+  EXPECT_EQ(model("/v1/chat/completions", R"({"model":"gated","messa)"), "gated");
   EXPECT_EQ(
       model("/openai/deployments/gated/chat/completions?api-version=1", R"({"model":"free"})"),
       "gated");
