@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each is safe to run again.
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test sanitize interop bench evaluation fuzz format lint rig package clean
+.PHONY: setup build demo test check sanitize interop bench evaluation fuzz format lint rig package clean
 
 setup:
 	@tools/setup
@@ -12,6 +12,7 @@ demo: setup
 test: build
 	@tools/setup test
 	@tools/test
+check: test lint sanitize interop
 sanitize: setup
 	@tools/setup test
 	@tools/build asan-ubsan
