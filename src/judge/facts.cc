@@ -45,27 +45,13 @@ size_t LargestCount(std::vector<T> values, size_t* distinct) {
   return best;
 }
 
-// Each hand against its own habit.
-link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
-                      const base::Parallel& parallel) {
-  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel);
-  std::vector<std::vector<link::Event>> parts(1);
-  size_t at = 0;
-  for (const link::Event& e : events) {
-    while (c.accounts[at] != e.account) ++at;
-    if (c.part[at] >= parts.size()) parts.resize(c.part[at] + 1);
-    parts[c.part[at]].push_back(e);
-  }
-  return link::MeasureRhythm(parts, parallel);
-}
-
 // The candidate's rhythm in standard deviations of random groups of other accounts of the log,
 // with as many accounts and as many exchanges per account.
 void Calibrate(const Background& background, const Candidate& c, const AccountSet& not_innocent,
                const base::Parallel& parallel, Facts* f) {
   const link::Log& log = background.log();
   const std::vector<link::Event> own = EventsOf(log, c.rows);
-  f->rhythm = RhythmOf(own, c, parallel);
+  f->rhythm = c.unpicked ? *c.unpicked : RhythmOf(own, c, parallel);
   if (f->rhythm.excess >= kAudibleExcess && f->rhythm.z >= kAudibleScore) {
     AccountSet follows(log.accounts(), false);
     for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; })) {
@@ -196,6 +182,19 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 }
 
 }  // namespace
+
+link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
+                      const base::Parallel& parallel) {
+  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel);
+  std::vector<std::vector<link::Event>> parts(1);
+  size_t at = 0;
+  for (const link::Event& e : events) {
+    while (c.accounts[at] != e.account) ++at;
+    if (c.part[at] >= parts.size()) parts.resize(c.part[at] + 1);
+    parts[c.part[at]].push_back(e);
+  }
+  return link::MeasureRhythm(parts, parallel);
+}
 
 bool FollowsAQueue(const Background& background, const Candidate& c,
                    const base::Parallel& parallel) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -33,6 +34,9 @@ struct Candidate {
   // Of each account: log2 of how many follow the queue to how many do not among all that came the
   // same way (judge/split.h); empty: no queue was heard.
   std::vector<float> way_bits;
+  // Where the accounts were picked by their hours: the rhythm of those picked by other days than
+  // the one that is heard (judge/split.h). What picked them would speak for itself otherwise.
+  std::optional<link::Rhythm> unpicked;
   // Accounts among which these were found by what they share: the whole workload's, of which this
   // may be one hand. Less than its own: nobody else.
   size_t among = 0;
@@ -134,6 +138,11 @@ class Background {
 };
 
 bool IsYoung(const link::Log& log, uint32_t account);
+
+// Each hand (Candidate::part) against its own habit. The events are of the candidate's accounts and
+// ascend by account.
+link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& candidate,
+                      const base::Parallel& parallel);
 
 // Whether a candidate's rhythm is a queue's beyond all calibration. Its accounts then say nothing
 // about innocent groups.

@@ -17,6 +17,7 @@ namespace {
 constexpr uint32_t kHandMin = 5;   // accounts of a pool that is a hand of its own
 constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
 constexpr int kQueuesMax = 4;   // told apart in one candidate
+constexpr int kFolds = 4;       // of days, to hear those whom the other days picked
 constexpr int kRoundsMax = 8;   // of dropping strangers
 constexpr double kFromQueue = .6;  // of a follower's hours, at least: it may have others of its own
 constexpr int kSteps = 12;      // of learning how many follow
@@ -43,12 +44,12 @@ struct Following {
   std::vector<float> way_bits;  // Candidate::way_bits
 };
 
-// Empty when no queue is heard.
+// Empty when no queue is heard in these events, which are of the candidate's accounts.
 Following Follow(const Background& background, const link::AccountGraph& graph, const Candidate& c,
-                 const std::vector<uint32_t>& main_template, const base::Parallel& parallel) {
+                 const std::vector<uint32_t>& main_template, const std::vector<link::Event>& events,
+                 const base::Parallel& parallel) {
   const link::Log& log = background.log();
   const size_t n = c.accounts.size();
-  const std::vector<link::Event> events = EventsOf(log, c.rows);
   // How many of those who came the same way follow is learnt with who does (EM for a mixture,
   // Dempster, Laird and Rubin 1977): it decides where an account's own hours say little.
   struct Way {
@@ -107,6 +108,37 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
   return out;
 }
 
+// The rhythm of followers on days on which they were not picked: every fourth day is heard by those
+// whom the others pick, four times. Among many strangers some are always about when others are, and
+// would be heard to be so by the hours that picked them.
+link::Rhythm Unpicked(const Background& background, const link::AccountGraph& graph,
+                      const Candidate& c, const std::vector<uint32_t>& main_template,
+                      const std::vector<link::Event>& events, const base::Parallel& parallel) {
+  link::Rhythm sum;
+  double power = 0;
+  for (int fold = 0; fold < kFolds; ++fold) {
+    std::vector<link::Event> picking, heard;
+    const auto of_fold = [&](const link::Event& e) {
+      return (e.ts_ms / base::kMsPerDay) % kFolds == fold;
+    };
+    std::remove_copy_if(events.begin(), events.end(), std::back_inserter(picking), of_fold);
+    const Following f = Follow(background, graph, c, main_template, picking, parallel);
+    base::Release(picking);
+    AccountSet in(background.log().accounts(), false);
+    for (size_t i = 0; i < f.in.size(); ++i) in[c.accounts[i]] = f.in[i];
+    std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
+                 [&](const link::Event& e) { return in[e.account] && of_fold(e); });
+    const link::Rhythm r = RhythmOf(heard, c, parallel);
+    sum.pairs += r.pairs;
+    sum.expected += r.expected;
+    sum.z += r.z / std::sqrt(kFolds);  // Stouffer
+    power += r.power * r.power;
+  }
+  sum.excess = sum.expected > 0 ? sum.pairs / sum.expected - 1 : 0;
+  sum.power = std::sqrt(power);
+  return sum;
+}
+
 }  // namespace
 
 namespace {
@@ -120,6 +152,7 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
   c.among = whole.among;
   c.scaffold = whole.scaffold;
   c.main_family = whole.main_family;
+  c.unpicked = whole.unpicked;
   const auto append = [](const auto& from, size_t begin, size_t end, auto* to) {
     if (from.empty()) return;
     to->insert(to->end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
@@ -291,12 +324,15 @@ std::vector<Candidate> SplitByQueue(const Background& background, const link::Ac
   const link::Log& log = background.log();
   std::vector<Candidate> out;
   for (int queue = 0; queue < kQueuesMax; ++queue) {
-    Following f = Follow(background, graph, whole, MainTemplates(log, whole), parallel);
+    const std::vector<uint32_t> main_template = MainTemplates(log, whole);
+    const std::vector<link::Event> events = EventsOf(log, whole.rows);
+    Following f = Follow(background, graph, whole, main_template, events, parallel);
     const auto n = std::count(f.in.begin(), f.in.end(), true);
     if (n == 0) break;
     whole.way_bits = std::move(f.way_bits);
     if (static_cast<size_t>(n) == f.in.size()) break;
     out.push_back(Select(log, whole, [&](size_t i) { return f.in[i]; }));
+    out.back().unpicked = Unpicked(background, graph, whole, main_template, events, parallel);
     whole = Select(log, whole, [&](size_t i) { return !f.in[i]; });
     whole.way_bits.clear();
   }

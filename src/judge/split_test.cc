@@ -73,12 +73,38 @@ TEST(SplitByQueue, FollowersLeaveTheStrangersBehind) {
   EXPECT_LE(Sides(parts[0], 30).second, 2);
   EXPECT_EQ(parts[0].way_bits.size(), parts[0].accounts.size());
   EXPECT_TRUE(parts[1].way_bits.empty());
+  // On days that did not pick them they are heard as well.
+  const base::Parallel one(1);
+  ASSERT_TRUE(parts[0].unpicked.has_value());
+  EXPECT_GT(parts[0].unpicked->z, .4 * RhythmOf(EventsOf(log, parts[0].rows), parts[0], one).z);
+  EXPECT_FALSE(parts[1].unpicked.has_value());
   // Nothing is lost, and every row goes with its account.
   EXPECT_EQ(parts[0].rows.size() + parts[1].rows.size(), log.rows());
   for (const Candidate& c : parts) {
     for (const uint32_t row : c.rows)
       EXPECT_TRUE(std::binary_search(c.accounts.begin(), c.accounts.end(), log.row_account[row]));
   }
+}
+
+// A rhythm of every fourth day alone is loud over all days, and nothing on those on which the
+// accounts were not picked by it.
+TEST(SplitByQueue, WhatPickedThemDoesNotSpeakForThem) {
+  std::mt19937_64 random(3);
+  auto queue = Queue(random);
+  for (size_t day = 0; day < queue.size(); ++day) {
+    const bool on = (link::kTestDay / base::kMsPerDay + static_cast<int64_t>(day)) % 4 == 0;
+    queue[day] = on ? std::vector<int>{static_cast<int>(day % 5), 9, 14, 20} : std::vector<int>{};
+  }
+  link::TestLog rows;
+  for (uint32_t i = 0; i < 80; ++i) Act(&rows, random, link::TestAccount(i), &queue, kDays, 10);
+  for (uint32_t i = 80; i < 120; ++i) Act(&rows, random, link::TestAccount(i), nullptr, kDays, 10);
+  const link::Log log = rows.Build();
+  const std::vector<Candidate> parts = Split(log, All(log));
+  ASSERT_EQ(parts.size(), 2u);
+  const base::Parallel one(1);
+  EXPECT_GT(RhythmOf(EventsOf(log, parts[0].rows), parts[0], one).z, 3 * kAudibleScore);
+  ASSERT_TRUE(parts[0].unpicked.has_value());
+  EXPECT_LT(parts[0].unpicked->z, kAudibleScore);
 }
 
 TEST(SplitByQueue, WithoutAQueueNothingIsCut) {
