@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -65,7 +67,7 @@ absl::Status StateStore::Commit(const PassFindings& pass, const watch::Identitie
   state::PassResult result;
   result.pass.began_ms = pass.began_ms;
   result.pass.ended_ms = pass.ended_ms;
-  result.pass.since_ms = pass.since_ms;
+  result.pass.since_ms = std::max<int64_t>(0, pass.since_ms);  // 0: from the beginning
   result.pass.until_ms = pass.ended_ms;
   {
     base::JsonWriter w(&result.pass.details);
