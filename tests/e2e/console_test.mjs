@@ -120,7 +120,7 @@ test("the queue by keys alone, with a word, its reason, and back", { timeout: 12
   await page.getByText("Taken back.").waitFor();
   assert.notEqual((await campaigns()).find((c) => c.name === names[0]).disposition, "dismissed");
   await page.keyboard.press("Enter");
-  await page.waitForURL(/\/campaigns\/cmp/);
+  await page.getByRole("heading", { name: names[0] }).waitFor(); // before that there is nothing to confirm
   await page.keyboard.press("c");
   await page.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
   await page.getByRole("button", { name: "Confirm", exact: true }).last().click();
