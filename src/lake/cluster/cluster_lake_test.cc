@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -210,20 +211,17 @@ TEST_F(ClusterTest, ReplaceDeleteAndUse) {
 TEST_F(ClusterTest, SeveralLakesAreMadeAndWrittenAtOnce) {
   const ClusterOptions options = OptionsOf(ThreeUrl());
   std::vector<std::thread> threads;
-  std::atomic<int> failed{0};
+  std::array<absl::Status, 4> said;
   for (uint32_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       auto lake = OpenCluster(options);
-      if (!lake.ok() || !(*lake)->Migrate().ok()) {
-        ++failed;
-        return;
-      }
-      for (uint32_t i = 0; i < 5; ++i)
-        failed += !(*lake)->Insert("attributed", Rows(t * 100 + i, 500)).ok();
+      said[t] = lake.ok() ? (*lake)->Migrate() : lake.status();
+      for (uint32_t i = 0; i < 5 && said[t].ok(); ++i)
+        said[t] = (*lake)->Insert("attributed", Rows(t * 100 + i, 500));
     });
   }
   for (std::thread& t : threads) t.join();
-  EXPECT_EQ(failed, 0);
+  for (const absl::Status& s : said) EXPECT_TRUE(s.ok()) << s;
   ExpectWhole(*Opened(options), 20, 500);
   EXPECT_TRUE(DropCluster(options).ok());
 }
