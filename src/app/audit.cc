@@ -14,6 +14,7 @@
 #include "app/state_dir.h"
 #include "audit/log.h"
 #include "audit/verify.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "serve/http/tokens.h"
@@ -23,22 +24,9 @@ namespace {
 
 using base::StrCat;
 
-int64_t NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 std::string UserName(uid_t uid) {
   const passwd* p = getpwuid(uid);
   return p == nullptr ? StrCat("uid ", uid) : std::string(p->pw_name);
-}
-
-std::string Hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const unsigned char c : bytes) out += {kDigits[c >> 4], kDigits[c & 15]};
-  return out;
 }
 
 std::string ToJson(const audit::AuditReport& r) {
@@ -128,7 +116,7 @@ int Verify(const std::string& dir, const std::vector<std::string>& anchors,
 
 int MakeKey(const std::string& path) {
   const std::string seed = audit::NewSigningKey();
-  const std::string text = Hex(seed) + "\n";
+  const std::string text = base::Hex(seed) + "\n";
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) {
     return Report(absl::InvalidArgumentError(
@@ -140,7 +128,7 @@ int MakeKey(const std::string& path) {
     unlink(path.c_str());
     return Report(absl::InvalidArgumentError(StrCat(path, ": cannot be written")));
   }
-  std::printf("%s\n", Hex(audit::PublicKey(seed)).c_str());
+  std::printf("%s\n", base::Hex(audit::PublicKey(seed)).c_str());
   return kOk;
 }
 

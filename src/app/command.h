@@ -16,6 +16,8 @@ namespace stillwatch::app {
 inline constexpr int kOk = 0, kOurFault = 1, kUsage = 2, kInterrupted = 130;
 extern std::atomic<bool> g_stop;  // set by SIGINT and SIGTERM
 
+int64_t NowMs();  // the system's clock, milliseconds since 1970
+
 // Prints the one clear line and gives the exit code for it.
 int Report(const absl::Status& status);
 

@@ -18,11 +18,6 @@ namespace {
 
 using base::StrCat;
 
-int64_t NowMs() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
 // The findings as one pass, taken up again at each start; what people said of them before stays.
 absl::Status Take(const model::Findings& findings, state::State* state) {
   engine::PassFindings pass;

@@ -18,6 +18,11 @@ namespace stillwatch::app {
 
 std::atomic<bool> g_stop{false};
 
+int64_t NowMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
 int Report(const absl::Status& status) {
   if (status.ok()) return kOk;
   const std::string text(status.message().data(), status.message().size());
@@ -75,9 +80,7 @@ absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, i
                                      : OpenFolder(where, threads, must_exist);
   if (!lake.ok()) return lake.status();
   if (absl::Status s = (*lake)->Migrate(); !s.ok()) return s;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  if (absl::Status s = engine::ExpireSpecimens(**lake, now_ms); !s.ok()) return s;
+  if (absl::Status s = engine::ExpireSpecimens(**lake, NowMs()); !s.ok()) return s;
   return lake;
 }
 

@@ -23,6 +23,7 @@
 #include "enrich/mmdb.h"
 #include "ingest/formats/log.h"
 #include "ingest/jsonl/side_files.h"
+#include "ingest/live/account_block.h"
 #include "lake/embedded/embedded_lake.h"
 
 namespace stillwatch::app {
@@ -265,9 +266,7 @@ absl::Status Run(const Options& o) {
       std::fprintf(stderr, "%sstillwatch: note: %s\n", terminal ? "\r\033[K" : "", text.c_str());
   };
   ingest::Progress progress;
-  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          std::chrono::system_clock::now().time_since_epoch())
-                          .count();
+  const int64_t now = NowMs();
   std::unique_ptr<ingest::Source> source;
   if (!o.logs.empty()) {
     for (const std::string& why : log->recognised()) note(why);
@@ -281,54 +280,16 @@ absl::Status Run(const Options& o) {
   in.source = source.get();
   if (!o.accounts.empty()) {
     in.accounts = [&](const auto& on_block, const auto& reject) -> absl::Status {
-      lake::StringColumn id, org, plan, channel, domain, payment, kyc, country, citizenship,
-          referrer, ip;
-      std::vector<uint32_t> content;
-      std::vector<int64_t> created;
-      std::vector<uint8_t> verified;
-      const auto flush = [&]() -> absl::Status {
-        const lake::Block block{{{"account_id", std::move(id)},
-                                 {"content", std::move(content)},
-                                 {"created_at", std::move(created)},
-                                 {"org_id", std::move(org)},
-                                 {"org_verified", std::move(verified)},
-                                 {"plan", std::move(plan)},
-                                 {"channel", std::move(channel)},
-                                 {"email_domain", std::move(domain)},
-                                 {"payment_id", std::move(payment)},
-                                 {"kyc", std::move(kyc)},
-                                 {"country", std::move(country)},
-                                 {"citizenship", std::move(citizenship)},
-                                 {"referrer", std::move(referrer)},
-                                 {"signup_ip", std::move(ip)}}};
-        id = org = plan = channel = domain = payment = kyc = country = citizenship = referrer =
-            ip = {};
-        content = {};
-        created = {};
-        verified = {};
-        return on_block(block);
-      };
+      ingest::AccountBlock accounts;
       const absl::Status read = ingest::ReadAccounts(
           o.accounts,
-          [&](ingest::AccountRow row) -> absl::Status {
-            id.Append(row.account.account_id);
-            content.push_back(row.content);
-            created.push_back(row.account.created_at_ms.value_or(INT64_MIN));
-            org.Append(row.account.org_id);
-            verified.push_back(row.account.org_verified);
-            plan.Append(row.account.plan);
-            channel.Append(row.account.channel);
-            domain.Append(row.account.email_domain);
-            payment.Append(row.account.payment_id);
-            kyc.Append(row.account.kyc);
-            country.Append(row.country);
-            citizenship.Append(row.citizenship);
-            referrer.Append(row.account.referrer);
-            ip.Append(row.account.signup_ip);
-            return content.size() == lake::kInsertRows ? flush() : absl::OkStatus();
+          [&](const ingest::AccountRow& row) -> absl::Status {
+            accounts.Add(row);
+            return accounts.rows() == lake::kInsertRows ? on_block(accounts.Take())
+                                                        : absl::OkStatus();
           },
           reject);
-      return read.ok() ? flush() : read;
+      return read.ok() ? on_block(accounts.Take()) : read;
     };
   }
   in.lake = lake->get();

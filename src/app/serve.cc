@@ -55,12 +55,6 @@ using serve::Speed;
 
 std::atomic<bool> g_reload{false};
 
-int64_t NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 std::string_view Text(const absl::Status& s) { return {s.message().data(), s.message().size()}; }
 
 // Tells the service manager how we are (sd_notify(3): a datagram to the socket that it named).

@@ -124,9 +124,7 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
 }
 
 absl::Status Sketch(const std::vector<std::string>& logs) {
-  const int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          std::chrono::system_clock::now().time_since_epoch())
-                          .count();
+  const int64_t now = NowMs();
   auto source = ingest::MakeJsonlSource(logs, {.now_ms = now, .note = [](std::string) {}});
   // One worker: the order of lines is kept.
   sketch::Sketcher sketcher;

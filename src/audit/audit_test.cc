@@ -19,6 +19,7 @@
 #include "audit/log.h"
 #include "audit/segments.h"
 #include "audit/verify.h"
+#include "base/hex.h"
 #include "base/str.h"
 
 namespace stillwatch::audit {
@@ -275,7 +276,7 @@ TEST(Audit, Signatures) {
   ASSERT_TRUE(report.ok());
   EXPECT_TRUE(report->ok()) << Said(*report);
   EXPECT_EQ(report->signed_through + 1, report->head.seq);
-  EXPECT_EQ(report->signed_by, Hex(PublicKey(key)));
+  EXPECT_EQ(report->signed_by, base::Hex(PublicKey(key)));
   // Who rewrites it without the key cannot sign it: neither with another key nor by leaving them
   // out.
   auto log = Load(dir);

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "audit/verify.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -86,7 +87,7 @@ std::string RecoveredDetails(std::string_view segment, uint64_t offset, uint64_t
 }
 
 std::string SignatureDetails(std::string_view key, std::string_view signature) {
-  return StrCat(R"({"key":")", Hex(key), R"(","signature":")", Hex(signature), R"("})");
+  return StrCat(R"({"key":")", base::Hex(key), R"(","signature":")", base::Hex(signature), R"("})");
 }
 
 std::string FormatRecord(uint64_t seq, std::string_view prev, const AuditRecord& r,
@@ -103,17 +104,6 @@ std::string FormatRecord(uint64_t seq, std::string_view prev, const AuditRecord&
   std::string hash = HashHex(std::string_view(*out).substr(begin));
   base::StrAppend(out, R"(,"hash":")", hash, "\"}\n");
   return hash;
-}
-
-std::string Hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  out.reserve(2 * bytes.size());
-  for (const unsigned char c : bytes) {
-    out.push_back(kDigits[c >> 4]);
-    out.push_back(kDigits[c & 15]);
-  }
-  return out;
 }
 
 bool FromHex(std::string_view hex, std::string* out) {

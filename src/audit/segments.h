@@ -38,7 +38,6 @@ std::string SignatureDetails(std::string_view key, std::string_view signature);
 std::string FormatRecord(uint64_t seq, std::string_view prev, const AuditRecord& record,
                          std::string* out);
 
-std::string Hex(std::string_view bytes);
 bool FromHex(std::string_view hex, std::string* out);  // lower case alone
 
 inline constexpr std::string_view kZeroHash =

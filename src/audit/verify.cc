@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "audit/segments.h"
+#include "base/hex.h"
 #include "base/str.h"
 #include "base/time.h"
 
@@ -59,7 +60,7 @@ class Hasher {
   std::string Finish() {
     unsigned char out[32];
     crypto_generichash_final(&state_, out, sizeof out);
-    return Hex({reinterpret_cast<char*>(out), sizeof out});
+    return base::Hex({reinterpret_cast<char*>(out), sizeof out});
   }
 
  private:
@@ -256,7 +257,7 @@ class Walk {
     }
     if (!options_.public_key.empty() && key != options_.public_key) return;
     report_.signed_through = r.seq - 1;
-    report_.signed_by = Hex(key);
+    report_.signed_by = base::Hex(key);
   }
 
   const VerifyOptions& options_;

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/version.h"
@@ -28,14 +29,6 @@ using base::StrCat;
 
 constexpr char kManifest[] = "manifest.json", kSignature[] = "manifest.sig",
                kSchema[] = "stillwatch.dossier/1";
-
-std::string Hex(std::string_view bytes) {
-  std::string out(bytes.size() * 2 + 1, 0);
-  sodium_bin2hex(out.data(), out.size(), reinterpret_cast<const unsigned char*>(bytes.data()),
-                 bytes.size());
-  out.pop_back();
-  return out;
-}
 
 // Empty unless `text` is exactly `bytes` bytes in hexadecimal digits.
 std::string Unhex(std::string_view text, size_t bytes) {
@@ -53,7 +46,7 @@ std::string Blake2b(std::string_view bytes) {
   crypto_generichash(reinterpret_cast<unsigned char*>(out.data()), out.size(),
                      reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
                      0);
-  return Hex(out);
+  return base::Hex(out);
 }
 
 struct Pair {
@@ -141,7 +134,7 @@ absl::Status MakeKey(const std::string& path) {
   std::string seed(crypto_sign_SEEDBYTES, 0);
   randombytes_buf(seed.data(), seed.size());
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  const std::string line = Hex(seed) + "\n";
+  const std::string line = base::Hex(seed) + "\n";
   const bool written =
       fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   const int error = errno;
@@ -150,7 +143,7 @@ absl::Status MakeKey(const std::string& path) {
     return absl::FailedPreconditionError(StrCat(
         path, ": ", std::strerror(error), error == EEXIST ? "; a key is never overwritten" : ""));
   }
-  return WriteWhole(path + ".pub", Hex(FromSeed(seed).public_key) + "\n");
+  return WriteWhole(path + ".pub", base::Hex(FromSeed(seed).public_key) + "\n");
 }
 
 absl::StatusOr<std::string> ReadKey(const std::string& path) {
@@ -169,13 +162,13 @@ absl::StatusOr<std::string> Pack(std::vector<File> files, std::string_view campa
   const Pair key = seed.empty() ? Pair{} : FromSeed(seed);
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.name < b.name; });
-  const std::string manifest = Manifest(files, campaign_id, audience, Hex(key.public_key));
+  const std::string manifest = Manifest(files, campaign_id, audience, base::Hex(key.public_key));
   if (!seed.empty()) {
     std::string signature(crypto_sign_BYTES, 0);
     crypto_sign_detached(reinterpret_cast<unsigned char*>(signature.data()), nullptr,
                          reinterpret_cast<const unsigned char*>(manifest.data()), manifest.size(),
                          reinterpret_cast<const unsigned char*>(key.secret_key.data()));
-    files.push_back({kSignature, Hex(signature) + "\n"});
+    files.push_back({kSignature, base::Hex(signature) + "\n"});
   }
   files.push_back({kManifest, manifest});
 

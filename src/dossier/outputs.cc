@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "dossier/html.h"
+#include "model/reject.h"
 
 namespace stillwatch::dossier {
 
@@ -245,16 +246,7 @@ absl::Status Results::Reject(const model::Reject& r) {
   std::string line;
   JsonWriter w(&line);
   w.BeginObject();
-  w.Key("source");
-  w.String(r.source);
-  w.Key("line");
-  w.Uint(r.line);
-  w.Key("offset");
-  w.Uint(r.offset);
-  w.Key("reason");
-  w.String(r.reason);
-  w.Key("record");
-  w.String(r.record);
+  model::WriteReject(r, &w);
   w.EndObject();
   line.push_back('\n');
   if (std::fwrite(line.data(), 1, line.size(), rejected_) != line.size()) return Full(partial_ + "/rejected.jsonl");

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/str.h"
 #include "journal/frame.h"
 #include "lake/native.h"
@@ -26,12 +27,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".journal";
 constexpr size_t kWriteParts = 512;  // frames of one write; IOV_MAX is 1024
-
-std::string Hex(uint64_t v) {
-  char out[17];
-  std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(v));
-  return out;
-}
 
 absl::Status DiskError(std::string_view what, const std::string& path, int error) {
   const std::string message = StrCat("journal: ", path, ": ", what, ": ", std::strerror(error));
@@ -93,7 +88,7 @@ class File {
 absl::Status WritePosition(const std::string& folder, int folder_fd, uint64_t sequence) {
   const std::string path = StrCat(folder, "/position"), fresh = StrCat(path, ".new");
   const std::string number = std::to_string(sequence);
-  const std::string text = StrCat(number, " ", Hex(base::Hash64(number)), "\n");
+  const std::string text = StrCat(number, " ", base::Hex(base::Hash64(number)), "\n");
   const File file(fresh, O_WRONLY | O_CREAT | O_TRUNC);
   if (file.fd() < 0) return DiskError("cannot be made", fresh, errno);
   std::vector<iovec> parts{{const_cast<char*>(text.data()), text.size()}};
@@ -162,7 +157,7 @@ absl::Status Journal::Load() {
     s.size = fs::file_size(entry.path(), error);
     s.open = false;
     s.serial = ++serial_;
-    if (name != StrCat(Hex(s.first), kSuffix) || s.first == 0) {
+    if (name != StrCat(base::Hex(s.first), kSuffix) || s.first == 0) {
       return absl::FailedPreconditionError(StrCat(
           "journal: ", s.path, ": no name of a segment; give the journal a folder of its own"));
     }
@@ -277,7 +272,7 @@ absl::Status Journal::Rotate() {
   }
   Segment s;
   s.first = first;
-  s.path = StrCat(options_.folder, "/", Hex(first), kSuffix);
+  s.path = StrCat(options_.folder, "/", base::Hex(first), kSuffix);
   // One of this name can only be what an earlier failure here left: nothing in it counts.
   const int fd = open(s.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return DiskError("cannot be made", s.path, errno);

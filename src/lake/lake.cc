@@ -37,6 +37,16 @@ absl::StatusOr<std::map<std::string, TableUse>> Lake::Use() {
   return out;
 }
 
+std::string SqlName(std::string_view identifier) {
+  std::string out = "`";
+  for (const char c : identifier) {
+    if (c == '`' || c == '\\') out.push_back('\\');
+    out.push_back(c);
+  }
+  out.push_back('`');
+  return out;
+}
+
 std::string SqlString(std::string_view value) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out = "'";

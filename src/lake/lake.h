@@ -77,5 +77,7 @@ inline constexpr char kTableUseSql[] =
 
 // A string literal for SQL, quoted and escaped; the one way in which values get into statements.
 std::string SqlString(std::string_view value);
+// A table's or column's name, in back quotes.
+std::string SqlName(std::string_view identifier);
 
 }  // namespace stillwatch::lake

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "model/reject.h"
 
 namespace stillwatch::ingest {
 
@@ -45,16 +46,7 @@ void RejectedLog::Add(const model::Reject& r, int64_t now_ms) {
   w.BeginObject();
   w.Key("ts");
   w.String(base::FormatRfc3339(now_ms));
-  w.Key("source");
-  w.String(r.source);
-  w.Key("line");
-  w.Uint(r.line);
-  w.Key("offset");
-  w.Uint(r.offset);
-  w.Key("reason");
-  w.String(r.reason);
-  w.Key("record");
-  w.String(std::string_view(r.record).substr(0, options_.record_bytes_max));
+  model::WriteReject(r, &w, options_.record_bytes_max);
   w.EndObject();
   line.push_back('\n');
   const std::lock_guard<std::mutex> lock(mutex_);

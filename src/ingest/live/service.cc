@@ -12,6 +12,7 @@
 #include "ingest/formats/rows.h"
 #include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
+#include "ingest/live/account_block.h"
 #include "ingest/live/litellm.h"
 #include "lake/lake.h"
 #include "sketch/sketcher.h"
@@ -201,11 +202,7 @@ absl::StatusOr<IngestResult> IngestService::Accounts(std::string_view body,
   auto batch = Begin(source, body.size());
   if (!batch.ok()) return batch.status();
   Worker& w = *batch->state_->worker;
-  lake::StringColumn id, org, plan, channel, domain, payment, kyc, country, citizenship, referrer,
-      ip;
-  std::vector<uint32_t> content;
-  std::vector<int64_t> created;
-  std::vector<uint8_t> verified;
+  AccountBlock accounts;
   std::vector<Attestation> attestations;
   absl::Status attested;
   const auto attest = [&](bool all) {
@@ -224,20 +221,7 @@ absl::StatusOr<IngestResult> IngestService::Accounts(std::string_view body,
       r.record = text.substr(0, kRejectBytes);
       return batch->Reject(std::move(r));
     }
-    id.Append(row.account.account_id);
-    content.push_back(row.content);
-    created.push_back(row.account.created_at_ms.value_or(INT64_MIN));
-    org.Append(row.account.org_id);
-    verified.push_back(row.account.org_verified);
-    plan.Append(row.account.plan);
-    channel.Append(row.account.channel);
-    domain.Append(row.account.email_domain);
-    payment.Append(row.account.payment_id);
-    kyc.Append(row.account.kyc);
-    country.Append(row.country);
-    citizenship.Append(row.citizenship);
-    referrer.Append(row.account.referrer);
-    ip.Append(row.account.signup_ip);
+    accounts.Add(row);
     if (!row.country.empty())
       attestations.push_back({row.account.account_id, "country", row.country});
     if (!row.citizenship.empty())
@@ -246,22 +230,8 @@ absl::StatusOr<IngestResult> IngestService::Accounts(std::string_view body,
   });
   attest(true);
   if (!attested.ok()) return attested;
-  const uint64_t taken = content.size();
-  const lake::Block block{{{"account_id", std::move(id)},
-                           {"content", std::move(content)},
-                           {"created_at", std::move(created)},
-                           {"org_id", std::move(org)},
-                           {"org_verified", std::move(verified)},
-                           {"plan", std::move(plan)},
-                           {"channel", std::move(channel)},
-                           {"email_domain", std::move(domain)},
-                           {"payment_id", std::move(payment)},
-                           {"kyc", std::move(kyc)},
-                           {"country", std::move(country)},
-                           {"citizenship", std::move(citizenship)},
-                           {"referrer", std::move(referrer)},
-                           {"signup_ip", std::move(ip)}}};
-  if (absl::Status s = journal_->Append("accounts", block); !s.ok()) return s;
+  const uint64_t taken = accounts.rows();
+  if (absl::Status s = journal_->Append("accounts", accounts.Take()); !s.ok()) return s;
   accounts_ += taken;
   auto result = batch->Commit();  // counts what was refused
   if (result.ok()) result->accepted = taken;

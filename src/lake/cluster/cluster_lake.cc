@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/str.h"
 #include "lake/cluster/http.h"
 #include "lake/columns.h"
@@ -66,23 +67,6 @@ uint64_t Random64() {
   static std::random_device device;
   const std::lock_guard<std::mutex> lock(mutex);
   return uint64_t{device()} << 32 | device();
-}
-
-std::string Hex(uint64_t v) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out(16, '0');
-  for (int i = 15; v != 0; --i, v >>= 4) out[static_cast<size_t>(i)] = kHex[v & 15];
-  return out;
-}
-
-std::string Quoted(std::string_view identifier) {
-  std::string out = "`";
-  for (const char c : identifier) {
-    if (c == '`' || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
-  out.push_back('`');
-  return out;
 }
 
 std::string Text(const absl::Status& s) {
@@ -331,7 +315,7 @@ class ClusterLake : public Lake {
   absl::Status Replace(std::string_view table, const Block& rows) override {
     if (IsHost()) return Lake::Replace(table, rows);
     for (const Node& node : nodes_) {
-      if (absl::Status s = Run(node, Own(), StrCat("TRUNCATE TABLE ", Quoted(table))); !s.ok())
+      if (absl::Status s = Run(node, Own(), StrCat("TRUNCATE TABLE ", SqlName(table))); !s.ok())
         return s;
     }
     return Insert(table, rows);
@@ -341,7 +325,7 @@ class ClusterLake : public Lake {
     if (IsHost()) return Lake::Delete(table, condition);
     for (const Node& node : nodes_) {
       if (absl::Status s =
-              Run(node, Own(), StrCat("ALTER TABLE ", Quoted(table), " DELETE WHERE ", condition));
+              Run(node, Own(), StrCat("ALTER TABLE ", SqlName(table), " DELETE WHERE ", condition));
           !s.ok())
         return s;
     }
@@ -429,7 +413,7 @@ class ClusterLake : public Lake {
           for (const auto& [table, engine] : *tables) {
             if (!ours.contains(table) || (table == "schema_version") != mark) continue;
             if (absl::Status s =
-                    Run(node, database, StrCat("DROP TABLE IF EXISTS ", Quoted(table)));
+                    Run(node, database, StrCat("DROP TABLE IF EXISTS ", SqlName(table)));
                 !s.ok())
               return s;
             --left;
@@ -524,7 +508,7 @@ class ClusterLake : public Lake {
     HttpCall call;
     call.server = node.server;
     if (!database.empty()) call.params += Param("database", database);
-    call.params += Param("query_id", query_id.empty() ? StrCat("stillwatch-", Hex(Random64()))
+    call.params += Param("query_id", query_id.empty() ? StrCat("stillwatch-", base::Hex(Random64()))
                                                       : std::string(query_id));
     call.params +=
         Param("wait_end_of_query", "1");  // an error comes in place of the answer, not in it
@@ -699,7 +683,7 @@ class ClusterLake : public Lake {
              [&](const Block& b) {
                for (size_t i = 0; i < b.rows(); ++i) {
                  base::StrAppend(&out[std::string(b.columns[0].As<StringColumn>()[i])], ", ",
-                                 Quoted(b.columns[1].As<StringColumn>()[i]), " ",
+                                 SqlName(b.columns[1].As<StringColumn>()[i]), " ",
                                  b.columns[2].As<StringColumn>()[i]);
                }
                return absl::OkStatus();
@@ -725,7 +709,7 @@ class ClusterLake : public Lake {
       }
       auto columns = Columns(node, Own());
       if (!columns.ok()) return columns.status();
-      const std::string mark = StrCat(", ", Quoted(kInsertId), " UInt64");
+      const std::string mark = StrCat(", ", SqlName(kInsertId), " UInt64");
       bool added = false;
       for (const auto& [table, engine] : *tables) {
         if (engine.size() < 9 || engine.substr(engine.size() - 9) != "MergeTree" ||
@@ -733,9 +717,9 @@ class ClusterLake : public Lake {
           continue;
         }
         int code = 0;  // another process may have been quicker
-        const absl::Status s =
-            Run(node, Own(),
-                StrCat("ALTER TABLE ", Quoted(table), " ADD COLUMN ", kInsertId, " UInt64"), &code);
+        const absl::Status s = Run(
+            node, Own(),
+            StrCat("ALTER TABLE ", SqlName(table), " ADD COLUMN ", kInsertId, " UInt64"), &code);
         if (!s.ok() && code != kColumnExists) return s;
         added = true;
       }
@@ -751,15 +735,15 @@ class ClusterLake : public Lake {
         if (view != views->end() && view->second == (*columns)[table]) continue;
         if (view != views->end()) {
           if (absl::Status s =
-                  Run(node, url_.database, StrCat("DROP TABLE IF EXISTS ", Quoted(table)));
+                  Run(node, url_.database, StrCat("DROP TABLE IF EXISTS ", SqlName(table)));
               !s.ok())
             return s;
         }
         // Without a sharding key: nobody writes through it.
         const absl::Status s =
             Run(node, url_.database,
-                StrCat("CREATE TABLE IF NOT EXISTS ", Quoted(table), " AS ", Local(), ".",
-                       Quoted(table), " ENGINE = Distributed(", SqlString(url_.cluster), ", ",
+                StrCat("CREATE TABLE IF NOT EXISTS ", SqlName(table), " AS ", Local(), ".",
+                       SqlName(table), " ENGINE = Distributed(", SqlString(url_.cluster), ", ",
                        SqlString(Local()), ", ", SqlString(table), ")"));
         if (!s.ok()) return s;
       }
@@ -768,7 +752,7 @@ class ClusterLake : public Lake {
       for (const auto& [table, engine] : *engines) {
         if (engine != "Distributed" || tables->contains(table)) continue;
         if (absl::Status s =
-                Run(node, url_.database, StrCat("DROP TABLE IF EXISTS ", Quoted(table)));
+                Run(node, url_.database, StrCat("DROP TABLE IF EXISTS ", SqlName(table)));
             !s.ok())
           return s;
       }
@@ -862,9 +846,9 @@ class ClusterLake : public Lake {
   absl::Status InsertPart(const Node& node, std::string_view table, const Block& part, bool marked,
                           uint64_t id, Patience* patience, Unsettled::Fate* fate) {
     const std::string what = StrCat("insert into ", table);
-    std::string sql = StrCat("INSERT INTO ", Quoted(table), " (");
+    std::string sql = StrCat("INSERT INTO ", SqlName(table), " (");
     for (size_t i = 0; i < part.columns.size(); ++i) {
-      base::StrAppend(&sql, i == 0 ? "" : ", ", Quoted(part.columns[i].name));
+      base::StrAppend(&sql, i == 0 ? "" : ", ", SqlName(part.columns[i].name));
     }
     base::StrAppend(&sql, marked ? StrCat(", ", kInsertId) : "", ") FORMAT Native");
     std::string bytes;
@@ -883,7 +867,8 @@ class ClusterLake : public Lake {
           return s;
         if (*fate == Unsettled::kStored) return absl::OkStatus();
       }
-      HttpCall call = Call(node, Own(), StrCat("stillwatch-", Hex(id), "-", Hex(Random64())));
+      HttpCall call =
+          Call(node, Own(), StrCat("stillwatch-", base::Hex(id), "-", base::Hex(Random64())));
       call.params += Param("query", sql);
       call.body = bytes;
       call.seconds = options_.insert_seconds;
@@ -932,10 +917,10 @@ class ClusterLake : public Lake {
       *fate = Unsettled::kNotStored;
       return absl::OkStatus();
     }
-    const std::string sql =
-        StrCat("SELECT toUInt64((SELECT count() FROM system.processes WHERE startsWith(query_id, ",
-               SqlString(StrCat("stillwatch-", Hex(id))), "))) AS running, count() AS n FROM ",
-               Quoted(table), " WHERE ", kInsertId, " = ", id);
+    const std::string sql = StrCat(
+        "SELECT toUInt64((SELECT count() FROM system.processes WHERE startsWith(query_id, ",
+        SqlString(StrCat("stillwatch-", base::Hex(id))), "))) AS running, count() AS n FROM ",
+        SqlName(table), " WHERE ", kInsertId, " = ", id);
     for (int clear = 0;;) {
       uint64_t running = 0, stored = 0;
       HttpCall call = Call(node, Own(), "");

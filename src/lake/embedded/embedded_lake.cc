@@ -54,16 +54,6 @@ Process& ThisProcess() {
   return process;
 }
 
-std::string Quoted(std::string_view identifier) {
-  std::string out = "`";
-  for (const char c : identifier) {
-    if (c == '`' || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
-  out.push_back('`');
-  return out;
-}
-
 absl::Status CheckDirectory(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -163,7 +153,8 @@ class EmbeddedLake : public Lake {
           return absl::OkStatus();
         });
     for (const std::string& table : tables) {
-      if (status.ok()) status = Execute(StrCat("ALTER TABLE ", Quoted(table), " MODIFY SETTING ", all));
+      if (status.ok())
+        status = Execute(StrCat("ALTER TABLE ", SqlName(table), " MODIFY SETTING ", all));
     }
     return status;
   }
@@ -176,9 +167,9 @@ class EmbeddedLake : public Lake {
     if (absl::Status s = CheckShape(block); !s.ok()) return s;
     if (absl::Status s = columns_.Check(*this, table, block).status(); !s.ok()) return s;
     if (block.rows() == 0) return absl::OkStatus();
-    std::string sql = StrCat("INSERT INTO ", Quoted(table), " (");
+    std::string sql = StrCat("INSERT INTO ", SqlName(table), " (");
     for (size_t i = 0; i < block.columns.size(); ++i) {
-      base::StrAppend(&sql, i == 0 ? "" : ", ", Quoted(block.columns[i].name));
+      base::StrAppend(&sql, i == 0 ? "" : ", ", SqlName(block.columns[i].name));
     }
     sql += ")";
     auto connection = Take();

@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/text.h"
@@ -34,13 +35,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kReplyBytesMax = 64 << 10;  // of a receiver's reply; the rest is not read
 constexpr size_t kSecretBytesMin = 16;
-
-std::string Hex(uint64_t v) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[v >> shift & 15];
-  return out;
-}
 
 std::string Sentence(const Alert& a) {
   std::string out = StrCat("Campaign ", a.name, " (", a.campaign, ") ", a.kind);
@@ -155,9 +149,9 @@ std::vector<Alert> AlertsOf(const engine::PassFindings& pass) {
         continue;
       }
       Alert a;
-      a.id =
-          Hex(base::Combine64(base::Combine64(base::Hash64(e.id), static_cast<uint64_t>(e.change)),
-                              base::Combine64(base::Combine64(e.pass, e.exchanges), e.accounts)));
+      a.id = base::Hex(
+          base::Combine64(base::Combine64(base::Hash64(e.id), static_cast<uint64_t>(e.change)),
+                          base::Combine64(base::Combine64(e.pass, e.exchanges), e.accounts)));
       a.ms = pass.ended_ms;
       a.kind = watch::ChangeName(e.change);
       a.campaign = e.id;

@@ -548,16 +548,22 @@ class Api {
 
   // --- pages ---
 
-  template <typename F>
-  HttpReply Paged(const HttpRequest& r, F read) const {
+  static absl::StatusOr<state::Page> PageOf(const HttpRequest& r) {
     state::Page page;
     for (const auto& [key, out] :
          {std::pair<const char*, size_t*>{"offset", &page.offset}, {"limit", &page.limit}}) {
       auto n = NumberOf(r, key, *out);
-      if (!n.ok()) return Fail(n.status());
+      if (!n.ok()) return n.status();
       *out = *n;
     }
-    auto rows = read(page);
+    return page;
+  }
+
+  template <typename F>
+  HttpReply Paged(const HttpRequest& r, F read) const {
+    const auto page = PageOf(r);
+    if (!page.ok()) return Fail(page.status());
+    auto rows = read(*page);
     return rows.ok() ? Many(*rows) : Fail(rows.status());
   }
 
@@ -600,11 +606,9 @@ class Api {
   }
 
   HttpReply Events(const HttpRequest& r) const {
-    state::Page page;
-    auto offset = NumberOf(r, "offset", 0), limit = NumberOf(r, "limit", page.limit);
-    if (!offset.ok()) return Fail(offset.status());
-    if (!limit.ok()) return Fail(limit.status());
-    auto events = c_.state->CampaignEvents(r.Param("id"), {*offset, *limit});
+    const auto page = PageOf(r);
+    if (!page.ok()) return Fail(page.status());
+    auto events = c_.state->CampaignEvents(r.Param("id"), *page);
     if (!events.ok()) return Fail(events.status());
     std::vector<std::string> rows;
     for (const auto& e : events->rows) {
@@ -622,11 +626,9 @@ class Api {
   }
 
   HttpReply Passes(const HttpRequest& r) const {
-    state::Page page;
-    auto offset = NumberOf(r, "offset", 0), limit = NumberOf(r, "limit", page.limit);
-    if (!offset.ok()) return Fail(offset.status());
-    if (!limit.ok()) return Fail(limit.status());
-    auto passes = c_.state->Passes({*offset, *limit});
+    const auto page = PageOf(r);
+    if (!page.ok()) return Fail(page.status());
+    auto passes = c_.state->Passes(*page);
     if (!passes.ok()) return Fail(passes.status());
     std::vector<std::string> rows;
     for (const auto& p : passes->rows) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "serve/otlp/json.h"
@@ -135,19 +136,9 @@ bool IsJson(std::string_view text) {
   return parser.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
 }
 
-std::string Hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes) {
-    out += kDigits[static_cast<uint8_t>(c) >> 4];
-    out += kDigits[static_cast<uint8_t>(c) & 15];
-  }
-  return out;
-}
-
 std::string IdOf(const std::string& trace, const std::string& span, bool text) {
-  std::string out = text ? trace : Hex(trace);
-  if (!span.empty()) StrAppend(&out, "-", text ? span : Hex(span));
+  std::string out = text ? trace : base::Hex(trace);
+  if (!span.empty()) StrAppend(&out, "-", text ? span : base::Hex(span));
   return out;
 }
 
