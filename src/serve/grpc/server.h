@@ -24,6 +24,9 @@ namespace stillwatch::serve {
 
 struct GrpcLimits {
   size_t message_bytes = 64u << 20;  // of a request, decompressed: what OTLP recommends
+  // Of a request. More is refused and, as gRPC cannot go on decompressing headers, its connection
+  // closed with all that is in work there. A gateway writes its metadata itself: what its clients
+  // send is in the message.
   size_t metadata_bytes = 16u << 10;
   int streams = 1024;              // requests in flight on one connection
   size_t memory_bytes = 1u << 30;  // of gRPC's own buffers, all connections together
