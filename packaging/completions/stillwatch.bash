@@ -12,7 +12,7 @@ _stillwatch() {
     --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --token-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin" -- "$cur"); return ;;
+    --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin share" -- "$cur"); return ;;
     --anchor | --public-key | --label | --expires | --url | --note | --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
   esac
   local flags

@@ -53,11 +53,11 @@ _stillwatch() {
       '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
       '--replay[judge each campaign while it goes on]' '--threads[workers]:number:' '--help[help]' ;;
     serve) _arguments '--config[YAML file]:file:_files' '--help[help]' ;;
-    config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin)' \
+    config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin share)' \
       '--help[help]' '1:what:(check token)' '2:file:_files' ;;
     audit) _arguments '*--anchor[head that was kept]:NUMBER\:HASH:' '--public-key[that must have signed it]:hex:' \
       '--json[print JSON]' '--help[help]' '1:what:(verify key)' '2:folder or file:_files' ;;
-    token) _arguments '*--role[what it may do]:role:(ingest decide analyst approver admin)' '--label[what it is for]:text:' \
+    token) _arguments '*--role[what it may do]:role:(ingest decide analyst approver admin share)' '--label[what it is for]:text:' \
       '--expires[RFC 3339]:time:' '--data[folder of the service]:folder:_files -/' '--config[configuration file]:file:_files' \
       '--help[help]' '1:what:(create list revoke)' '2:person or id:' ;;
     policy) _arguments '--dry-run[try it on the last day of traffic]' '--url[the service]:URL:' \

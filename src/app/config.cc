@@ -10,8 +10,8 @@
 #include <set>
 
 #include "base/str.h"
-#include "lake/cluster/url.h"
 #include "base/time.h"
+#include "lake/cluster/url.h"
 #include "serve/http/tokens.h"
 
 namespace stillwatch::app {
@@ -276,7 +276,7 @@ void Visit(V& v, Config* c) {
     s.Words("roles", &t->roles);
     bool known = !t->roles.empty();
     for (const auto& r : t->roles) known &= serve::RoleOf(r).has_value();
-    s.Check("roles", known, "expected some of ingest, decide, analyst, approver, admin");
+    s.Check("roles", known, "expected some of ingest, decide, analyst, approver, admin, share");
     s.Text("hash", &t->hash);
     s.Check("hash", t->hash.empty() || serve::ParseTokenHash(t->hash).has_value(),
             "expected 64 hex digits, as `stillwatch config token` prints them");

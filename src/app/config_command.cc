@@ -34,15 +34,17 @@ void AddConfig(CLI::App& app, int* code) {
   auto person = std::make_shared<std::string>();
   auto roles = std::make_shared<std::vector<std::string>>();
   token->add_option("--person", *person, "whose it is: a person or a machine")->required();
-  token->add_option("--role", *roles, "ingest, decide, analyst, approver or admin; may be repeated")
+  token
+      ->add_option("--role", *roles,
+                   "ingest, decide, analyst, approver, admin or share; may be repeated")
       ->required();
   token->footer("Example: stillwatch config token --person gateway-1 --role decide");
   token->callback([=] {
     std::string list;
     for (const auto& r : *roles) {
       if (!serve::RoleOf(r)) {
-        *code = Report(absl::InvalidArgumentError(
-            base::StrCat("--role ", r, ": expected ingest, decide, analyst, approver or admin")));
+        *code = Report(absl::InvalidArgumentError(base::StrCat(
+            "--role ", r, ": expected ingest, decide, analyst, approver, admin or share")));
         return;
       }
       list += (list.empty() ? "" : ", ") + r;

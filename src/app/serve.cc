@@ -127,7 +127,8 @@ class AllTokens final : public serve::TokenStore {
                                          {state::kDecide, Role::kDecide},
                                          {state::kAnalyst, Role::kAnalyst},
                                          {state::kApprover, Role::kApprover},
-                                         {state::kAdmin, Role::kAdmin}}) {
+                                         {state::kAdmin, Role::kAdmin},
+                                         {state::kShare, Role::kShare}}) {
         if (found->roles & theirs) out.roles |= serve::RoleBit(ours);
       }
       return out;

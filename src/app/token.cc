@@ -29,7 +29,7 @@ absl::Status Create(const Where& where, const std::string& person, const std::st
     const state::Roles role = state::ParseRole(n);
     if (role == 0) {
       return absl::InvalidArgumentError(
-          StrCat("--role ", n, ": expected ingest, decide, analyst, approver or admin"));
+          StrCat("--role ", n, ": expected ingest, decide, analyst, approver, admin or share"));
     }
     roles |= role;
   }
@@ -94,7 +94,8 @@ void AddToken(CLI::App& app, int* code) {
   auto* create = sub->add_subcommand("create", "Make a token and print it, this once");
   create->add_option("PERSON", *person, "whose it is: one person or one machine")->required();
   create
-      ->add_option("--role", *roles, "ingest, decide, analyst, approver or admin; may be repeated")
+      ->add_option("--role", *roles,
+                   "ingest, decide, analyst, approver, admin or share; may be repeated")
       ->required();
   create->add_option("--label", *label, "what it is for");
   create->add_option("--expires", *expires, "RFC 3339; default: it does not");

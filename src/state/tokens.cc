@@ -18,11 +18,8 @@ constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
 struct {
   Role role;
   const char* name;
-} constexpr kRoleNames[] = {{kIngest, "ingest"},
-                            {kDecide, "decide"},
-                            {kAnalyst, "analyst"},
-                            {kApprover, "approver"},
-                            {kAdmin, "admin"}};
+} constexpr kRoleNames[] = {{kIngest, "ingest"},     {kDecide, "decide"}, {kAnalyst, "analyst"},
+                            {kApprover, "approver"}, {kAdmin, "admin"},   {kShare, "share"}};
 
 void HashSecret(std::string_view key, std::string_view secret, unsigned char out[32]) {
   crypto_generichash(out, 32, reinterpret_cast<const unsigned char*>(secret.data()), secret.size(),
@@ -122,7 +119,7 @@ absl::StatusOr<State::NewToken> State::CreateToken(std::string_view person, std:
   SW_RETURN_IF_ERROR(CheckText("by", by, kNameBytes, true));
   if (roles == 0 || (roles & ~kAllRoles) != 0)
     return absl::InvalidArgumentError(
-        "roles: expected one or several of ingest, decide, analyst, approver, admin");
+        "roles: expected one or several of ingest, decide, analyst, approver, admin, share");
   const int64_t now = impl_->now();
   if (expires_ms != 0 && expires_ms <= now)
     return absl::InvalidArgumentError("expires: is in the past");

@@ -1,4 +1,5 @@
-// What the state keeps, as plain values. Times are milliseconds since 1970; 0 means never or not yet.
+// What the state keeps, as plain values. Times are milliseconds since 1970; 0 means never or not
+// yet.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,10 @@ enum Role : uint8_t {
   kAnalyst = 4,   // read everything, dispose, propose, open and decide appeals
   kApprover = 8,  // approve what another person proposed
   kAdmin = 16,    // tokens, settings
+  kShare = 32,    // another instance: TAXII, comparisons, as far as each collection says
 };
 using Roles = uint8_t;
-inline constexpr Roles kAllRoles = 31;
+inline constexpr Roles kAllRoles = 63;
 
 struct TokenInfo {  // never the secret, nor its hash
   std::string id, person, label;
@@ -133,9 +135,9 @@ struct Campaign {
   std::vector<std::string> families;  // of evidence that speaks for it
   std::string json;                   // the object of campaigns.json
   int64_t opened_ms = 0, changed_ms = 0;
-  std::string disposition;            // value of the one that holds, or empty
-  int64_t disposition_revision = 0;   // to name when disposing
-  std::string owner;                  // the analyst who took it
+  std::string disposition;           // value of the one that holds, or empty
+  int64_t disposition_revision = 0;  // to name when disposing
+  std::string owner;                 // the analyst who took it
 };
 
 struct CampaignEvent {
@@ -155,20 +157,20 @@ struct Pass {
 struct PassResult {
   Pass pass;
   struct Changed {
-    Campaign campaign;          // revision, disposition and owner are ignored
-    bool members_given = false; // false: the members stay as they are
+    Campaign campaign;           // revision, disposition and owner are ignored
+    bool members_given = false;  // false: the members stay as they are
     std::vector<CampaignMember> members;
   };
   std::vector<Changed> campaigns;
-  std::vector<CampaignEvent> events;  // id and pass are filled in
+  std::vector<CampaignEvent> events;         // id and pass are filled in
   std::map<std::string, std::string> notes;  // replaced in the same transaction (State::GetNote)
 };
 
 // A person's word on an account or a campaign, for the evaluation: what was right, what was wrong.
 struct Feedback {
-  std::string source;  // "appeal", "disposition"
+  std::string source;                   // "appeal", "disposition"
   std::string campaign_id, account_id;  // the latter empty for a campaign
-  std::string label;   // "right", "wrong", "unsure"
+  std::string label;                    // "right", "wrong", "unsure"
   std::string look_alike, reason, person;
   std::vector<std::string> families;
   int64_t ms = 0;

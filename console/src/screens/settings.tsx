@@ -5,7 +5,7 @@ import { minute } from "../text";
 import { Dialog, Field, Page, Show, Table, useSay } from "../ui";
 
 type Role = Schemas["Token"]["roles"][number];
-const ROLES: Role[] = ["ingest", "decide", "analyst", "approver", "admin"];
+const ROLES: Role[] = ["ingest", "decide", "analyst", "approver", "admin", "share"];
 
 export function Settings({ me }: { me: Schemas["Me"] }) {
   const admin = me.roles.includes("admin");

@@ -107,8 +107,8 @@ void Write(Out& o, const state::Feedback& f) {
 
 void Write(Out& o, const state::TokenInfo& t) {
   o.Object().Text("id", t.id).Text("person", t.person).Text("label", t.label).Array("roles");
-  for (const auto role :
-       {state::kIngest, state::kDecide, state::kAnalyst, state::kApprover, state::kAdmin})
+  for (const auto role : {state::kIngest, state::kDecide, state::kAnalyst, state::kApprover,
+                          state::kAdmin, state::kShare})
     if (t.roles & role) (*o).String(state::RoleName(role));
   o.EndArray()
       .Time("created_at", t.created_ms)
@@ -742,8 +742,9 @@ class Api {
     for (const std::string& n : names) {
       const state::Roles role = state::ParseRole(n);
       if (role == 0)
-        return ErrorReply(400, StrCat("roles: there is no ", n.substr(0, 64),
-                                      "; there are ingest, decide, analyst, approver, admin"));
+        return ErrorReply(400,
+                          StrCat("roles: there is no ", n.substr(0, 64),
+                                 "; there are ingest, decide, analyst, approver, admin, share"));
       roles |= role;
     }
     auto made = c_.state->CreateToken(person, label, roles, expires, r.principal->name);
@@ -962,8 +963,8 @@ class Api {
   HttpReply Me(const HttpRequest& r) const {
     Out o;
     o.Object().Text("person", r.principal->name).Array("roles");
-    for (const Role role :
-         {Role::kIngest, Role::kDecide, Role::kAnalyst, Role::kApprover, Role::kAdmin})
+    for (const Role role : {Role::kIngest, Role::kDecide, Role::kAnalyst, Role::kApprover,
+                            Role::kAdmin, Role::kShare})
       if (r.principal->Has(role)) (*o).String(RoleName(role));
     return JsonReply(o.EndArray().End().Done());
   }

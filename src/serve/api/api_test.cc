@@ -208,8 +208,8 @@ class ApiTest : public testing::Test {
 };
 
 TEST_F(ApiTest, DescriptionAndRoutesAgree) {
-  static constexpr const char* kRoles[] = {"public",  "ingest",   "decide",
-                                           "analyst", "approver", "admin"};
+  static constexpr const char* kRoles[] = {"public",   "ingest", "decide", "analyst",
+                                           "approver", "admin",  "share"};
   std::set<std::string> described, ids, routed;
   for (const auto& path : Description()["paths"]) {
     for (const auto& op : path.second) {

@@ -72,6 +72,10 @@ struct Route {
   // The caller's token is read from X-Stillwatch-Token alone: Authorization and x-api-key belong to
   // somebody else's request, which the gateway shows us.
   bool token_header_only = false;
+  // HTTP Basic does too, with the token as the password; whatever the user's name.
+  bool basic = false;
+  // What the server itself answers once the route is known: no token, too long, busy.
+  HttpReply (*refusal)(int status, std::string_view message) = ErrorReply;
 };
 
 // Filled before the server starts, then read by many threads.

@@ -2,6 +2,7 @@
 #include "serve/http/server.h"
 
 #include <netinet/tcp.h>
+#include <sodium.h>
 #include <sys/socket.h>
 
 #include <boost/asio/bind_executor.hpp>
@@ -53,6 +54,30 @@ std::string DateHeader() {
 }
 
 std::string_view View(boost::beast::string_view s) { return {s.data(), s.size()}; }
+
+// What follows an authentication scheme ("bearer ", in lower case); empty for another.
+std::string_view AfterScheme(std::string_view value, std::string_view scheme) {
+  if (value.size() <= scheme.size()) return {};
+  for (size_t i = 0; i < scheme.size(); ++i) {
+    if ((value[i] | 0x20) != (scheme[i] | 0x20)) return {};
+  }
+  return value.substr(scheme.size());
+}
+
+// The password of "user:password" in base64; empty when it is none.
+std::string BasicPassword(std::string_view base64) {
+  std::string out(base64.size(), '\0');
+  size_t n = 0;
+  const char* end = nullptr;
+  if (sodium_base642bin(reinterpret_cast<unsigned char*>(out.data()), out.size(), base64.data(),
+                        base64.size(), nullptr, &n, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+      end != base64.data() + base64.size()) {
+    return {};
+  }
+  out.resize(n);
+  const size_t colon = out.find(':');
+  return colon == out.npos ? std::string() : out.substr(colon + 1);
+}
 
 // Handlers that may block. Requests wait in a queue with a bound.
 class Pool {
@@ -398,38 +423,40 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
       const bool same =
           origin.empty() || (scheme != origin.npos && local(origin.substr(scheme + 3)));
       if (shared_.options.insecure || (same && local(request_.Header("host")))) return true;
-      RefuseAndKeep(ErrorReply(403,
-                               "without tokens this is open only to localhost by that name; "
-                               "set up tokens in the configuration"));
+      RefuseAndKeep(Refusal(403,
+                            "without tokens this is open only to localhost by that name; "
+                            "set up tokens in the configuration"));
       return false;
     }
+    std::string password;
     std::string_view token = request_.Header("x-stillwatch-token");
     if (token.empty() && !route.token_header_only) {
       token = request_.Header("x-api-key");
       if (token.empty()) {
-        token = request_.Header("authorization");
-        constexpr std::string_view kBearer = "bearer ";
-        bool bearer = token.size() > kBearer.size();
-        for (size_t i = 0; bearer && i < kBearer.size(); ++i)
-          bearer = (token[i] | 0x20) == (kBearer[i] | 0x20);
-        token = bearer ? token.substr(kBearer.size()) : std::string_view();
+        const std::string_view given = request_.Header("authorization");
+        token = AfterScheme(given, "bearer ");
+        if (token.empty() && route.basic) {
+          password = BasicPassword(AfterScheme(given, "basic "));
+          token = password;
+        }
       }
     }
     std::optional<Principal> found;
     if (!token.empty()) found = tokens.Find(token, WallMs());
     if (!found) {
-      HttpReply reply = ErrorReply(
+      HttpReply reply = Refusal(
           401, token.empty() ? (route.token_header_only
                                     ? "a Stillwatch token is needed in X-Stillwatch-Token"
                                     : "a Stillwatch token is needed: Authorization: Bearer TOKEN")
                              : "this Stillwatch token is not known or has expired");
+      if (route.basic) reply.headers.emplace_back("WWW-Authenticate", "Basic realm=\"stillwatch\"");
       reply.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"stillwatch\"");
       RefuseAndKeep(std::move(reply));
       return false;
     }
     principal_ = std::move(*found);
     if (principal_.Has(route.role)) return true;
-    RefuseAndKeep(ErrorReply(
+    RefuseAndKeep(Refusal(
         403, StrCat("the token \"", principal_.name, "\" lacks the role ", RoleName(route.role))));
     return false;
   }
@@ -498,10 +525,10 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
         const size_t limit = std::min(limits_.decompressed_bytes, match_.route->body_bytes);
         const absl::Status s = Decompress(encoding, request_.body, limit, &decompressed_);
         if (!s.ok()) {
-          return ErrorReply(absl::IsResourceExhausted(s) ? 413
-                            : absl::IsUnimplemented(s)   ? 415
-                                                         : 400,
-                            std::string_view(s.message().data(), s.message().size()));
+          return Refusal(absl::IsResourceExhausted(s) ? 413
+                         : absl::IsUnimplemented(s)   ? 415
+                                                      : 400,
+                         std::string_view(s.message().data(), s.message().size()));
         }
         request_.body = decompressed_;
       }
@@ -509,21 +536,25 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
     } catch (const std::exception& e) {
       shared_.log->Error("handler failed",
                          {{"route", match_.route->pattern}, {"what", typeid(e).name()}});
-      return ErrorReply(500, "this is a fault of Stillwatch's own; its log says more");
+      return Refusal(500, "this is a fault of Stillwatch's own; its log says more");
     }
   }
 
   void Overloaded(std::string_view what) {
-    HttpReply reply = ErrorReply(503, StrCat("busy: ", what, "; try again"));
+    HttpReply reply = Refusal(503, StrCat("busy: ", what, "; try again"));
     reply.headers.emplace_back("Retry-After", std::to_string(limits_.retry_after_s));
     keep_ = parser_->is_done();
     Send(std::move(reply));
+  }
+  // In the words of the route, once it is known.
+  HttpReply Refusal(int status, std::string_view message) const {
+    return match_.route ? match_.route->refusal(status, message) : ErrorReply(status, message);
   }
   // Before the request is complete: what is still under way is not read, so the connection ends.
   void Refuse(int status, std::string_view message) {
     timed_out_ = false;
     keep_ = false;
-    Send(ErrorReply(status, message));
+    Send(Refusal(status, message));
   }
   // The same, but a connection whose request has no body left to read stays.
   void RefuseAndKeep(HttpReply reply) {

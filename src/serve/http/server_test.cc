@@ -40,6 +40,18 @@ class ServerTest : public testing::Test {
                  .speed = Speed::kInline,
                  .handler = echo,
                  .token_header_only = true});
+    router_.Add({.method = "*",
+                 .pattern = "/peers/*",
+                 .role = Role::kDecide,
+                 .speed = Speed::kInline,
+                 .handler = echo,
+                 .body_bytes = 16,
+                 .basic = true,
+                 .refusal = [](int status, std::string_view) {
+                   HttpReply reply = JsonReply("{\"theirs\":1}", status);
+                   reply.content_type = "application/theirs";
+                   return reply;
+                 }});
     router_.Add("GET", "/admin", Role::kAdmin, Speed::kPool,
                 [](const HttpRequest&) { return JsonReply("{}"); });
     router_.Add("POST", "/wait", Role::kPublic, Speed::kPool, [this](const HttpRequest&) {
@@ -313,6 +325,28 @@ TEST_F(ServerTest, AsksForTokensAndRoles) {
   const TestReply check = with("PUT", "/check/v1/messages", "X-Stillwatch-Token: sw_decide\r\n");
   EXPECT_EQ(check.status, 200);
   EXPECT_EQ(check.Header("X-Suffix"), "v1/messages");
+  // Where Basic is taken the token is the password; what the server refuses is in the route's
+  // words.
+  const TestReply basic = with("GET", "/peers/x", "Authorization: basic YTpzd19kZWNpZGU=\r\n");
+  EXPECT_EQ(basic.status, 200);  // a:sw_decide
+  EXPECT_EQ(basic.Header("X-Who"), "gateway");
+  EXPECT_EQ(with("GET", "/peers/x", "Authorization: Bearer sw_decide\r\n").status, 200);
+  for (const char* bad :
+       {"", "Basic", "Basic c3dfZGVjaWRl" /* no colon */, "Basic YTpzd19kZWNpZGY=", "Basic YTpz!2",
+        "Basic sw_decide", "Digest YTpzd19kZWNpZGU="}) {
+    const TestReply no = with("GET", "/peers/x", std::string("Authorization: ") + bad + "\r\n");
+    EXPECT_EQ(no.status, 401) << bad;
+    EXPECT_EQ(no.body, "{\"theirs\":1}") << bad;
+    EXPECT_EQ(no.Header("Content-Type"), "application/theirs");
+    EXPECT_EQ(no.Header("WWW-Authenticate"), "Basic realm=\"stillwatch\"");
+  }
+  const TestReply lacks = with("GET", "/peers/x", "Authorization: Bearer sw_admin\r\n");
+  EXPECT_EQ(lacks.status, 403);
+  EXPECT_EQ(lacks.body, "{\"theirs\":1}");
+  const TestReply longer = TestClient(port_).Do("POST", "/peers/x", std::string(17, 'x'),
+                                                "Authorization: Bearer sw_decide\r\n");
+  EXPECT_EQ(longer.status, 413);
+  EXPECT_EQ(longer.body, "{\"theirs\":1}");
   // New tokens hold for connections that are open.
   TestClient open(port_);
   EXPECT_EQ(open.Do("POST", "/echo", "", "X-Api-Key: sw_decide\r\n").status, 200);

@@ -7,8 +7,8 @@
 namespace stillwatch::serve {
 
 namespace {
-constexpr const char* kNames[kRoles] = {"public",  "ingest",   "decide",
-                                        "analyst", "approver", "admin"};
+constexpr const char* kNames[kRoles] = {"public",   "ingest", "decide", "analyst",
+                                        "approver", "admin",  "share"};
 }
 
 const char* RoleName(Role role) { return kNames[int(role)]; }

@@ -12,8 +12,8 @@
 namespace stillwatch::serve {
 
 // kPublic asks for nothing. None is a superset of another: a right that is needed is named.
-enum class Role : uint8_t { kPublic, kIngest, kDecide, kAnalyst, kApprover, kAdmin };
-inline constexpr int kRoles = 6;
+enum class Role : uint8_t { kPublic, kIngest, kDecide, kAnalyst, kApprover, kAdmin, kShare };
+inline constexpr int kRoles = 7;
 const char* RoleName(Role role);  // "ingest"
 std::optional<Role> RoleOf(std::string_view name);
 
