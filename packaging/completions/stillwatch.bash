@@ -3,7 +3,7 @@ _stillwatch() {
   local cur prev cmd
   cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "scan explain console dossier query sketch lake link evaluate simulate serve config audit token policy --help --version" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "scan explain console dossier query sketch lake link evaluate simulate serve config audit token policy share --help --version" -- "$cur")
     return
   fi
   case "$prev" in
@@ -49,6 +49,10 @@ _stillwatch() {
     policy) flags="--dry-run --url --token-file --note --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
+      fi ;;
+    share) flags="--help"
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "key" -- "$cur"); return
       fi ;;
     *) return ;;
   esac

@@ -14,6 +14,7 @@ complete -c stillwatch -n __fish_use_subcommand -f -a config -d 'check the confi
 complete -c stillwatch -n __fish_use_subcommand -f -a audit -d 'check the audit log, make a key that signs it'
 complete -c stillwatch -n __fish_use_subcommand -f -a token -d 'make, list and revoke API tokens'
 complete -c stillwatch -n __fish_use_subcommand -f -a policy -d 'check, propose, approve, activate and roll back policies'
+complete -c stillwatch -n __fish_use_subcommand -f -a share -d 'tell others what they can act on'
 complete -c stillwatch -l help -d help
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l format -r -d 'how to read the logs'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l accounts -r -d 'account records'
@@ -72,3 +73,4 @@ complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l url -x -d 'the
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l token-file -r -d 'file with the token'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l note -x -d 'why'
 complete -c stillwatch -n '__fish_seen_subcommand_from console' -l port -x -d 'of 127.0.0.1'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'key'

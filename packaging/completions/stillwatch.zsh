@@ -16,6 +16,7 @@ _stillwatch() {
     'audit:check the audit log, make a key that signs it'
     'token:make, list and revoke API tokens'
     'policy:check, propose, approve, activate and roll back policies'
+    'share:tell others what they can act on'
     'serve:take in traffic, watch it, answer gateways'
     'config:check the configuration of serve, make tokens'
   )
@@ -63,6 +64,7 @@ _stillwatch() {
     policy) _arguments '--dry-run[try it on the last day of traffic]' '--url[the service]:URL:' \
       '--token-file[file with the token]:file:_files' '--note[why]:text:' '--help[help]' \
       '1:what:(check propose approve activate rollback list diff)' '*:file or version:_files' ;;
+    share) _arguments '--help[help]' '1:what:(key)' '*:file:_files' ;;
   esac
 }
 _stillwatch "$@"

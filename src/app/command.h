@@ -43,5 +43,6 @@ void AddConfig(CLI::App& app, int* code);
 void AddAudit(CLI::App& app, int* code);
 void AddToken(CLI::App& app, int* code);
 void AddPolicy(CLI::App& app, int* code);
+void AddShare(CLI::App& app, int* code);
 
 }  // namespace stillwatch::app

@@ -125,6 +125,7 @@ int main(int argc, char** argv) {
   AddAudit(app, &code);
   AddToken(app, &code);
   AddPolicy(app, &code);
+  AddShare(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

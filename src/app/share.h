@@ -1,0 +1,10 @@
+// The verbs of `stillwatch share`, by owner; share.cc puts them together.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace stillwatch::app {
+
+void AddShareExport(CLI::App* share, int* code);  // export, preview, validate, key
+
+}  // namespace stillwatch::app
