@@ -184,8 +184,9 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 }  // namespace
 
 link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
-                      const base::Parallel& parallel) {
-  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel);
+                      const base::Parallel& parallel,
+                      const std::function<bool(int64_t day)>& heard) {
+  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel, heard);
   std::vector<std::vector<link::Event>> parts(1);
   size_t at = 0;
   for (const link::Event& e : events) {
@@ -193,7 +194,7 @@ link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c
     if (c.part[at] >= parts.size()) parts.resize(c.part[at] + 1);
     parts[c.part[at]].push_back(e);
   }
-  return link::MeasureRhythm(parts, parallel);
+  return link::MeasureRhythm(parts, parallel, heard);
 }
 
 bool FollowsAQueue(const Background& background, const Candidate& c,

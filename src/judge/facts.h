@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -140,9 +141,10 @@ class Background {
 bool IsYoung(const link::Log& log, uint32_t account);
 
 // Each hand (Candidate::part) against its own habit. The events are of the candidate's accounts and
-// ascend by account.
+// ascend by account. `heard`: as of link::MeasureRhythm.
 link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& candidate,
-                      const base::Parallel& parallel);
+                      const base::Parallel& parallel,
+                      const std::function<bool(int64_t day)>& heard = {});
 
 // Whether a candidate's rhythm is a queue's beyond all calibration. Its accounts then say nothing
 // about innocent groups.

@@ -44,10 +44,11 @@ struct Following {
   std::vector<float> way_bits;  // Candidate::way_bits
 };
 
-// Empty when no queue is heard in these events, which are of the candidate's accounts.
+// Empty when no queue is heard in these events, which are of the candidate's accounts; where one is
+// `known` to be there, the faintest audible one is followed.
 Following Follow(const Background& background, const link::AccountGraph& graph, const Candidate& c,
                  const std::vector<uint32_t>& main_template, const std::vector<link::Event>& events,
-                 const base::Parallel& parallel) {
+                 const base::Parallel& parallel, bool known = false) {
   const link::Log& log = background.log();
   const size_t n = c.accounts.size();
   // How many of those who came the same way follow is learnt with who does (EM for a mixture,
@@ -78,14 +79,15 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
     std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
                  [&](const link::Event& e) { return in[e.account]; });
     const link::Rhythm rhythm = link::MeasureRhythm(heard, parallel);
-    if (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore) return {};
+    if (!known && (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore)) return {};
+    const double excess = std::max(rhythm.excess, kAudibleExcess);
     // Those who were not heard, beyond the bound on events, stay.
     std::fill(bits.begin(), bits.end(), kTellingBits);
     size_t at = 0;
     for (const link::Following& f :
          link::MeasureFollowing(events, [&](uint32_t a) { return in[a]; })) {
       while (c.accounts[at] != f.account) ++at;
-      bits[at] = FollowingBits(f, rhythm.excess);
+      bits[at] = FollowingBits(f, excess);
     }
     for (int step = 0; step < kSteps; ++step) {
       for (auto& [key, w] : ways) w.sum = 0;
@@ -110,32 +112,34 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
 
 // The rhythm of followers on days on which they were not picked: every fourth day is heard by those
 // whom the others pick, four times. Among many strangers some are always about when others are, and
-// would be heard to be so by the hours that picked them.
+// would be heard to be so by the hours that picked them. Habits are those of all days: of a fourth
+// of them an account's habit would be its rhythm.
 link::Rhythm Unpicked(const Background& background, const link::AccountGraph& graph,
                       const Candidate& c, const std::vector<uint32_t>& main_template,
                       const std::vector<link::Event>& events, const base::Parallel& parallel) {
   link::Rhythm sum;
-  double power = 0;
+  double power = 0, folds = 0;
   for (int fold = 0; fold < kFolds; ++fold) {
+    const auto of_fold = [&](int64_t day) { return day % kFolds == fold; };
     std::vector<link::Event> picking, heard;
-    const auto of_fold = [&](const link::Event& e) {
-      return (e.ts_ms / base::kMsPerDay) % kFolds == fold;
-    };
-    std::remove_copy_if(events.begin(), events.end(), std::back_inserter(picking), of_fold);
-    const Following f = Follow(background, graph, c, main_template, picking, parallel);
+    std::remove_copy_if(events.begin(), events.end(), std::back_inserter(picking),
+                        [&](const link::Event& e) { return of_fold(e.ts_ms / base::kMsPerDay); });
+    const Following f = Follow(background, graph, c, main_template, picking, parallel, true);
     base::Release(picking);
     AccountSet in(background.log().accounts(), false);
     for (size_t i = 0; i < f.in.size(); ++i) in[c.accounts[i]] = f.in[i];
     std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
-                 [&](const link::Event& e) { return in[e.account] && of_fold(e); });
-    const link::Rhythm r = RhythmOf(heard, c, parallel);
+                 [&](const link::Event& e) { return in[e.account]; });
+    const link::Rhythm r = RhythmOf(heard, c, parallel, of_fold);
     sum.pairs += r.pairs;
     sum.expected += r.expected;
-    sum.z += r.z / std::sqrt(kFolds);  // Stouffer
+    sum.z += r.z;  // Stouffer; alike, for the more strangers are in, the more power and the less z
     power += r.power * r.power;
+    folds += r.expected > 0;
   }
   sum.excess = sum.expected > 0 ? sum.pairs / sum.expected - 1 : 0;
   sum.power = std::sqrt(power);
+  if (folds > 0) sum.z /= std::sqrt(folds);
   return sum;
 }
 

@@ -191,10 +191,15 @@ Grid Presences(std::span<const Event> events, int64_t slot_ms) {
   return GridOf(PresencesOf(events, slot_ms), slot_ms, [](uint32_t) { return true; });
 }
 
-Scale Within(const Grid& g) {
+// `heard`: see MeasureRhythm.
+using Days = std::function<bool(int64_t day)>;
+
+Scale Within(const Grid& g, const Days& heard = {}) {
   Scale out;
   double variance = 0;
+  const size_t slots = g.days > 0 ? g.seen.size() / g.days : 1;
   for (size_t c = 0; c < g.seen.size(); ++c) {
+    if (heard && !heard(g.first_day + static_cast<int64_t>(c / slots))) continue;
     out.pairs += g.seen[c] * (g.seen[c] - 1) / 2;
     out.expected += (g.mean[c] * g.mean[c] - g.own[c]) / 2;
     variance += g.mean[c] * g.mean[c] / 2;
@@ -203,7 +208,7 @@ Scale Within(const Grid& g) {
   return out;
 }
 
-Scale Between(const Grid& a, const Grid& b) {
+Scale Between(const Grid& a, const Grid& b, const Days& heard = {}) {
   Scale out;
   if (a.days == 0 || b.days == 0) return out;
   const size_t slots = a.seen.size() / a.days;
@@ -211,6 +216,7 @@ Scale Between(const Grid& a, const Grid& b) {
   for (size_t c = 0; c < a.seen.size(); ++c) {
     const int64_t day = a.first_day + static_cast<int64_t>(c / slots) - b.first_day;
     if (day < 0 || day >= static_cast<int64_t>(b.days)) continue;
+    if (heard && !heard(b.first_day + day)) continue;
     const size_t d = static_cast<size_t>(day) * slots + c % slots;
     out.pairs += a.seen[c] * b.seen[d];
     out.expected += a.mean[c] * b.mean[d];
@@ -250,7 +256,8 @@ Rhythm MeasureRhythm(std::span<const Event> events, const base::Parallel& parall
   return OverScales(parallel, [&](int64_t slot) { return Within(Presences(events, slot)); });
 }
 
-Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Parallel& parallel) {
+Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Parallel& parallel,
+                     const std::function<bool(int64_t day)>& heard) {
   return OverScales(parallel, [&](int64_t slot) {
     std::vector<Grid> grids;
     for (const auto& part : parts) grids.push_back(Presences(part, slot));
@@ -262,8 +269,8 @@ Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Para
       variance += s.sd * s.sd;
     };
     for (size_t i = 0; i < grids.size(); ++i) {
-      add(Within(grids[i]));
-      for (size_t j = i + 1; j < grids.size(); ++j) add(Between(grids[i], grids[j]));
+      add(Within(grids[i], heard));
+      for (size_t j = i + 1; j < grids.size(); ++j) add(Between(grids[i], grids[j], heard));
     }
     sum.sd = std::sqrt(std::max(variance, 1.0));
     return sum;

@@ -43,9 +43,12 @@ Rhythm MeasureRhythm(std::span<const Event> events,
 
 // Of a group made of parts with habits of their own (pools, a class among them): coincidences
 // inside and between the parts, each part against its own habit, so that a difference of habits
-// does not look like a rhythm. O(parts^2 * days * slots) more.
+// does not look like a rhythm. Where `heard` is given coincidences count on its days alone (days
+// since 1970, UTC); habits are still those of all days, of which a few would take in the rhythm
+// itself. O(parts^2 * days * slots) more.
 Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts,
-                     const base::Parallel& parallel = base::Parallel(1));
+                     const base::Parallel& parallel = base::Parallel(1),
+                     const std::function<bool(int64_t day)>& heard = {});
 
 // How an account moves with the rest of its group: how full the group's hours were in which it was
 // present, against how full its own and the others' habits would have made them. 1 for one who comes

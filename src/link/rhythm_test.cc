@@ -269,6 +269,26 @@ TEST(Rhythm, OfPartsEachHasItsOwnHabit) {
   EXPECT_DOUBLE_EQ(MeasureRhythm(parts).pairs, MeasureRhythm(both).pairs);
 }
 
+TEST(Rhythm, WhatIsHeardOnSomeDaysAndOnTheOthersIsAll) {
+  std::mt19937_64 random(19);
+  const std::vector<Events> parts = {Queue(20, 16, 6, random),
+                                     Independents(
+                                         20, 16, 6, random, OfficeHour, [](int) { return 1; }, 20)};
+  const base::Parallel one(1);
+  const Rhythm all = MeasureRhythm(parts, one);
+  double pairs = 0, expected = 0, power = 0;
+  for (int fold = 0; fold < 4; ++fold) {
+    const Rhythm r = MeasureRhythm(parts, one, [&](int64_t day) { return day % 4 == fold; });
+    EXPECT_GT(r.pairs, 0);
+    pairs += r.pairs;
+    expected += r.expected;
+    power += r.power * r.power;
+  }
+  EXPECT_EQ(pairs, all.pairs);
+  EXPECT_NEAR(expected, all.expected, 1e-6 * all.expected);
+  EXPECT_NEAR(std::sqrt(power), all.power, .05 * all.power);
+}
+
 TEST(CrossRhythm, TwoGroupsOfOneQueueCoincideAndStrangersDoNot) {
   const auto halves = [](const Events& events, uint32_t first) {
     std::array<Events, 2> out;
