@@ -42,6 +42,8 @@
 #include "serve/ingest/routes.h"
 #include "serve/kafka/source.h"
 #include "serve/otlp/otlp.h"
+#include "serve/taxii/taxii.h"
+#include "share/collections/store.h"
 #include "state/state.h"
 
 namespace stillwatch::app {
@@ -71,6 +73,11 @@ void Notify(const std::string& state) {
   (void)!sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to),
                 size);
   close(fd);
+}
+
+int64_t NowUs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
 }
 
 uint64_t MonotonicUs() {
@@ -314,6 +321,10 @@ class Service {
     if (!state.ok()) return state.status();
     state_ = *std::move(state);
     if (absl::Status s = state_->RefreshTokens(); !s.ok()) return s;
+    auto collections =
+        share::CollectionStore::Open({.dir = config_.data + "/share", .now_us = NowUs});
+    if (!collections.ok()) return collections.status();
+    collections_ = *std::move(collections);
     auto journal = journal::Journal::Open(
         {.folder = config_.data + "/journal", .bytes_max = uint64_t(config_.journal.max_mib) << 20},
         Note("journal"));
@@ -598,6 +609,14 @@ class Service {
       log_->Warn("note", {{"of", "api"}, {"what", what}});
     };
     serve::AddApiRoutes(&router_, std::move(api));
+    serve::TaxiiContext taxii;
+    taxii.store = collections_.get();
+    taxii.record = [this](audit::AuditRecord r) { return audit_->Append(std::move(r)); };
+    taxii.now_us = NowUs;
+    taxii.note = [this](std::string_view what) {
+      log_->Warn("note", {{"of", "taxii"}, {"what", what}});
+    };
+    serve::AddTaxiiRoutes(&router_, std::move(taxii));
     serve::AddConsole(&router_);
     serve::AddIngestRoutes(&router_, ingest_.get());
     for (serve::Router* r : {&router_, &otlp_router_}) serve::AddOtlpRoutes(r, &*otlp_);
@@ -877,6 +896,7 @@ class Service {
   std::unique_ptr<serve::Log> log_;
   std::unique_ptr<audit::AuditLog> audit_;
   std::unique_ptr<state::State> state_;
+  std::unique_ptr<share::CollectionStore> collections_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<ingest::RejectedLog> rejected_;
   std::unique_ptr<ingest::IngestService> ingest_;

@@ -1,4 +1,4 @@
-// SQLite, as little of it as is needed. Internal to src/state.
+// SQLite, as little of it as is needed. For src/state and share/collections alone.
 #pragma once
 
 #include <sqlite3.h>
