@@ -16,58 +16,13 @@ namespace {
 
 using base::StrCat;
 
-std::string_view Trim(std::string_view v) {
-  while (!v.empty() && (v.front() == ' ' || v.front() == '\t')) v.remove_prefix(1);
-  while (!v.empty() && (v.back() == ' ' || v.back() == '\t')) v.remove_suffix(1);
-  return v;
-}
-
-std::string Lower(std::string_view v) {
-  std::string out(v);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = char(c | 0x20);
-  }
-  return out;
-}
-
-// The parts between separators that stand outside quotes; false from `each` ends it.
 template <typename F>
-void Split(std::string_view text, char separator, F each) {
-  bool quoted = false;
-  size_t begin = 0;
-  for (size_t i = 0; i <= text.size(); ++i) {
-    if (i < text.size() && text[i] == '"') quoted = !quoted;
-    if (i < text.size() && (text[i] != separator || quoted)) continue;
-    if (!each(Trim(text.substr(begin, i - begin)))) return;
-    begin = i + 1;
+void Split(std::string_view text, F each) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (!each(text.substr(begin, end - begin))) return;
+    begin = end + 1;
   }
-}
-
-struct Media {
-  std::string type, version;
-  bool refused = false;  // q=0
-};
-
-Media MediaOf(std::string_view text) {
-  Media out;
-  bool first = true;
-  Split(text, ';', [&](std::string_view part) {
-    if (first) {
-      out.type = Lower(part);
-      first = false;
-      return true;
-    }
-    const size_t eq = std::min(part.find('='), part.size());
-    const std::string key = Lower(Trim(part.substr(0, eq)));
-    std::string_view value = Trim(part.substr(std::min(eq + 1, part.size())));
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
-      value = value.substr(1, value.size() - 2);
-    if (key == "version") out.version = value;
-    if (key == "q")
-      out.refused = value.starts_with("0") && value.find_first_not_of("0.") == value.npos;
-    return true;
-  });
-  return out;
 }
 
 bool IsType(std::string_view v) {
@@ -84,24 +39,6 @@ uint64_t Belongs(const TaxiiQuery& q, std::string_view scope) {
 bool IsStixId(std::string_view id) {
   const size_t at = id.find("--");
   return at != id.npos && IsType(id.substr(0, at)) && share::IsUuid(id.substr(at + 2));
-}
-
-bool AcceptsTaxii(std::string_view accept) {
-  if (Trim(accept).empty()) return true;
-  bool found = false;
-  Split(accept, ',', [&](std::string_view one) {
-    const Media m = MediaOf(one);
-    if (m.refused) return true;
-    found = m.type == "*/*" || m.type == "application/*" ||
-            (m.type == "application/taxii+json" && (m.version.empty() || m.version == "2.1"));
-    return !found;
-  });
-  return found;
-}
-
-bool IsTaxii(std::string_view content_type) {
-  const Media m = MediaOf(content_type);
-  return m.type == "application/taxii+json" && (m.version.empty() || m.version == "2.1");
 }
 
 std::string NextOf(int64_t added_us, const TaxiiQuery& query, std::string_view scope) {
@@ -163,7 +100,7 @@ absl::StatusOr<TaxiiQuery> ParseTaxiiQuery(std::string_view query, const TaxiiKn
     size_t n = 0;
     absl::Status fault;
     bool spec = false;
-    Split(value, ',', [&](std::string_view v) {
+    Split(value, [&](std::string_view v) {
       if (++n > kFilterValues) {
         fault = bad(key, StrCat("more than ", kFilterValues, " values"));
       } else if (key == "match[id]") {

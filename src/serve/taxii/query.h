@@ -1,5 +1,5 @@
-// What a TAXII client asks for: filters and pages of the query, media types of the headers.
-// After "TAXII Version 2.1", OASIS Standard of 10 June 2021, sections 1.6.8, 3.4 and 3.5. Pure.
+// What a TAXII client asks for: filters and pages. After "TAXII Version 2.1", OASIS Standard of 10
+// June 2021, sections 3.4 and 3.5. Pure.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,6 @@
 
 namespace stillwatch::serve {
 
-inline constexpr const char* kTaxiiMedia = "application/taxii+json;version=2.1";
 inline constexpr size_t kFilterValues = 256;  // of one match parameter
 
 // Which parameters a resource knows.
@@ -35,11 +34,6 @@ absl::StatusOr<TaxiiQuery> ParseTaxiiQuery(std::string_view query, const TaxiiKn
 
 // The opaque `next` of a page that ended at `added_us`.
 std::string NextOf(int64_t added_us, const TaxiiQuery& query, std::string_view scope);
-
-// Whether an Accept header lets us answer in TAXII 2.1; one that is missing does.
-bool AcceptsTaxii(std::string_view accept);
-// Whether a Content-Type is TAXII 2.1 (or without a version).
-bool IsTaxii(std::string_view content_type);
 
 // "type--uuid".
 bool IsStixId(std::string_view id);

@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "serve/taxii/query.h"
 #include "share/collections/stamp.h"
+#include "share/taxii/envelope.h"
+#include "share/taxii/media.h"
 
 namespace stillwatch::serve {
 namespace {
@@ -20,6 +22,7 @@ using base::StrCat;
 using share::Access;
 using share::Collection;
 using share::FormatMicros;
+using share::kTaxiiMedia;
 using share::ObjectPage;
 using share::PutResult;
 
@@ -66,7 +69,7 @@ class Taxii21 {
   explicit Taxii21(TaxiiContext context) : c_(std::move(context)) {}
 
   HttpReply Answer(const HttpRequest& r) const {
-    if (!AcceptsTaxii(r.Header("accept"))) {
+    if (!share::AcceptsTaxii(r.Header("accept"))) {
       return TaxiiError(406, StrCat("Accept: this server speaks ", kTaxiiMedia));
     }
     bool slash = false;
@@ -345,15 +348,20 @@ class Taxii21 {
   }
 
   HttpReply Post(const HttpRequest& r, const Collection& c) const {
-    if (!IsTaxii(r.Header("content-type")))
+    if (!share::IsTaxii(r.Header("content-type")))
       return TaxiiError(415, StrCat("Content-Type: this server takes ", kTaxiiMedia));
     const int64_t asked_us = c_.now_us();
     simdjson::padded_string body(r.body);
-    std::vector<std::string_view> raw;
-    if (HttpReply fault; !Envelope(body, &raw, &fault)) return fault;
+    auto envelope = share::ReadEnvelope(body, kEnvelopeObjects);
+    if (absl::IsResourceExhausted(envelope.status()))
+      return TaxiiError(413, Text(envelope.status()) + "; send them in several");
+    if (!envelope.ok()) return TaxiiError(422, Text(envelope.status()));
+    if (envelope->objects.empty()) {
+      return TaxiiError(422, "the envelope holds no object: expected {\"objects\": [...]}");
+    }
     std::vector<share::NewObject> good;
     std::vector<PutResult> failed;
-    for (const std::string_view json : raw) {
+    for (const std::string_view json : envelope->objects) {
       auto object = ReadTaxiiObject(json);
       absl::Status s = object.status();
       if (s.ok() && c_.check) s = c_.check(json);
@@ -378,48 +386,6 @@ class Taxii21 {
                              });
     if (!put.ok()) return Fail(put.status());
     return Taxii(std::move(status), 202);
-  }
-
-  // The objects of an envelope, as they stand in it.
-  static bool Envelope(const simdjson::padded_string& body, std::vector<std::string_view>* raw,
-                       HttpReply* fault) {
-    const auto no = [&](std::string_view what, int status = 422) {
-      *fault = TaxiiError(status, what);
-      return false;
-    };
-    simdjson::dom::parser parser;
-    simdjson::dom::element root;
-    if (const auto error = parser.parse(body).get(root))
-      return no(StrCat("the body is no JSON: ", simdjson::error_message(error)));
-    simdjson::dom::array objects;
-    if (!root.is_object()) return no("expected an envelope: {\"objects\": [...]}");
-    if (std::string_view type; !root["type"].get(type) && type == "bundle")
-      return no("this is a STIX bundle; send its objects as an envelope: {\"objects\": [...]}");
-    if (root["objects"].get(objects)) return no("expected an envelope: {\"objects\": [...]}");
-    // (size() of a long array is not exact.)
-    size_t n = 0;
-    for ([[maybe_unused]] const auto o : objects) ++n;
-    if (n == 0) return no("the envelope holds no object");
-    if (n > kEnvelopeObjects) {
-      return no(StrCat("more than ", kEnvelopeObjects, " objects; send them in several envelopes"),
-                413);
-    }
-    // The same again for where each stands.
-    namespace sj = simdjson::ondemand;
-    sj::parser again;
-    sj::document doc;
-    sj::array array;
-    if (again.iterate(body).get(doc) || doc["objects"].get_array().get(array))
-      return no("expected an envelope: {\"objects\": [...]}");
-    for (auto value : array) {
-      std::string_view text;
-      if (simdjson::to_json_string(value).get(text)) return no("an object cannot be read");
-      while (!text.empty() && (text.back() == ' ' || text.back() == '\n' || text.back() == '\r' ||
-                               text.back() == '\t'))
-        text.remove_suffix(1);
-      raw->push_back(text);
-    }
-    return true;
   }
 
   // What a refused object calls itself, as far as that can be repeated.

@@ -14,11 +14,13 @@
 #include "serve/http/test_client.h"
 #include "serve/taxii/query.h"
 #include "share/collections/stamp.h"
+#include "share/taxii/media.h"
 
 namespace stillwatch::serve {
 namespace {
 
 using base::StrCat;
+using share::kTaxiiMedia;
 
 std::string Id(int n, const char* type = "indicator") {
   char text[64];
