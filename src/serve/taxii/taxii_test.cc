@@ -190,8 +190,8 @@ TEST_F(TaxiiTest, WhoMayWhat) {
   // both:sw_both
   EXPECT_EQ(Get(objects_, "Authorization: Basic Ym90aDpzd19ib3Ro\r\n").status, 200);
   // Who may neither read nor write is not told that it is there.
-  for (const std::string& path : {collection, objects_, collection + "manifest/", objects_ + Id(1) + "/",
-                                  objects_ + Id(1) + "/versions/"}) {
+  for (const std::string& path : {collection, objects_, collection + "manifest/",
+                                  objects_ + Id(1) + "/", objects_ + Id(1) + "/versions/"}) {
     const TestReply hidden = Get(path, kNobody);
     Refused(hidden, 404);
     const std::string other = "/taxii2/share/collections/" + share::NewUuid() + "/";
@@ -223,9 +223,9 @@ TEST_F(TaxiiTest, MediaTypes) {
     EXPECT_EQ(accept(good).Header("Content-Type"), kTaxiiMedia);
   }
   for (const char* bad :
-       {"application/json", "application/taxii+json;version=2.0", "application/vnd.oasis.taxii+json",
-        "text/html", "application/taxii+json;version=2.1;q=0", "application/taxii+json;version=3",
-        "text/html;x=\", */*\"", ";", ","}) {
+       {"application/json", "application/taxii+json;version=2.0",
+        "application/vnd.oasis.taxii+json", "text/html", "application/taxii+json;version=2.1;q=0",
+        "application/taxii+json;version=3", "text/html;x=\", */*\"", ";", ","}) {
     Refused(accept(bad), 406, "application/taxii+json;version=2.1");
   }
   EXPECT_EQ(Get("/taxii2/").status, 200);  // none given
@@ -268,10 +268,9 @@ TEST_F(TaxiiTest, PathsAndMethods) {
 }
 
 TEST_F(TaxiiTest, PostGivesAStatus) {
-  const TestReply r = Post(Envelope({Indicator(1), Address(2),
-                                     R"({"type":"indicator","id":"indicator--x"})",
-                                     R"({"type":"indicator","invalid":1,)" + Indicator(3).substr(1),
-                                     "7", Indicator(1)}));
+  const TestReply r = Post(Envelope(
+      {Indicator(1), Address(2), R"({"type":"indicator","id":"indicator--x"})",
+       R"({"type":"indicator","invalid":1,)" + Indicator(3).substr(1), "7", Indicator(1)}));
   EXPECT_EQ(r.status, 202);
   auto s = Json(r);
   const std::string id{std::string_view(s["id"])};
@@ -331,20 +330,17 @@ TEST_F(TaxiiTest, WhatAnObjectMustHave) {
   EXPECT_EQ(ReadTaxiiObject(Indicator(1, "2026-05-01T00:00:00.000Z"))->version,
             "2026-05-01T00:00:00.000Z");
   const std::string id = "\"id\":\"" + Id(1) + "\"";
-  for (const auto& [json, says] : {std::pair<std::string, const char*>{"[]", "object"},
-                                   {"{}", "/id"},
-                                   {"{\"type\":\"indicator\",\"id\":\"indicator--1\"}", "/id"},
-                                   {"{\"type\":\"malware\"," + id + "}", "/type"},
-                                   {"{\"type\":\"bundle\"," + id + "}", "bundle"},
-                                   {"{\"type\":7," + id + "}", "/type"},
-                                   {"{\"type\":\"indicator\"," + id + "," + id + "}", "twice"},
-                                   {"{\"type\":\"indicator\",\"spec_version\":\"2.0\"," + id + "}",
-                                    "/spec_version"},
-                                   {"{\"type\":\"indicator\",\"created\":\"2026-01-01T00:00:00Z\"," +
-                                        id + "}",
-                                    "STIX 2.0"},
-                                   {"{\"type\":\"indicator\",\"modified\":\"now\"," + id + "}",
-                                    "/modified"}}) {
+  for (const auto& [json, says] :
+       {std::pair<std::string, const char*>{"[]", "object"},
+        {"{}", "/id"},
+        {"{\"type\":\"indicator\",\"id\":\"indicator--1\"}", "/id"},
+        {"{\"type\":\"malware\"," + id + "}", "/type"},
+        {"{\"type\":\"bundle\"," + id + "}", "bundle"},
+        {"{\"type\":7," + id + "}", "/type"},
+        {"{\"type\":\"indicator\"," + id + "," + id + "}", "twice"},
+        {"{\"type\":\"indicator\",\"spec_version\":\"2.0\"," + id + "}", "/spec_version"},
+        {"{\"type\":\"indicator\",\"created\":\"2026-01-01T00:00:00Z\"," + id + "}", "STIX 2.0"},
+        {"{\"type\":\"indicator\",\"modified\":\"now\"," + id + "}", "/modified"}}) {
     EXPECT_NE(why(json).find(says), std::string::npos) << json << ": " << why(json);
   }
 }
@@ -396,12 +392,27 @@ TEST_F(TaxiiTest, PagesFiltersAndDates) {
     EXPECT_EQ(count("match[spec_version]=2.0,2.1", what), 97u);
     EXPECT_EQ(count("limit=99999999999999999999999999", what), 97u);
     EXPECT_EQ(count("unknown=1&=&x", what), 97u);
-    for (const char* bad :
-         {"limit=0", "limit=-1", "limit=x", "limit=", "limit=1&limit=2", "added_after=yesterday",
-          "added_after=", "match[id]=x", "match[type]=UPPER", "match[type]=", "match[type]=a,,b",
-          "match[version]=newest", "match[version]=all,last", "match[spec_version]=two",
-          "match[colour]=red", "match[type]=tool&match[type]=malware", "next=", "next=00",
-          "next=zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "limit=%zz", "%=1"}) {
+    for (const char* bad : {"limit=0",
+                            "limit=-1",
+                            "limit=x",
+                            "limit=",
+                            "limit=1&limit=2",
+                            "added_after=yesterday",
+                            "added_after=",
+                            "match[id]=x",
+                            "match[type]=UPPER",
+                            "match[type]=",
+                            "match[type]=a,,b",
+                            "match[version]=newest",
+                            "match[version]=all,last",
+                            "match[spec_version]=two",
+                            "match[colour]=red",
+                            "match[type]=tool&match[type]=malware",
+                            "next=",
+                            "next=00",
+                            "next=zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
+                            "limit=%zz",
+                            "%=1"}) {
       Refused(Get(StrCat("/taxii2/share/collections/", id_, "/", what, "?", bad), kReader), 400);
     }
   }
@@ -446,8 +457,8 @@ TEST_F(TaxiiTest, VersionsManifestAndDeletion) {
   EXPECT_EQ(versions(StrCat("/taxii2/share/collections/", id_, "/manifest/?match[version]=all")),
             "010203");
   const TestReply list = Get(object + "versions/", kReader);
-  EXPECT_EQ(list.body, StrCat("{\"more\":false,\"versions\":[\"", v1, "\",\"", v2, "\",\"", v3,
-                              "\"]}"));
+  EXPECT_EQ(list.body,
+            StrCat("{\"more\":false,\"versions\":[\"", v1, "\",\"", v2, "\",\"", v3, "\"]}"));
   EXPECT_LT(list.Header("X-TAXII-Date-Added-First"), list.Header("X-TAXII-Date-Added-Last"));
   const TestReply first = Get(object + "versions/?limit=1", kReader);
   EXPECT_TRUE(bool(Json(first)["more"]));
@@ -485,8 +496,9 @@ TEST_F(TaxiiTest, NothingLeavesOrChangesUnrecorded) {
     const std::lock_guard<std::mutex> lock(mutex_);
     recording_ = false;
   }
-  for (const TestReply& r : {Get(objects_, kReader), Get(objects_ + Id(1) + "/", kReader),
-                             Post(Envelope({Indicator(2)})), Do("DELETE", objects_ + Id(1) + "/")}) {
+  for (const TestReply& r :
+       {Get(objects_, kReader), Get(objects_ + Id(1) + "/", kReader),
+        Post(Envelope({Indicator(2)})), Do("DELETE", objects_ + Id(1) + "/")}) {
     Refused(r, 503);
     EXPECT_EQ(r.Header("Retry-After"), "5");
     EXPECT_EQ(r.body.find("secret"), std::string::npos) << r.body;

@@ -47,7 +47,8 @@ class StoreTest : public ::testing::Test {
   }
   void Reopen() {
     store_.reset();
-    auto store = CollectionStore::Open({.dir = dir_ + "/share", .now_us = [this] { return now_.load(); }});
+    auto store =
+        CollectionStore::Open({.dir = dir_ + "/share", .now_us = [this] { return now_.load(); }});
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
   }
@@ -166,7 +167,8 @@ TEST_F(StoreTest, VersionsFirstLastAllAndByTime) {
 }
 
 TEST_F(StoreTest, AReplayChangesNothing) {
-  const NewObject plain = {Id(7, "ipv4-addr"), "ipv4-addr", "", StrCat("{\"id\":\"", Id(7, "ipv4-addr"), "\"}")};
+  const NewObject plain = {Id(7, "ipv4-addr"), "ipv4-addr", "",
+                           StrCat("{\"id\":\"", Id(7, "ipv4-addr"), "\"}")};
   Put({Object(1), plain});
   const auto before = All({.all = true}, 10);
   now_ += 5'000'000;

@@ -18,7 +18,8 @@ absl::StatusOr<Envelope> ReadEnvelope(const simdjson::padded_string& text, size_
   if (std::string_view type; !root["type"].get(type) && type == "bundle")
     return bad("this is a STIX bundle; send its objects as an envelope: {\"objects\": [...]}");
   Envelope out;
-  if (!root["more"].get(member) && member.get(out.more)) return bad("/more: expected true or false");
+  if (!root["more"].get(member) && member.get(out.more))
+    return bad("/more: expected true or false");
   if (!root["next"].get(member)) {
     std::string_view next;
     if (member.get(next)) return bad("/next: expected text");
