@@ -75,7 +75,8 @@ absl::StatusOr<TaxiiQuery> ParseTaxiiQuery(std::string_view query, const TaxiiKn
   }
   TaxiiQuery out;
   std::string next;
-  for (const auto& [key, value] : given) {
+  for (const auto& one : given) {
+    const std::string &key = one.first, &value = one.second;
     if (key == "limit") {
       uint64_t n = 0;
       const auto [rest, error] = std::from_chars(value.data(), value.data() + value.size(), n);
