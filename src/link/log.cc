@@ -1,20 +1,64 @@
 #include "link/log.h"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace stillwatch::link {
+
+namespace {
+
+constexpr double kOfOne = .6;  // of an organisation's accounts, to be those of one customer
+
+// The organisation that openly owns an account; "" for an account on its own.
+class Owners {
+ public:
+  explicit Owners(const std::vector<model::Account>& accounts) {
+    struct Org {
+      uint32_t accounts = 0;
+      std::map<std::string_view, uint32_t> domains, payments;
+    };
+    std::unordered_map<std::string_view, Org> orgs;
+    for (const model::Account& a : accounts) {
+      if (a.org_id.empty()) continue;
+      Org& org = orgs[a.org_id];
+      ++org.accounts;
+      if (!a.email_domain.empty()) ++org.domains[a.email_domain];
+      if (!a.payment_id.empty()) ++org.payments[a.payment_id];
+    }
+    const auto of_one = [](const auto& count, uint32_t all) {
+      uint32_t most = 0;
+      for (const auto& [value, n] : count) most = std::max(most, n);
+      return most >= kOfOne * all;
+    };
+    for (const auto& [id, org] : orgs) {
+      if (of_one(org.domains, org.accounts) && of_one(org.payments, org.accounts)) open_.insert(id);
+    }
+  }
+  std::string_view Of(const model::Account& a) const {
+    return a.org_verified || open_.contains(a.org_id) ? std::string_view(a.org_id) : "";
+  }
+
+ private:
+  std::unordered_set<std::string_view> open_;
+};
+
+}  // namespace
 
 void Log::Finish() {
   first_row.assign(accounts() + 1, 0);
   for (const uint32_t a : row_account) ++first_row[a + 1];
   for (size_t a = 0; a < accounts(); ++a) first_row[a + 1] += first_row[a];
   entity.assign(accounts(), 0);
-  std::unordered_map<std::string, uint32_t> of_org;
+  const Owners owners(account);
+  std::unordered_map<std::string_view, uint32_t> of_org;
   entities = 0;
   for (size_t a = 0; a < accounts(); ++a) {
-    if (account[a].org_verified && !account[a].org_id.empty()) {
-      const auto [it, fresh] = of_org.emplace(account[a].org_id, entities);
+    const std::string_view owner = owners.Of(account[a]);
+    if (!owner.empty()) {
+      const auto [it, fresh] = of_org.emplace(owner, entities);
       if (fresh) ++entities;
       entity[a] = it->second;
     } else {

@@ -41,8 +41,9 @@ struct Log {
   std::vector<model::Account> account;
   std::vector<uint8_t> described;
   std::vector<uint64_t> first_row;  // accounts + 1 entries
-  // Accounts that one verified organisation openly owns share an entity; links inside it are no
-  // evidence. Entity numbers are dense and ascend with the smallest account of each.
+  // Accounts that one organisation openly owns share an entity; links inside it are no evidence. An
+  // organisation is open that is verified, or whose accounts mostly have one mail domain and pay
+  // with one instrument. Entity numbers are dense and ascend with the smallest account of each.
   std::vector<uint32_t> entity;
   uint32_t entities = 0;
 

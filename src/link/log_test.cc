@@ -48,6 +48,30 @@ TEST(Log, OnlyAVerifiedOrganisationMakesOneEntityOfItsAccounts) {
   EXPECT_EQ(log.entities, 8u);
 }
 
+// Who says in one organisation, with one mail domain and one card whose accounts they are hides
+// nothing, verified or not.
+TEST(Log, AnOrganisationOfOneDomainAndOneCardIsOneEntity) {
+  TestLog t;
+  const auto of = [&](const char* id, const char* org, const char* domain, const char* card) {
+    model::Account& a = t.Describe(id);
+    a.org_id = org;
+    a.email_domain = domain;
+    a.payment_id = card;
+  };
+  of("a", "open", "one.example", "card1");
+  of("b", "open", "one.example", "card1");
+  of("c", "open", "other.example", "card2");
+  of("d", "cards", "two.example", "card3");
+  of("e", "cards", "two.example", "card4");
+  of("f", "domains", "three.example", "card5");
+  of("g", "domains", "four.example", "card5");
+  of("h", "", "one.example", "card1");
+  of("i", "silent", "", "");
+  of("j", "silent", "", "");
+  const Log log = t.Build();
+  EXPECT_EQ(log.entity, (Numbers{0, 0, 0, 1, 2, 3, 4, 5, 6, 7}));
+}
+
 TEST(Log, FinishAgainForgetsTheFirstTime) {
   TestLog t;
   t.Add("a", 0);
