@@ -93,14 +93,14 @@ std::optional<Item> TemplateSketch(std::vector<uint32_t> hashes);
 // A value that stands for a campaign elsewhere. Times in milliseconds since 1970.
 struct Indicator {
   Item item;
-  std::string id;          // STIX id of the indicator: "indicator--..."
-  std::string campaign;    // STIX id of the campaign it indicates; may be empty
-  std::string created_by;  // STIX id of who says so: "identity--..."
-  std::string origin;      // name of who says so, or of the peer it came from; set by imports
-  std::string tlp;         // "clear", "green", "amber", "amber+strict", "red"; empty: unmarked
-  char reliability = 'F';  // of the source, Admiralty A to F (F: cannot be judged)
-  int credibility = 6;     // of the information, Admiralty 1 to 6 (6: cannot be judged)
-  int confidence = -1;     // 0 to 100 on the STIX bands; -1: not stated
+  std::string id{};          // STIX id of the indicator: "indicator--..."
+  std::string campaign{};    // STIX id of the campaign it indicates; may be empty
+  std::string created_by{};  // STIX id of who says so: "identity--..."
+  std::string origin{};      // name of who says so, or of the peer it came from; set by imports
+  std::string tlp{};         // "clear", "green", "amber", "amber+strict", "red"; empty: unmarked
+  char reliability = 'F';    // of the source, Admiralty A to F (F: cannot be judged)
+  int credibility = 6;       // of the information, Admiralty 1 to 6 (6: cannot be judged)
+  int confidence = -1;       // 0 to 100 on the STIX bands; -1: not stated
   int64_t created_ms = 0, modified_ms = 0;
   int64_t valid_from_ms = 0;
   int64_t valid_until_ms = INT64_MAX;  // INT64_MAX: not stated

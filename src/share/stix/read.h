@@ -16,7 +16,10 @@ struct ReadLimits {
   size_t bytes = size_t{256} << 20;
   size_t objects = 200'000;
   size_t depth = 32;              // of JSON
-  size_t object_bytes = 1 << 20;  // of one object
+  size_t object_bytes = 4 << 20;  // of one object, without white space
+  // Every object says who made it, and that identity and each marking are in the bundle, as the
+  // interoperability overlay wants it. Without it what a collection holds object by object passes.
+  bool whole = true;
 };
 
 // One object as it came.
@@ -37,7 +40,7 @@ struct Bundle {
 absl::StatusOr<Bundle> Read(std::string_view json, const ReadLimits& limits = {});
 
 // One object alone, as a TAXII envelope holds it; pointers begin at the object ("/pattern: ...").
-// References to objects outside it are allowed.
+// `whole` is taken as false.
 absl::StatusOr<Bundle> ReadObject(std::string_view json, const ReadLimits& limits = {});
 
 }  // namespace stillwatch::share::stix
