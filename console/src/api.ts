@@ -21,6 +21,7 @@ export interface Finding {
   queries: Record<string, string>;
   open?: boolean;
   gate_bits_short?: number;
+  dismissed?: boolean; // it repeats what a person dismissed
 }
 
 export class ApiError extends Error {
@@ -61,7 +62,10 @@ async function call(method: string, path: string, query: Query = {}, body?: unkn
     } catch {
       // Not ours: a proxy's page. Its first words are shown as they are.
     }
-    throw new ApiError(response.status, message);
+    const error = new ApiError(response.status, message);
+    // The frame asks for another token; where the person was stays in the address.
+    if (response.status === 401) dispatchEvent(new CustomEvent("stillwatch-401", { detail: error }));
+    throw error;
   }
   return text === "" ? null : JSON.parse(text);
 }
@@ -87,6 +91,6 @@ type Posted<P extends keyof paths> = paths[P] extends { post: { responses: infer
   : never;
 export type PostPath = { [P in keyof paths]: paths[P] extends { post: object } ? P : never }[keyof paths];
 
-export function post<P extends PostPath>(path: P, params: Record<string, string | number>, body: Body<P>): Promise<Posted<P>> {
-  return call("POST", fill(path, params), {}, body) as Promise<Posted<P>>;
+export function post<P extends PostPath>(path: P, params: Record<string, string | number>, body: Body<P>, signal?: AbortSignal): Promise<Posted<P>> {
+  return call("POST", fill(path, params), {}, body, signal) as Promise<Posted<P>>;
 }

@@ -8,6 +8,7 @@ import { Audit } from "./screens/audit";
 import { Campaign } from "./screens/campaign";
 import { Detector } from "./screens/detector";
 import { Enforcement } from "./screens/enforcement";
+import { Hunt } from "./screens/hunt";
 import { Appeals } from "./screens/appeals";
 import { Lists } from "./screens/lists";
 import { Overview } from "./screens/overview";
@@ -18,12 +19,13 @@ import { Page, Problem, Saying } from "./ui";
 const PLACES = [
   { path: "/", name: "Overview", key: "1" },
   { path: "/campaigns", name: "Campaigns", key: "2" },
-  { path: "/enforcement", name: "Enforcement", key: "3" },
-  { path: "/appeals", name: "Appeals", key: "4" },
-  { path: "/lists", name: "Lists", key: "5" },
-  { path: "/detector", name: "Detector", key: "6" },
-  { path: "/audit", name: "Audit log", key: "7" },
-  { path: "/settings", name: "Settings", key: "8" },
+  { path: "/hunt", name: "Hunt", key: "3" },
+  { path: "/enforcement", name: "Enforcement", key: "4" },
+  { path: "/appeals", name: "Appeals", key: "5" },
+  { path: "/lists", name: "Lists", key: "6" },
+  { path: "/detector", name: "Detector", key: "7" },
+  { path: "/audit", name: "Audit log", key: "8" },
+  { path: "/settings", name: "Settings", key: "9" },
 ];
 
 function Login({ error, enter }: { error?: ApiError; enter: () => void }) {
@@ -60,7 +62,7 @@ function Help({ close }: { close: () => void }) {
     ["o", "make it mine"],
     ["/", "search"],
     ["n, p", "next, previous page"],
-    ["1 to 8", "the screens"],
+    ["1 to 9", "the screens"],
     ["g", "back"],
     ["?", "this list"],
   ];
@@ -139,10 +141,21 @@ export function App() {
         setMe(who);
         setError(undefined);
       },
-      (problem) => setError(problem as ApiError),
+      (problem) => {
+        setMe(undefined);
+        setError(problem as ApiError);
+      },
     );
   }, [turn]);
   const again = () => setTurn((t) => t + 1);
+  useEffect(() => {
+    const out = (e: Event) => {
+      setMe(undefined);
+      setError((e as CustomEvent<ApiError>).detail);
+    };
+    addEventListener("stillwatch-401", out);
+    return () => removeEventListener("stillwatch-401", out);
+  }, []);
   if (!me) {
     if (!error) return <main id="main" aria-busy="true" />;
     if (error.status === 401 || error.status === 403) return <Login error={error} enter={again} />;
@@ -165,6 +178,9 @@ export function App() {
           </Route>
           <Route path="/campaigns/:id">{({ id }) => <Campaign id={decodeURIComponent(id)} me={me} />}</Route>
           <Route path="/accounts/:id">{({ id }) => <Account id={decodeURIComponent(id)} />}</Route>
+          <Route path="/hunt">
+            <Hunt />
+          </Route>
           <Route path="/enforcement">
             <Enforcement me={me} />
           </Route>

@@ -74,6 +74,7 @@ export function Figure({ value, label, note }: { value: ReactNode; label: string
 
 export interface Column<Row> {
   head: string;
+  key?: string | number; // where heads may be the same
   cell: (row: Row) => ReactNode;
   number?: boolean;
   sort?: string;
@@ -111,7 +112,7 @@ export function Table<Row>({
             {columns.map((c) => {
               const sorted = c.sort && sort?.by === c.sort ? (sort.order === "asc" ? "ascending" : "descending") : undefined;
               return (
-                <th key={c.head} scope="col" className={c.number ? "n" : undefined} aria-sort={sorted}>
+                <th key={c.key ?? c.head} scope="col" className={c.number ? "n" : undefined} aria-sort={sorted}>
                   {c.sort && onSort ? (
                     <button type="button" className="sort" onClick={() => onSort(c.sort!)}>
                       {c.head}
@@ -129,7 +130,7 @@ export function Table<Row>({
           {rows.map((row, i) => (
             <tr key={id(row)} aria-selected={chosen === i ? true : undefined} className={chosen === i ? "chosen" : undefined} onClick={choose && (() => choose(i))}>
               {columns.map((c) => (
-                <td key={c.head} className={c.number ? "n" : undefined} data-head={c.head}>
+                <td key={c.key ?? c.head} className={c.number ? "n" : undefined} data-head={c.head}>
                   <div>{c.cell(row)}</div>
                 </td>
               ))}

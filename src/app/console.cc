@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "app/command.h"
@@ -33,6 +34,30 @@ absl::Status Take(const model::Findings& findings, state::State* state) {
   return engine::StateStore(state).Commit(pass, {}, "");
 }
 
+// The scan's lake, opened by the first question: most looks at a console ask none.
+class OwnLake {
+ public:
+  explicit OwnLake(std::string dir) : dir_(std::move(dir)) {}
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
+                                     const lake::ReportBounds& bounds) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (lake_ == nullptr) {
+        auto lake = OpenLake(dir_, 2, true);
+        // Another process may have it open, or it was removed.
+        if (!lake.ok()) return absl::UnavailableError(lake.status().message());
+        lake_ = *std::move(lake);
+      }
+    }
+    return lake_->Report(sql, format, bounds);
+  }
+
+ private:
+  const std::string dir_;
+  std::mutex mutex_;
+  std::unique_ptr<lake::Lake> lake_;
+};
+
 absl::Status Console(const std::string& dir, uint16_t port) {
   auto findings = dossier::ReadFindings(dir);
   if (!findings.ok()) return findings.status();
@@ -54,6 +79,11 @@ absl::Status Console(const std::string& dir, uint16_t port) {
   context.state = state->get();
   context.audit = audit->get();
   context.now_ms = NowMs;
+  OwnLake lake(dir + "/lake");
+  context.report = [&](std::string_view sql, std::string_view format,
+                       const lake::ReportBounds& bounds) {
+    return lake.Report(sql, format, bounds);
+  };
   serve::AddApiRoutes(&router, std::move(context));
   serve::AddConsole(&router);
   serve::Metrics metrics;

@@ -149,6 +149,21 @@ class AllTokens final : public serve::TokenStore {
   const state::State* const state_;
 };
 
+// What people dismissed, as watching asks for it.
+absl::StatusOr<std::vector<watch::Dismissed>> Dismissed(state::State* state) {
+  auto all = state->CurrentDispositions();
+  if (!all.ok()) return all.status();
+  std::vector<watch::Dismissed> out;
+  for (const state::Disposition& d : *all) {
+    if (d.value != "dismissed") continue;
+    watch::Dismissed one{d.campaign_id, 0, d.bits, d.exchanges};
+    for (const std::string& name : d.families)
+      if (const auto f = model::FamilyNamed(name)) one.families |= 1u << static_cast<int>(*f);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 // The lake as the loader sees it: away until it has been opened.
 class LateLake final : public lake::Lake {
  public:
@@ -170,10 +185,12 @@ class LateLake final : public lake::Lake {
   absl::Status Execute(std::string_view sql) override {
     return With([&](Lake* l) { return l->Execute(sql); });
   }
-  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
+  using Lake::Report;
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
+                                     const lake::ReportBounds& bounds) override {
     Lake* const l = lake_;
     if (l == nullptr) return Away();
-    return l->Report(sql, format);
+    return l->Report(sql, format, bounds);
   }
 
  private:
@@ -197,12 +214,11 @@ class DecisionCounts {
         for (int r = 0; r < respond::kReasons; ++r) {
           const char* action = respond::ActionName(respond::Action(a));
           const char* reason = respond::ReasonName(respond::Reason(r));
-          by_name_.emplace(
-              StrCat(shadow ? "shadow." : "decision.", action, " ", reason),
-              &metrics->Counter(
-                  "stillwatch_decisions_total",
-                  "Decisions other than allow (shadow: would have been)",
-                  {{"action", action}, {"reason", reason}, {"shadow", shadow ? "1" : "0"}}));
+          prometheus::Counter* counter = &metrics->Counter(
+              "stillwatch_decisions_total", "Decisions other than allow (shadow: would have been)",
+              {{"action", action}, {"reason", reason}, {"shadow", shadow ? "1" : "0"}});
+          by_name_.emplace(StrCat(shadow ? "shadow." : "decision.", action, " ", reason), counter);
+          all_.push_back({{action, reason, shadow, 0}, counter});
         }
       }
     }
@@ -215,9 +231,19 @@ class DecisionCounts {
     const auto it = by_name_.find(StrCat(record.action, " ", rest.substr(0, rest.find('"'))));
     if (it != by_name_.end()) it->second->Increment();
   }
+  std::vector<serve::DecisionCount> Counts() const {
+    std::vector<serve::DecisionCount> out;
+    for (const auto& [what, counter] : all_) {
+      if (counter->Value() == 0) continue;
+      out.push_back(what);
+      out.back().count = static_cast<uint64_t>(counter->Value());
+    }
+    return out;
+  }
 
  private:
   std::unordered_map<std::string, prometheus::Counter*> by_name_;
+  std::vector<std::pair<serve::DecisionCount, const prometheus::Counter*>> all_;
 };
 
 class Service {
@@ -441,6 +467,8 @@ class Service {
       s = PublishAppeals();
     else if (topic == "policy" || topic == "lists" || topic == "attestations")
       s = Publish();
+    else if (topic == "dispositions" && live_)
+      live_->Kick();  // what was dismissed is closed with the next pass
     if (!s.ok())
       log_->Error("a change is kept and not yet in force", {{"topic", topic}, {"why", Text(s)}});
   }
@@ -605,6 +633,11 @@ class Service {
     api.now_ms = NowMs;
     api.try_policy = [this](const respond::Policy& p) { return Try(p); };
     api.changed = [this](std::string_view topic) { Changed(topic); };
+    api.report = [this](std::string_view sql, std::string_view format,
+                        const lake::ReportBounds& bounds) {
+      return lake_.Report(sql, format, bounds);
+    };
+    api.decisions = [this] { return decisions_.Counts(); };
     api.note = [this](std::string_view what) {
       log_->Warn("note", {{"of", "api"}, {"what", what}});
     };
@@ -716,6 +749,7 @@ class Service {
     hooks.now_ms = NowMs;
     hooks.note = Note("passes");
     hooks.mark = [this] { return engine::LakeMark(&lake_); };
+    hooks.dismissed = [this] { return Dismissed(state_.get()); };
     hooks.publish = [this](const engine::PassFindings& pass) {
       const absl::Status taken = maker_.Take(pass, &lake_);
       if (!taken.ok()) {

@@ -24,7 +24,8 @@ class ShelfLake : public lake::Lake {
  public:
   absl::Status Migrate() override { return absl::OkStatus(); }
   absl::Status Execute(std::string_view) override { return absl::InternalError("not asked for"); }
-  absl::StatusOr<std::string> Report(std::string_view, std::string_view) override {
+  absl::StatusOr<std::string> Report(std::string_view, std::string_view,
+                                     const lake::ReportBounds&) override {
     return absl::InternalError("not asked for");
   }
   absl::Status Query(std::string_view sql,

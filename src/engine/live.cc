@@ -457,6 +457,11 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
     watch::Sampler accounts(watch::kAccountSample);
     for (const model::CampaignMember& m : c.members) accounts.Add(base::Hash64(m.account_id));
     f.accounts = {accounts.Take(), c.accounts};
+    for (const model::Evidence& e : c.evidence) {
+      if (e.bits <= 0) continue;
+      f.families |= 1u << static_cast<int>(e.family);
+      f.bits += e.bits;
+    }
   }
 
   // The gate sees every candidate that was weighed.
@@ -496,6 +501,19 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
     pass.bits_short[finding_of[i]] = gate.bits_short[i];
   }
 
+  if (hooks_.dismissed) {
+    auto dismissed = hooks_.dismissed();
+    if (dismissed.ok())
+      dismissed_ = *std::move(dismissed);
+    else
+      hooks_.note(StrCat("what people dismissed cannot be read: ",
+                         std::string(dismissed.status().message())));
+  }
+  const std::vector<size_t> repeats = watch::Repeats(watched_.identities, found, dismissed_);
+  for (size_t i = 0; i < found.size(); ++i) {
+    found[i].dismissed = repeats[i] != watch::kNoRepeat;
+    pass.dismissed.push_back(found[i].dismissed);
+  }
   watch::Step step = watch::Identify(watched_.identities, found);
   next.identities = std::move(step.next);
   next.events = step.events;

@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/campaign.h"
+#include "watch/dismissal.h"
 #include "watch/state.h"
 
 namespace stillwatch::engine {
@@ -52,6 +53,7 @@ struct PassFindings {
   std::vector<std::string> finding_ids;  // those in dir
   std::vector<uint8_t> open;             // whether it may be told and acted upon (watch/gate.h)
   std::vector<double> bits_short;        // what the gate lacks, in bits
+  std::vector<uint8_t> dismissed;        // it repeats what a person dismissed (watch/dismissal.h)
   std::vector<watch::Event> events;      // what changed with this pass
   uint64_t exchanges = 0, accounts = 0;  // judged
 };
@@ -76,6 +78,9 @@ struct LiveHooks {
   // A number that changes whenever something was loaded into the lake, here or elsewhere; kept over
   // restarts, so it must not start anew with the process. A pass starts only when it differs.
   std::function<absl::StatusOr<uint64_t>()> mark;  // required
+  // What people dismissed by now; an error is noted, and what was dismissed at the last pass stays
+  // so for this one. May be null.
+  std::function<absl::StatusOr<std::vector<watch::Dismissed>>()> dismissed;
   // Builds and swaps the snapshot. An error is noted and the pass stays committed.
   std::function<absl::Status(const PassFindings&)> publish;
   // Offers events to whoever is to be told; must not block for long. The pass is the one that they
@@ -132,6 +137,7 @@ class LivePasses {
   int64_t since_ms_ = 0;
   std::string kept_;  // name of the last pass's folder
   bool any_ = false;  // a pass was committed ever
+  std::vector<watch::Dismissed> dismissed_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false, kicked_ = false, retry_ = false;

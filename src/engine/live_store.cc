@@ -18,7 +18,7 @@ constexpr char kNote[] = "watch.passes";
 
 // The campaign's object of campaigns.json under its lasting id, and what only passes know.
 absl::StatusOr<std::string> Json(const model::Campaign& c, const std::string& finding_id, bool open,
-                                 double bits_short) {
+                                 double bits_short, bool dismissed) {
   const std::string file = dossier::CampaignsJson({&c, 1});
   simdjson::dom::parser parser;
   simdjson::dom::element object;
@@ -28,6 +28,7 @@ absl::StatusOr<std::string> Json(const model::Campaign& c, const std::string& fi
   base::AppendJsonString(finding_id, &out);
   out += StrCat(",\"open\":", open ? "true" : "false", ",\"gate_bits_short\":");
   base::AppendJsonNumber(bits_short, &out);
+  if (dismissed) out += ",\"dismissed\":true";
   return out + "," + simdjson::minify(object).substr(1);
 }
 
@@ -86,7 +87,8 @@ absl::Status StateStore::Commit(const PassFindings& pass, const watch::Identitie
   std::unordered_map<std::string, uint64_t> written;
   for (size_t i = 0; i < pass.findings.campaigns.size(); ++i) {
     const model::Campaign& c = pass.findings.campaigns[i];
-    auto json = Json(c, pass.finding_ids[i], pass.open[i], pass.bits_short[i]);
+    auto json = Json(c, pass.finding_ids[i], pass.open[i], pass.bits_short[i],
+                     i < pass.dismissed.size() && pass.dismissed[i] != 0);
     if (!json.ok()) return json.status();
     uint64_t hash = base::Hash64(*json);
     for (const model::CampaignMember& m : c.members) {

@@ -24,6 +24,15 @@ inline constexpr int kReportSecondsMax = 60;
 inline constexpr uint64_t kReportRowsMax = 1'000'000;
 inline constexpr uint64_t kReportBytesMax = uint64_t{256} << 20;
 
+// Of one Report that asks for less. What is beyond `rows` or `bytes` is an error; with `cut` the
+// answer ends there, on a whole block of the engine's, so it may hold somewhat more than `rows`.
+struct ReportBounds {
+  int seconds = kReportSecondsMax;
+  uint64_t rows = kReportRowsMax, bytes = kReportBytesMax;
+  bool cut = false;
+  bool wait = true;  // for a server that does not answer
+};
+
 struct TableUse {
   uint64_t rows = 0, bytes = 0;  // in active parts
 };
@@ -52,8 +61,13 @@ class Lake {
   virtual absl::Status Execute(std::string_view sql) = 0;
 
   // A read-only statement of a person's, rendered by the engine in `format` ("PrettyCompact",
-  // "JSONEachRow", "CSVWithNames", ...). InvalidArgument for anything that writes.
-  virtual absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) = 0;
+  // "JSONEachRow", "CSVWithNames", ...). InvalidArgument for anything that writes, DeadlineExceeded
+  // when it ran longer than its bound.
+  virtual absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
+                                             const ReportBounds& bounds) = 0;
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) {
+    return Report(sql, format, {});
+  }
 
   // What engines say in different words. The defaults speak the embedded engine's.
 

@@ -1,4 +1,6 @@
 // Appeals, dispositions, and what both teach.
+#include <simdjson.h>
+
 #include <algorithm>
 
 #include "state/impl.h"
@@ -29,11 +31,24 @@ absl::Status Load(Db& db, std::string_view ref, Appeal* out, bool* found) {
 
 constexpr const char* kDisposition =
     "SELECT campaign_id, revision, value, look_alike, reason, note, person, ms, finding_id, "
-    "families FROM dispositions ";
+    "families, verdict, probability, bits, exchanges FROM dispositions ";
 
 Disposition DispositionOf(const Query& q) {
-  return {q.Text(0), q.Int(1),  q.Text(2), q.Text(3), q.Text(4),
-          q.Text(5), q.Text(6), q.Int(7),  q.Text(8), SplitComma(q.Text(9))};
+  return {q.Text(0),  q.Int(1),   q.Text(2),  q.Text(3), q.Text(4),
+          q.Text(5),  q.Text(6),  q.Int(7),   q.Text(8), SplitComma(q.Text(9)),
+          q.Text(10), q.Real(11), q.Real(12), q.Uint(13)};
+}
+
+// Of the evidence that speaks for a campaign, by its object of campaigns.json; 0 where there is
+// none.
+double BitsFor(const std::string& json) {
+  double sum = 0;
+  simdjson::dom::parser parser;
+  simdjson::dom::array evidence;
+  if (parser.parse(json)["evidence"].get(evidence) != simdjson::SUCCESS) return 0;
+  for (simdjson::dom::element e : evidence)
+    if (double bits = 0; e["bits"].get(bits) == simdjson::SUCCESS && bits > 0) sum += bits;
+  return sum;
 }
 
 bool Among(const std::vector<std::string>& all, std::string_view one) {
@@ -198,7 +213,9 @@ absl::StatusOr<Disposition> State::Dispose(Disposition d, int64_t expected) {
       [&](Db& db, audit::AuditRecord* record) -> absl::Status {
         {
           Query q(db,
-                  "SELECT finding_id, families, disposition_revision FROM campaigns WHERE id = ?1",
+                  "SELECT finding_id, families, disposition_revision, verdict, probability, "
+                  "exchanges, json FROM campaigns LEFT JOIN campaign_json ON campaign_id = id "
+                  "WHERE id = ?1",
                   d.campaign_id);
           if (!q.Row()) {
             SW_RETURN_IF_ERROR(q.status());
@@ -207,6 +224,10 @@ absl::StatusOr<Disposition> State::Dispose(Disposition d, int64_t expected) {
           d.finding_id = q.Text(0);
           d.families = SplitComma(q.Text(1));
           d.revision = q.Int(2);
+          d.verdict = q.Text(3);
+          d.probability = q.Real(4);
+          d.exchanges = q.Uint(5);
+          d.bits = BitsFor(q.Text(6));
         }
         if (d.revision != expected) {
           return absl::AbortedError(
@@ -216,9 +237,11 @@ absl::StatusOr<Disposition> State::Dispose(Disposition d, int64_t expected) {
         ++d.revision;
         d.ms = record->time_ms;
         SW_RETURN_IF_ERROR(
-            Run(db, "INSERT INTO dispositions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            Run(db,
+                "INSERT INTO dispositions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+                "?11, ?12, ?13, ?14)",
                 d.campaign_id, d.revision, d.value, d.look_alike, d.reason, d.note, d.person, d.ms,
-                d.finding_id, Join(d.families)));
+                d.finding_id, Join(d.families), d.verdict, d.probability, d.bits, d.exchanges));
         SW_RETURN_IF_ERROR(Run(
             db, "UPDATE campaigns SET disposition = ?2, disposition_revision = ?3 WHERE id = ?1",
             d.campaign_id, d.value == "withdrawn" ? std::string() : d.value, d.revision));

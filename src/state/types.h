@@ -74,6 +74,11 @@ struct Disposition {
   int64_t ms = 0;
   std::string finding_id;             // what was looked at
   std::vector<std::string> families;  // of its evidence then
+  // Likewise: what the program said, the bits that spoke for it, its size. Of dispositions given
+  // before these were kept: "", -1, 0, 0.
+  std::string verdict;
+  double probability = -1, bits = 0;
+  uint64_t exchanges = 0;
 };
 
 // An appeal that was granted: no finding counts against the account any more, or with a campaign

@@ -137,8 +137,9 @@ class Identifier {
     i->accounts.size = f.accounts.size;
     i->first_seen_ms = f.first_seen_ms;
     i->last_seen_ms = f.last_seen_ms;
-    // Open stays open while it is accused, though the gate may take what grew at a leap for new.
-    i->open = f.open || (i->open && f.verdict == model::Verdict::kDistillation);
+    // Open stays open while it is accused, though the gate may take what grew at a leap for new;
+    // a person's word closes it.
+    i->open = !f.dismissed && (f.open || (i->open && f.verdict == model::Verdict::kDistillation));
   }
 
   void Continue() {

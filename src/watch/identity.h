@@ -38,6 +38,10 @@ struct Finding {
   // The gate's word (watch/gate.h): whether it may be told and acted upon. An identity that is open
   // stays so while its verdict is distillation.
   bool open = false;
+  // Of what speaks for it: families (bit i is model::Family i) and bits in all. watch/dismissal.h
+  uint32_t families = 0;
+  double bits = 0;
+  bool dismissed = false;  // it repeats what a person dismissed: neither told nor acted upon
 };
 
 enum class Life : uint8_t { kCurrent, kFaded, kMerged };

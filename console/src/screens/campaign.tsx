@@ -187,6 +187,12 @@ function History({ id }: { id: string }) {
               <li key={r.revision}>
                 <time dateTime={r.at ?? undefined}>{minute(r.at)}</time> <b>{r.person}</b>: {r.value}
                 {r.look_alike && `, it was ${words(r.look_alike)}`} ({words(r.reason)}) {r.note && <q>{r.note}</q>}
+                {r.probability !== null && (
+                  <span className="soft">
+                    {" "}
+                    of {r.verdict} at {percent(r.probability)}, {number(r.exchanges)} exchanges
+                  </span>
+                )}
               </li>
             ))}
           </ul>
@@ -247,7 +253,12 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
               </p>
             )}
             {d.status === "gone" && <p className="problem">The last pass no longer found it. What is below is how it was last seen.</p>}
-            {finding?.open === false && d.verdict === "distillation" && (
+            {finding?.dismissed && (
+              <p className="fine">
+                {d.disposition === "dismissed" ? "It was dismissed" : "Most of it is a campaign that was dismissed"}, so it is neither told nor acted upon until there is new evidence: another family, a thousand times the odds, or four times the exchanges.
+              </p>
+            )}
+            {finding?.open === false && !finding.dismissed && d.verdict === "distillation" && (
               <p className="problem">
                 Seen too briefly to be told or acted upon: the gate on looking all the time lacks {finding.gate_bits_short?.toFixed(1)} bits. More traffic decides it.
               </p>

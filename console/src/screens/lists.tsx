@@ -1,14 +1,104 @@
-import { post, type Schemas } from "../api";
+// Lists that policies name: who is on them, why and until when; changed by hand, with a way back.
+import { useState } from "react";
+import { get, post, type Schemas } from "../api";
 import { useGet, useUrl } from "../hooks";
 import { minute, number } from "../text";
-import { Page, Pager, Show, Table, useSay } from "../ui";
+import { Dialog, Field, Page, Pager, Show, Table, useSay } from "../ui";
 
 const LIMIT = 100;
+const KINDS = ["account", "key", "org", "address"] as const;
+type Entry = Schemas["ListEntry"];
 
-function Entries({ name }: { name: string }) {
+type Change = { put?: { value: string; reason: string; expires_at?: string | null }[]; remove?: string[] };
+const change = (name: string, expected: number, what: Change) => post("/api/v1/lists/{name}", { name }, { expected, ...what });
+
+// What was done, and how to take it back: at the revision that it made, so that nobody's later
+// change is undone with it.
+function useChange(done: () => void) {
+  const say = useSay();
+  return async (name: string, expected: number, what: Change, back: Change, text: string) => {
+    const made = await change(name, expected, what);
+    done();
+    if (made.status === "proposed") {
+      say({ text: `${text}: proposed. It touches ${number(made.touched)} accounts, so another person has to approve it.` });
+      return;
+    }
+    say({
+      text: `${text}.`,
+      undo: async () => {
+        await change(name, expected + 1, back);
+        done();
+      },
+    });
+  };
+}
+
+const asPut = (e: Entry) => ({ value: e.value, reason: e.reason, ...(e.expires_at ? { expires_at: e.expires_at } : {}) });
+
+function Add({ name, revision, names, close, done }: { name: string; revision: (name: string) => number; names: string[]; close: () => void; done: () => void }) {
+  const [list, setList] = useState(name);
+  const [kind, setKind] = useState<(typeof KINDS)[number]>("account");
+  const [value, setValue] = useState("");
+  const [reason, setReason] = useState("");
+  const [until, setUntil] = useState("");
+  const act = useChange(done);
+  const entry = `${kind}:${value.trim()}`;
+  return (
+    <Dialog
+      title="Add to a list"
+      submit="Add"
+      onClose={close}
+      onSubmit={async () => {
+        // One that is there already is replaced; undoing brings back what it said.
+        const there = revision(list) === 0 ? undefined : (await get("/api/v1/lists/{name}", { name: list }, { prefix: entry, limit: 1 })).rows.find((e) => e.value === entry);
+        await act(
+          list,
+          revision(list),
+          { put: [{ value: entry, reason, ...(until ? { expires_at: new Date(`${until}Z`).toISOString() } : {}) }] },
+          there ? { put: [asPut(there)] } : { remove: [entry] },
+          `${entry} is on ${list}`,
+        );
+      }}
+    >
+      <Field label="List" hint={list && !names.includes(list) ? "There is none of this name; it would be a new one. It acts once a policy names it." : undefined}>
+        {(id) => (
+          <>
+            <input id={id} required list="lists" value={list} onChange={(e) => setList(e.target.value)} />
+            <datalist id="lists">
+              {names.map((n) => (
+                <option key={n} value={n} />
+              ))}
+            </datalist>
+          </>
+        )}
+      </Field>
+      <Field label="What">
+        {(id) => (
+          <select id={id} value={kind} onChange={(e) => setKind(e.target.value as (typeof KINDS)[number])}>
+            {KINDS.map((k) => (
+              <option key={k}>{k}</option>
+            ))}
+          </select>
+        )}
+      </Field>
+      <Field label="Which" hint={kind === "address" ? "198.51.100.7, or a range: 198.51.100.0/24" : undefined}>
+        {(id) => <input id={id} required value={value} onChange={(e) => setValue(e.target.value)} />}
+      </Field>
+      <Field label="Reason">{(id) => <input id={id} required maxLength={1000} value={reason} onChange={(e) => setReason(e.target.value)} />}</Field>
+      <Field label="Until, UTC" hint="Empty: no end.">
+        {(id) => <input id={id} type="datetime-local" value={until} onChange={(e) => setUntil(e.target.value)} />}
+      </Field>
+    </Dialog>
+  );
+}
+
+function Entries({ name, revision, done }: { name: string; revision: number; done: () => void }) {
   const [url, set] = useUrl();
   const offset = Number(url.get("offset")) || 0;
   const list = useGet("/api/v1/lists/{name}", { name }, { offset, limit: LIMIT });
+  const say = useSay();
+  const act = useChange(() => (list.again(), done()));
+  const remove = (e: Entry) => act(name, revision, { remove: [e.value] }, { put: [asPut(e)] }, `${e.value} is off ${name}`).catch((problem) => (say({ text: (problem as Error).message }), list.again(), done()));
   return (
     <Show of={list}>
       {(d) => (
@@ -23,6 +113,14 @@ function Entries({ name }: { name: string }) {
               { head: "Until", cell: (e) => (e.expires_at ? minute(e.expires_at) : "no end") },
               { head: "Reason", cell: (e) => e.reason },
               { head: "By", cell: (e) => `${e.person}, ${minute(e.at)}` },
+              {
+                head: "Do",
+                cell: (e) => (
+                  <button type="button" aria-label={`Remove ${e.value}`} onClick={() => void remove(e)}>
+                    Remove
+                  </button>
+                ),
+              },
             ]}
           />
           <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
@@ -38,6 +136,9 @@ export function Lists({ me }: { me: Schemas["Me"] }) {
   const lists = useGet("/api/v1/lists");
   const changes = useGet("/api/v1/list-changes", {}, { limit: 50 }, 30_000);
   const say = useSay();
+  const [adding, setAdding] = useState(false);
+  const revision = (of: string) => lists.data?.rows.find((l) => l.name === of)?.revision ?? 0;
+  const again = () => (lists.again(), changes.again());
   const decide = async (id: number, what: "approve" | "reject") => {
     try {
       await post(`/api/v1/list-changes/{id}/${what}`, { id }, undefined);
@@ -49,8 +150,15 @@ export function Lists({ me }: { me: Schemas["Me"] }) {
     lists.again();
   };
   return (
-    <Page title="Lists">
-      <Show of={lists} empty={(d) => d.total === 0 && <p>No list has an entry. Policies name lists; entries are added through the API or with a policy.</p>}>
+    <Page
+      title="Lists"
+      aside={
+        <button type="button" className="primary" onClick={() => setAdding(true)}>
+          Add an entry
+        </button>
+      }
+    >
+      <Show of={lists} empty={(d) => d.total === 0 && <p>No list has an entry. Policies name lists and say what they do; entries are added here, through the API, or with a policy.</p>}>
         {(d) => (
           <Table
             label="Lists"
@@ -70,7 +178,7 @@ export function Lists({ me }: { me: Schemas["Me"] }) {
           />
         )}
       </Show>
-      {name && <Entries name={name} />}
+      {name && lists.data && <Entries name={name} revision={revision(name)} done={again} />}
       <h2>Changes</h2>
       <Show of={changes} empty={(d) => d.total === 0 && <p>None yet.</p>}>
         {(d) => (
@@ -104,6 +212,7 @@ export function Lists({ me }: { me: Schemas["Me"] }) {
           />
         )}
       </Show>
+      {adding && <Add name={name ?? ""} revision={revision} names={lists.data?.rows.map((l) => l.name) ?? []} close={() => setAdding(false)} done={again} />}
     </Page>
   );
 }

@@ -66,7 +66,8 @@ class FakeLake : public lake::Lake {
     return absl::UnimplementedError("");
   }
   absl::Status Execute(std::string_view) override { return absl::UnimplementedError(""); }
-  absl::StatusOr<std::string> Report(std::string_view, std::string_view) override {
+  absl::StatusOr<std::string> Report(std::string_view, std::string_view,
+                                     const lake::ReportBounds&) override {
     return absl::UnimplementedError("");
   }
   std::atomic<int> failures{0};

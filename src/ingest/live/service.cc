@@ -63,6 +63,7 @@ struct IngestService::Batch::State {
   std::unique_ptr<Worker> worker;
   std::string source;
   size_t bytes = 0;
+  int64_t newest_ms = INT64_MIN;
   IngestResult result;
   absl::Status status;  // of blocks that were full before Commit
 
@@ -94,6 +95,7 @@ void IngestService::Batch::Exchange(const model::ExchangeView& e) {
     w.rows.Append(e, content, model::Sketch());
   }
   ++state_->result.accepted;
+  state_->newest_ms = std::max(state_->newest_ms, e.ts_ms);
   if (w.rows.rows() >= lake::kInsertRows) state_->Flush();
 }
 
@@ -104,6 +106,7 @@ void IngestService::Batch::Reject(model::Reject r) {
     result.reasons.push_back({r.line, r.reason.substr(0, kReasonBytesMax)});
   r.source = state_->source;
   state_->service->rejected_->Add(r, state_->worker->now_ms);
+  state_->service->tally_.Refuse(r.source, r.line, r.reason, state_->worker->now_ms);
 }
 
 void IngestService::Batch::Rows(const lake::Block& rows) {
@@ -118,6 +121,8 @@ absl::StatusOr<IngestResult> IngestService::Batch::Commit() {
   if (!s.status.ok()) return s.status;
   s.service->accepted_ += s.result.accepted;
   s.service->rejected_count_ += s.result.rejected;
+  s.service->tally_.Add(s.source, s.result.accepted, s.result.rejected, s.newest_ms,
+                        s.service->options_.now_ms());
   return std::move(s.result);
 }
 
@@ -238,6 +243,8 @@ absl::StatusOr<IngestResult> IngestService::Accounts(std::string_view body,
   return result;
 }
 
-LiveStats IngestService::stats() const { return {accepted_, rejected_count_, refused_, accounts_}; }
+LiveStats IngestService::stats() const {
+  return {accepted_, rejected_count_, refused_, accounts_, in_work_, options_.bytes_in_work_max};
+}
 
 }  // namespace stillwatch::ingest

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ingest/live/rejected.h"
+#include "ingest/live/tally.h"
 #include "journal/journal.h"
 #include "lake/block.h"
 #include "model/exchange.h"
@@ -58,6 +59,7 @@ inline constexpr size_t kAttestationsMax = 10'000;
 
 struct LiveStats {
   uint64_t accepted = 0, rejected = 0, refused_bodies = 0, accounts = 0;
+  uint64_t bytes_in_work = 0, bytes_in_work_max = 0;
 };
 
 // Safe for concurrent use; calls block until the disk has answered. Objects handed in must outlive
@@ -97,6 +99,7 @@ class IngestService {
   absl::StatusOr<Batch> Begin(std::string_view source, size_t bytes);
 
   LiveStats stats() const;
+  const Tally& tally() const { return tally_; }
 
  private:
   struct Worker;
@@ -110,6 +113,7 @@ class IngestService {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Worker>> idle_;  // at most kIdleMax
   std::atomic<size_t> in_work_{0};
+  Tally tally_;
   std::atomic<uint64_t> accepted_{0}, rejected_count_{0}, refused_{0}, accounts_{0};
 };
 

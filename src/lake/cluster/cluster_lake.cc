@@ -281,7 +281,9 @@ class ClusterLake : public Lake {
     return status;
   }
 
-  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
+  using Lake::Report;
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
+                                     const ReportBounds& bounds) override {
     if (absl::Status s = CheckReportStart(sql); !s.ok()) return s;
     Patience patience(*this);
     for (size_t turn = 0;; ++turn) {
@@ -290,16 +292,16 @@ class ClusterLake : public Lake {
       HttpCall call = Call(node, url_.database, "");
       call.params += Param("readonly", "1");
       call.params += Param("default_format", format);
-      call.params += Param("max_execution_time", std::to_string(kReportSecondsMax));
-      call.params += Param("max_result_rows", std::to_string(kReportRowsMax));
-      call.params += Param("max_result_bytes", std::to_string(kReportBytesMax));
-      call.params += Param("result_overflow_mode", "throw");
+      call.params += Param("max_execution_time", std::to_string(bounds.seconds));
+      call.params += Param("max_result_rows", std::to_string(bounds.rows));
+      call.params += Param("max_result_bytes", std::to_string(bounds.bytes));
+      call.params += Param("result_overflow_mode", bounds.cut ? "break" : "throw");
       call.body = sql;
-      call.seconds = 2 * kReportSecondsMax;
+      call.seconds = 2 * bounds.seconds;
       call.on_body = [&](std::string_view bytes) -> absl::Status {
-        if (out.size() + bytes.size() > 2 * kReportBytesMax) {
+        if (out.size() + bytes.size() > 2 * bounds.bytes) {
           return absl::ResourceExhaustedError(
-              StrCat("lake: query: the answer is larger than ", 2 * kReportBytesMax, " bytes"));
+              StrCat("lake: query: the answer is larger than ", 2 * bounds.bytes, " bytes"));
         }
         out.append(bytes);
         return absl::OkStatus();
@@ -308,6 +310,7 @@ class ClusterLake : public Lake {
       if (answer.fate == HttpAnswer::kAnswered && answer.status == 200) return out;
       if (answer.fate == HttpAnswer::kStopped) return answer.stopped;
       absl::Status status = Failure(node, "query", answer);
+      if (!bounds.wait && absl::IsUnavailable(status)) return status;
       if (!absl::IsUnavailable(status) || !patience.Wait(status)) return patience.Said(status);
     }
   }

@@ -245,12 +245,15 @@ class EmbeddedLake : public Lake {
     return status;
   }
 
-  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format) override {
+  using Lake::Report;
+  absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
+                                     const ReportBounds& bounds) override {
     if (absl::Status s = CheckReportStart(sql); !s.ok()) return s;
     // A connection of its own, in the engine's readonly mode, which no statement can leave.
-    auto connection = Connect({"--readonly=1", StrCat("--max_execution_time=", kReportSecondsMax),
-                               StrCat("--max_result_rows=", kReportRowsMax),
-                               StrCat("--max_result_bytes=", kReportBytesMax), "--result_overflow_mode=throw"});
+    auto connection = Connect(
+        {"--readonly=1", StrCat("--max_execution_time=", bounds.seconds),
+         StrCat("--max_result_rows=", bounds.rows), StrCat("--max_result_bytes=", bounds.bytes),
+         bounds.cut ? "--result_overflow_mode=break" : "--result_overflow_mode=throw"});
     if (!connection.ok()) return connection.status();
     absl::StatusOr<std::string> out = ReportOn(*connection, sql, format);
     Close(*connection);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -358,6 +359,115 @@ TEST_F(EmbeddedLakeTest, ReportErrorsAreOneSentence) {
   for (const char* noise : {"Code:", "DB::Exception", "version", "\n"}) {
     EXPECT_EQ(out.status().message().find(noise), std::string::npos) << out.status();
   }
+}
+
+// What a person at a screen may send: every way that we know out of the lake, or around the bounds.
+TEST_F(EmbeddedLakeTest, HuntsAreRefusedWhatReportsAre) {
+  const std::string secret = path_ + "-secret.csv", made = path_ + "-out.csv";
+  std::ofstream(secret) << "hush\n";
+  const std::string q = SqlString(secret);
+  for (const std::string& sql : std::vector<std::string>{
+           "SELECT * FROM file(" + q + ", 'LineAsString')",
+           "SELECT * FROM \"file\"(" + q + ")",
+           "SELECT * FROM `FILE` /* ' */ (" + q + ") -- '",
+           "SELECT file(" + q + ")",
+           "WITH file(" + q + ") AS x SELECT x",
+           "SELECT * FROM exchanges WHERE account_id IN (SELECT file(" + q + "))",
+           "SELECT * FROM (SELECT * FROM url('http://127.0.0.1:1/', 'CSV'))",
+           "SELECT * FROM s3('http://127.0.0.1:1/b/x', 'CSV')",
+           "SELECT * FROM s3Cluster('c', 'http://127.0.0.1:1/b/x', 'CSV')",
+           "SELECT * FROM urlCluster('c', 'http://127.0.0.1:1/')",
+           "SELECT * FROM remote('127.0.0.1', 'system', 'users')",
+           "SELECT * FROM remoteSecure('127.0.0.1', system.users)",
+           "SELECT * FROM cluster('c', default.t)",
+           "SELECT * FROM merge('system', '.*')",
+           "SELECT * FROM executable('ls', 'CSV', 'a String')",
+           "SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')",
+           "SELECT * FROM system.settings",
+           "SELECT * FROM `system`.`settings`",
+           "SELECT * FROM \"system\" . tables",
+           "SELECT 1 WHERE 1 IN system.one",
+           "SELECT * FROM exchanges, system.one",
+           "SELECT * FROM other.exchanges",
+           "SELECT * FROM exchanges AS e, other.secrets",
+           "SELECT * FROM exchanges JOIN other.secrets USING account_id",
+           "SELECT 1 IN other.secrets",
+           "SELECT * FROM exchanges e JOIN accounts a ON e.account_id = a.account_id, "
+           "other.secrets",
+           "SELECT * FROM INFORMATION_SCHEMA.tables",
+           "SELECT 1 INTO OUTFILE " + SqlString(made),
+           "SELECT 1 into/**/outfile " + SqlString(made),
+           "SELECT 1 FORMAT JSON",
+           "SELECT 1 SETTINGS readonly = 0",
+           "SELECT 1 settings max_result_rows = 0",
+           "SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)",
+           "SELECT 1; SELECT 2",
+           "SELECT 1; DROP TABLE exchanges",
+           "DROP TABLE exchanges",
+           "INSERT INTO exchanges VALUES (1)",
+           "INSERT INTO FUNCTION file('x') SELECT 1",
+           "SET readonly = 0",
+           "SHOW TABLES",
+           "EXPLAIN SELECT 1",
+           "SYSTEM SHUTDOWN",
+           "1",
+           "",
+           "SELECT dictGet('d', 'a', 1)",
+           "SELECT getServerSetting('path')",
+           "SELECT getSetting('readonly')",
+           "SELECT $$ $$ FROM system.one",
+           "SELECT 1 /* /* */ FROM system.one -- */",
+           "SELECT \xE2\x80\x98 FROM system.one \xE2\x80\x99",
+           "SELECT 1 # \nFROM system.one",
+           "SELECT {a:String}",
+           "SELECT 'open",
+           "SELECT 1 /* open",
+           "SELECT * FROM `syst\\x65m`.one",
+           "SELECT 'a\\' FROM system.one WHERE 'b'"}) {
+    const absl::Status s = CheckHunt(sql);
+    // The last one is a string to the end of its line: it must not parse as two words apart.
+    EXPECT_FALSE(s.ok()) << sql;
+    EXPECT_EQ(s.message().substr(0, 6), "query:") << s;
+  }
+  EXPECT_FALSE(fs::exists(made));
+  auto lake = Opened();
+  ASSERT_TRUE(lake->Insert("attributed", Batch(1, 3)).ok());
+  for (const char* sql :
+       {"SELECT count() FROM attributed", " select count(*) from attributed ; ",
+        "WITH x AS (SELECT * FROM attributed) SELECT count() FROM x",
+        "(SELECT count() FROM attributed)",
+        "SELECT count() FROM attributed AS a WHERE a.account_id != 'FROM system.one INTO OUTFILE ; "
+        "--'",
+        "SELECT count() /* system, settings */ FROM attributed -- FORMAT x",
+        "SELECT count() FROM attributed a JOIN attributed b ON a.exchange_id = b.exchange_id",
+        "SELECT count() FROM numbers(3)",
+        "SELECT count() FROM (SELECT account_id, account_id AS alias FROM attributed WHERE "
+        "account_id != 'it''s' ORDER BY account_id, exchange_id)"}) {
+    EXPECT_TRUE(CheckHunt(sql).ok()) << sql << CheckHunt(sql);
+    const auto out = lake->Report(sql, "CSV");
+    ASSERT_TRUE(out.ok()) << sql << out.status();
+    EXPECT_EQ(*out, "3\n") << sql;
+  }
+  fs::remove(secret);
+}
+
+TEST_F(EmbeddedLakeTest, AReportIsCutAndEndedInTime) {
+  auto lake = Opened();
+  ReportBounds few;
+  few.rows = 1000;
+  few.cut = true;
+  const auto cut = lake->Report("SELECT number FROM numbers(100000000)", "TSV", few);
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  const auto lines = std::count(cut->begin(), cut->end(), '\n');
+  EXPECT_GE(lines, 1000);
+  EXPECT_LT(lines, 1'000'000);
+  few.cut = false;
+  EXPECT_FALSE(lake->Report("SELECT number FROM numbers(100000000)", "TSV", few).ok());
+  ReportBounds brief;
+  brief.seconds = 1;
+  const auto late = lake->Report(
+      "SELECT sum(sipHash64(number, number)) FROM numbers(1000000000000)", "TSV", brief);
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded) << late.status();
 }
 
 TEST(ReportGate, StartsAsAReadingStatement) {

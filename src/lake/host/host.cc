@@ -172,7 +172,20 @@ class Request {
         Params({request.target().data(), request.target().size()});
     const std::string& body = request.body();
     if (params["readonly"] == "1") {
-      auto answer = lake_.Report(body, params["default_format"]);
+      // A client may ask for less than the bounds, never for more.
+      ReportBounds bounds;
+      const auto less = [&](const char* key, auto* bound) {
+        const auto it = params.find(key);
+        if (it == params.end()) return;
+        const uint64_t n = std::strtoull(it->second.c_str(), nullptr, 10);
+        if (n > 0 && n < static_cast<uint64_t>(*bound))
+          *bound = static_cast<std::remove_reference_t<decltype(*bound)>>(n);
+      };
+      less("max_execution_time", &bounds.seconds);
+      less("max_result_rows", &bounds.rows);
+      less("max_result_bytes", &bounds.bytes);
+      bounds.cut = params["result_overflow_mode"] == "break";
+      auto answer = lake_.Report(body, params["default_format"], bounds);
       return answer.ok() ? Whole(*answer) : Fail(answer.status());
     }
     if (const std::string table = InsertTable(params["query"]); !table.empty()) {

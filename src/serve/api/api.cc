@@ -8,6 +8,7 @@
 #include "audit/verify.h"
 #include "base/embedded_file.h"
 #include "respond/decide.h"
+#include "serve/api/hunt.h"
 #include "serve/api/json.h"
 
 namespace stillwatch::serve::api {
@@ -88,7 +89,13 @@ void Write(Out& o, const state::Disposition& d) {
       .Text("person", d.person)
       .Time("at", d.ms)
       .Text("finding_id", d.finding_id);
-  o.Texts("families", d.families).End();
+  o.Texts("families", d.families).Text("verdict", d.verdict);
+  (*o).Key("probability");
+  if (d.probability < 0)
+    (*o).Null();
+  else
+    (*o).Double(d.probability);
+  o.Real("bits", d.bits).Int("exchanges", d.exchanges).End();
 }
 
 void Write(Out& o, const state::Feedback& f) {
@@ -665,42 +672,74 @@ class Api {
                 "campaigns");
   }
 
-  // Of the campaigns that a person judged: which share was right, by family of evidence.
+  // Of the campaigns that a person judged: which share was right, in all, of those that the program
+  // accused, by family of evidence, and by the probability that it stated.
   HttpReply Precision(const HttpRequest&) const {
     auto all = c_.state->CurrentDispositions();
     if (!all.ok()) return Fail(all.status());
     struct Count {
       uint64_t confirmed = 0, dismissed = 0, unsure = 0;
+      double stated = 0;  // sum, of those decided
+      void Add(const state::Disposition& d) {
+        (d.value == "confirmed" ? confirmed : d.value == "dismissed" ? dismissed : unsure)++;
+        if (d.value != "unsure") stated += d.probability;
+      }
     };
+    static constexpr double kBins[] = {0, .5, .8, .9, .95, .99, 1};
+    constexpr size_t kBinCount = std::size(kBins) - 1;
+    Count everything, accused, bins[kBinCount];
     std::map<std::string, Count> families;
     std::map<std::string, uint64_t> look_alikes;
     for (const auto& d : *all) {
-      std::vector<std::string> names = d.families;
-      names.emplace_back("");  // all
-      for (const std::string& f : names) {
-        Count& n = families[f];
-        (d.value == "confirmed" ? n.confirmed : d.value == "dismissed" ? n.dismissed : n.unsure)++;
-      }
+      everything.Add(d);
+      for (const std::string& f : d.families) families[f].Add(d);
       if (d.value == "dismissed") ++look_alikes[d.look_alike];
+      if (d.verdict != "distillation") continue;
+      accused.Add(d);
+      size_t bin = 0;
+      while (bin + 1 < kBinCount && d.probability >= kBins[bin + 1]) ++bin;
+      bins[bin].Add(d);
     }
     Out o;
     const auto write = [&](const Count& n) {
       o.Int("confirmed", n.confirmed).Int("dismissed", n.dismissed).Int("unsure", n.unsure);
-      (*o).Key("precision");
-      if (n.confirmed + n.dismissed == 0)
-        (*o).Null();
-      else
-        (*o).Double(double(n.confirmed) / double(n.confirmed + n.dismissed));
+      const double decided = double(n.confirmed + n.dismissed);
+      if (decided == 0) {
+        for (const char* key : {"precision", "low", "high"}) (*o).Key(key), (*o).Null();
+        return;
+      }
+      // Wilson's interval at 95 %: also right where few were judged.
+      const double p = double(n.confirmed) / decided, z = 1.959964, zz = z * z / decided;
+      const double middle = (p + zz / 2) / (1 + zz);
+      const double half = z * std::sqrt(p * (1 - p) / decided + zz / (4 * decided)) / (1 + zz);
+      o.Real("precision", p)
+          .Real("low", std::max(0.0, middle - half))
+          .Real("high", std::min(1.0, middle + half));
     };
     o.Object();
-    (*o).Key("all");
-    o.Object();
-    write(families[""]);
-    o.End().Array("families");
+    for (const auto& [key, n] : {std::pair("all", &everything), {"accused", &accused}}) {
+      (*o).Key(key);
+      o.Object();
+      write(*n);
+      o.End();
+    }
+    o.Array("families");
     for (const auto& [name, n] : families) {
-      if (name.empty()) continue;
       o.Object().Text("family", name);
       write(n);
+      o.End();
+    }
+    o.EndArray().Array("calibration");
+    for (size_t bin = 0; bin < kBinCount; ++bin) {
+      const uint64_t decided = bins[bin].confirmed + bins[bin].dismissed;
+      if (decided + bins[bin].unsure == 0) continue;
+      o.Object().Real("from", kBins[bin]).Real("to", kBins[bin + 1]);
+      (*o).Key("stated");
+      if (decided == 0)
+        (*o).Null();
+      else
+        (*o).Double(bins[bin].stated / double(decided));
+      write(bins[bin]);
       o.End();
     }
     o.EndArray().Array("look_alikes");
@@ -943,6 +982,21 @@ class Api {
     return JsonReply(o.Done());
   }
 
+  // Decisions since the service started: what was done beside what would have been.
+  HttpReply Decisions(const HttpRequest&) const {
+    Out o;
+    o.Object().Array("rows");
+    if (c_.decisions)
+      for (const DecisionCount& d : c_.decisions())
+        o.Object()
+            .Text("action", d.action)
+            .Text("reason", d.reason)
+            .Bool("shadow", d.shadow)
+            .Int("count", d.count)
+            .End();
+    return JsonReply(o.EndArray().End().Done());
+  }
+
   HttpReply Changes(const HttpRequest&) const {
     auto c = c_.state->GetChanges();
     if (!c.ok()) return Fail(c.status());
@@ -976,9 +1030,11 @@ class Api {
   }
 
   const ApiContext& context() const { return c_; }
+  Hunts& hunts() const { return *hunts_; }
 
  private:
   const ApiContext c_;
+  const std::unique_ptr<Hunts> hunts_ = std::make_unique<Hunts>(&c_);
 };
 
 }  // namespace
@@ -1055,6 +1111,7 @@ void AddApiRoutes(Router* router, ApiContext context) {
   add("GET", "/feedback", kRead,
       [](const Api& a, R) { return a.Listed(a.context().state->GetFeedback()); });
   add("GET", "/precision", kRead, [](const Api& a, R r) { return a.Precision(r); });
+  add("GET", "/decisions", kRead, [](const Api& a, R r) { return a.Decisions(r); });
   add("GET", "/codes", kRead, [](const Api& a, R r) { return a.Codes(r); });
 
   add("GET", "/tokens", Role::kAdmin,
@@ -1088,6 +1145,12 @@ void AddApiRoutes(Router* router, ApiContext context) {
   add("POST", "/list-changes/{id}/reject", kWrite,
       [](const Api& a, R r) { return a.DecideListChange(r, false); });
   add("GET", "/permits/usage", kRead, [](const Api& a, R r) { return a.PermitUsage(r); });
+
+  add("POST", "/hunt", kRead, [](const Api& a, R r) { return a.hunts().Run(r); });
+  add("GET", "/hunt/answers/{id}", kRead, [](const Api& a, R r) { return a.hunts().Page(r); });
+  add("GET", "/hunt/schema", kRead, [](const Api& a, R r) { return a.hunts().Schema(r); });
+  add("GET", "/hunt/queries", kRead, [](const Api& a, R r) { return a.hunts().Saved(r); });
+  add("POST", "/hunt/queries/{name}", kWrite, [](const Api& a, R r) { return a.hunts().Save(r); });
 
   add("GET", "/audit", kRead, [](const Api& a, R r) { return a.Audit(r); });
   add("GET", "/audit/head", kRead, [](const Api& a, R r) { return a.Head(r); });

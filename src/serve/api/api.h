@@ -11,9 +11,11 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "audit/log.h"
+#include "lake/lake.h"
 #include "respond/policy.h"
 #include "serve/http/router.h"
 #include "state/state.h"
@@ -29,6 +31,13 @@ struct TriedPolicy {
   std::string report = "null";  // JSON object for people: respond::DryRunReport
 };
 
+// Decisions other than allow since the start. Shadow: what would have been done.
+struct DecisionCount {
+  std::string action, reason;
+  bool shadow = false;
+  uint64_t count = 0;
+};
+
 // What the handlers are made of; all of it outlives the router.
 struct ApiContext {
   state::State* state = nullptr;
@@ -40,6 +49,13 @@ struct ApiContext {
   // Told after each change, so that a snapshot can follow at once ("policy", "appeals", "lists",
   // "attestations", "tokens", "dispositions", "campaigns"); may be null, must not block for long.
   std::function<void(std::string_view topic)> changed;
+  // A read-only statement over the lake (lake::Lake::Report), for hunting; null where there is
+  // none.
+  std::function<absl::StatusOr<std::string>(std::string_view sql, std::string_view format,
+                                            const lake::ReportBounds&)>
+      report;
+  // What was decided, counts above 0; null where nothing is.
+  std::function<std::vector<DecisionCount>()> decisions;
   // Told of errors that the client is not told in full; may be null.
   std::function<void(std::string_view what)> note;
 };

@@ -122,6 +122,13 @@ class ApiTest : public testing::Test {
     };
     c.changed = [this](std::string_view topic) { changed_.emplace(topic); };
     c.note = [this](std::string_view what) { noted_ += what; };
+    c.report = [this](std::string_view sql, std::string_view,
+                      const lake::ReportBounds& bounds) -> absl::StatusOr<std::string> {
+      ++asked_;
+      if (!report_status_.ok()) return report_status_;
+      EXPECT_FALSE(bounds.wait);
+      return report_;
+    };
     AddApiRoutes(&router_, c);
   }
 
@@ -198,7 +205,9 @@ class ApiTest : public testing::Test {
     return StrCat("{\"text\":", Quoted(Policy(name, enforce, above)), ",\"note\":\"n\"}");
   }
 
-  std::string dir_, lockout_, noted_;
+  std::string dir_, lockout_, noted_, report_;
+  absl::Status report_status_;
+  int asked_ = 0;
   std::unique_ptr<audit::AuditLog> log_;
   std::unique_ptr<state::State> state_;
   Router router_;
@@ -422,6 +431,7 @@ TEST_F(ApiTest, Campaigns) {
   EXPECT_EQ(Int(Call("GET", "/campaigns/c2/dispositions"), "total"), 1);
   EXPECT_EQ(Int(Call("GET", "/dispositions"), "total"), 2);
   EXPECT_NE(Call("GET", "/precision").body.find("\"precision\":0.5"), std::string::npos);
+  EXPECT_EQ(Call("GET", "/decisions").status, 200);
   EXPECT_NE(Call("GET", "/codes").body.find("needs-more-data"), std::string::npos);
   EXPECT_EQ(Call("POST", "/campaigns/c2/owner", R"({"owner":"ada"})").status, 200);
   EXPECT_EQ(Call("POST", "/campaigns/c2/owner", R"({"owner":"bob"})", "bob").status, 409);
@@ -557,6 +567,94 @@ TEST_F(ApiTest, BadBodies) {
   EXPECT_EQ(Call("GET", "/nothing").status, 404);
   std::string deep(2000, '[');
   EXPECT_EQ(Call("POST", "/policies/validate", "{\"text\":" + deep).status, 400);
+}
+
+TEST_F(ApiTest, AHuntIsPagedAndCut) {
+  report_ = "account_id\tn\nString\tNullable(UInt64)\n";
+  for (int i = 0; i < 120; ++i) report_ += StrCat("a\\t<b>", i, "\t\\N\n");
+  HttpReply r = Call("POST", "/hunt", R"({"sql":"SELECT account_id, n FROM exchanges"})");
+  ASSERT_EQ(r.status, 200) << r.body;
+  EXPECT_EQ(Int(r, "total"), 120);
+  EXPECT_NE(r.body.find("\"cut\":false"), std::string::npos);
+  EXPECT_NE(r.body.find(R"x("names":["account_id","n"],"types":["String","Nullable(UInt64)"])x"),
+            std::string::npos)
+      << r.body.substr(0, 300);
+  EXPECT_NE(r.body.find(R"(["a\t\u003cb\u003e0",null])"), std::string::npos)
+      << r.body.substr(0, 300);
+  const std::string id = Text(r, "id");
+  r = Call("GET", StrCat("/hunt/answers/", id, "?offset=119&limit=5"));
+  EXPECT_NE(r.body.find(R"("rows":[["a\t\u003cb\u003e119",null]])"), std::string::npos) << r.body;
+  EXPECT_EQ(Call("GET", StrCat("/hunt/answers/", id), "", "bob").status, 404) << "ada asked";
+  EXPECT_EQ(Call("GET", "/hunt/answers/none").status, 404);
+  EXPECT_EQ(Call("GET", StrCat("/hunt/answers/", id, "?limit=501")).status, 400);
+  // More than is kept.
+  for (int i = 0; i < 11'000; ++i) report_ += "x\t1\n";
+  r = Call("POST", "/hunt", R"({"sql":"SELECT 1"})");
+  EXPECT_EQ(Int(r, "total"), 10'000);
+  EXPECT_NE(r.body.find("\"cut\":true"), std::string::npos);
+  for (int i = 0; i < 16; ++i) Call("POST", "/hunt", R"({"sql":"SELECT 1"})");
+  EXPECT_EQ(Call("GET", StrCat("/hunt/answers/", id)).status, 404) << "it has gone for others";
+  report_ = "n\nUInt8\n";
+  EXPECT_EQ(Int(Call("POST", "/hunt", R"({"sql":"SELECT 1 WHERE 0"})"), "total"), 0);
+}
+
+TEST_F(ApiTest, AHuntThatMayNotRun) {
+  for (const char* sql : {"DROP TABLE exchanges", "SELECT * FROM url('http://127.0.0.1/','CSV')",
+                          "SELECT * FROM system.users", "SELECT 1 INTO OUTFILE 'x'",
+                          "SELECT 1 SETTINGS readonly=0"}) {
+    const HttpReply r = Call("POST", "/hunt", StrCat("{\"sql\":", Quoted(sql), "}"));
+    EXPECT_EQ(r.status, 400) << sql;
+  }
+  EXPECT_EQ(asked_, 0);
+  EXPECT_EQ(
+      Call("POST", "/hunt", R"({"sql":"SELECT 1"})", "eve", {Role::kIngest, Role::kDecide}).status,
+      403);
+  // The failures of a lake, in words for people.
+  report_status_ = absl::DeadlineExceededError("Code: 159");
+  HttpReply r = Call("POST", "/hunt", R"({"sql":"SELECT 1"})");
+  EXPECT_EQ(r.status, 504);
+  EXPECT_NE(r.body.find("cancelled after 20 seconds"), std::string::npos) << r.body;
+  report_status_ = absl::UnavailableError("no socket");
+  r = Call("POST", "/hunt", R"({"sql":"SELECT 1"})");
+  EXPECT_EQ(r.status, 503);
+  EXPECT_NE(r.body.find("waits in the journal"), std::string::npos) << r.body;
+  EXPECT_NE(noted_.find("no socket"), std::string::npos);
+  EXPECT_EQ(Call("GET", "/hunt/schema").status, 503);
+  report_status_ = absl::ResourceExhaustedError("memory");
+  EXPECT_EQ(Call("POST", "/hunt", R"({"sql":"SELECT 1"})").status, 507);
+  report_status_ = absl::InvalidArgumentError("lake: query: Unknown table x");
+  r = Call("POST", "/hunt", R"({"sql":"SELECT 1 FROM x"})");
+  EXPECT_EQ(r.status, 400);
+  EXPECT_NE(r.body.find("Unknown table x"), std::string::npos);
+  // Asked or refused, by whom and in which words is in the log.
+  r = Call("GET", "/audit?action=hunt.");
+  EXPECT_NE(r.body.find("\"action\":\"hunt.refused\""), std::string::npos);
+  EXPECT_NE(r.body.find("SELECT * FROM system.users"), std::string::npos) << r.body;
+  EXPECT_NE(r.body.find("\"action\":\"hunt.query\""), std::string::npos);
+}
+
+TEST_F(ApiTest, QueriesAreSaved) {
+  const auto save = [&](const char* name, int expected, const char* sql, const char* person) {
+    return Call("POST", StrCat("/hunt/queries/", name),
+                StrCat(R"({"expected":)", expected, R"(,"sql":)", Quoted(sql), R"(,"note":"n"})"),
+                person);
+  };
+  EXPECT_EQ(Int(Call("GET", "/hunt/queries"), "total"), 0);
+  EXPECT_EQ(save("b", 0, "SELECT 1", "ada").status, 200);
+  EXPECT_EQ(Int(save("a", 0, "SELECT 2", "bob"), "total"), 2);
+  const HttpReply second = save("b", 0, "SELECT 3", "bob");
+  EXPECT_EQ(second.status, 409);
+  EXPECT_NE(second.body.find("changed by ada"), std::string::npos) << second.body;
+  EXPECT_EQ(save("b", 1, "SELECT 3", "bob").status, 200);
+  EXPECT_EQ(save("c", 0, "DROP TABLE exchanges", "bob").status, 400);
+  EXPECT_EQ(save("b", 1, "", "ada").status, 409);
+  EXPECT_EQ(Int(save("b", 2, "", "ada"), "total"), 1);
+  EXPECT_EQ(save("b", 0, "", "ada").status, 400);
+  EXPECT_NE(Call("GET", "/audit?action=hunt.save").body.find("SELECT 3"), std::string::npos);
+  report_ = "exchanges\tts\tInt64\nexchanges\tmodel\tString\naccounts\tplan\tString\n";
+  EXPECT_NE(Call("GET", "/hunt/schema")
+                .body.find(R"({"name":"accounts","columns":[{"name":"plan","type":"String"}]})"),
+            std::string::npos);
 }
 
 // Where nothing can be tried, only what does nothing may be proposed.
