@@ -7,10 +7,12 @@ import { Account } from "./screens/account";
 import { Audit } from "./screens/audit";
 import { Campaign } from "./screens/campaign";
 import { Detector } from "./screens/detector";
+import { Directives } from "./screens/directives";
 import { Enforcement } from "./screens/enforcement";
 import { Hunt } from "./screens/hunt";
 import { Appeals } from "./screens/appeals";
 import { Lists } from "./screens/lists";
+import { Ingest } from "./screens/ingest";
 import { Overview } from "./screens/overview";
 import { Queue } from "./screens/queue";
 import { Settings } from "./screens/settings";
@@ -21,11 +23,13 @@ const PLACES = [
   { path: "/campaigns", name: "Campaigns", key: "2" },
   { path: "/hunt", name: "Hunt", key: "3" },
   { path: "/enforcement", name: "Enforcement", key: "4" },
-  { path: "/appeals", name: "Appeals", key: "5" },
-  { path: "/lists", name: "Lists", key: "6" },
-  { path: "/detector", name: "Detector", key: "7" },
-  { path: "/audit", name: "Audit log", key: "8" },
-  { path: "/settings", name: "Settings", key: "9" },
+  { path: "/directives", name: "Directives", key: "5" },
+  { path: "/appeals", name: "Appeals", key: "6" },
+  { path: "/lists", name: "Lists", key: "7" },
+  { path: "/detector", name: "Detector", key: "8" },
+  { path: "/ingest", name: "Ingest", key: "9" },
+  { path: "/audit", name: "Audit log", key: "0" },
+  { path: "/settings", name: "Settings", key: "," },
 ];
 
 function Login({ error, enter }: { error?: ApiError; enter: () => void }) {
@@ -62,7 +66,7 @@ function Help({ close }: { close: () => void }) {
     ["o", "make it mine"],
     ["/", "search"],
     ["n, p", "next, previous page"],
-    ["1 to 9", "the screens"],
+    ["1 to 0", "the screens, as they are listed; comma: settings"],
     ["g", "back"],
     ["?", "this list"],
   ];
@@ -184,6 +188,9 @@ export function App() {
           <Route path="/enforcement">
             <Enforcement me={me} />
           </Route>
+          <Route path="/directives">
+            <Directives />
+          </Route>
           <Route path="/appeals">
             <Appeals me={me} />
           </Route>
@@ -192,6 +199,9 @@ export function App() {
           </Route>
           <Route path="/detector">
             <Detector />
+          </Route>
+          <Route path="/ingest">
+            <Ingest />
           </Route>
           <Route path="/audit">
             <Audit />

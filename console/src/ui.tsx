@@ -160,7 +160,7 @@ export function Pager({ total, offset, limit, go }: { total: number; offset: num
 }
 
 // A question that must be answered; Escape takes it back.
-export function Dialog({ title, children, onClose, onSubmit, submit, danger }: { title: string; children: ReactNode; onClose: () => void; onSubmit: () => Promise<void>; submit: string; danger?: boolean }) {
+export function Dialog({ title, children, onClose, onSubmit, submit, danger }: { title: string; children: ReactNode; onClose: () => void; onSubmit: () => Promise<void | false>; submit: string; danger?: boolean }) {
   const ref = useRef<HTMLDialogElement>(null);
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
@@ -173,8 +173,7 @@ export function Dialog({ title, children, onClose, onSubmit, submit, danger }: {
     setBusy(true);
     setError(undefined);
     try {
-      await onSubmit();
-      onClose();
+      if ((await onSubmit()) !== false) onClose(); // false: a step, and more is to be answered
     } catch (problem) {
       setError(problem as ApiError);
     } finally {

@@ -39,6 +39,7 @@
 #include "serve/gate/gate.h"
 #include "serve/grpc/server.h"
 #include "serve/http/server.h"
+#include "serve/ingest/health.h"
 #include "serve/ingest/routes.h"
 #include "serve/kafka/source.h"
 #include "serve/otlp/otlp.h"
@@ -637,6 +638,11 @@ class Service {
                         const lake::ReportBounds& bounds) {
       return lake_.Report(sql, format, bounds);
     };
+    api.file_policy = [this] {
+      const std::lock_guard<std::mutex> lock(publish_mutex_);
+      return file_policy_;
+    };
+    api.ingest = [this] { return Health(); };
     api.decisions = [this] { return decisions_.Counts(); };
     api.note = [this](std::string_view what) {
       log_->Warn("note", {{"of", "api"}, {"what", what}});
@@ -665,6 +671,43 @@ class Service {
                    [this] { return child_ ? double(child_->starts()) : 0.0; });
     metrics_.Watch("stillwatch_lake_failing", "1: the lake takes no rows; they wait in the journal",
                    [this] { return !lake_.open() || loader_->stats().failing ? 1.0 : 0.0; });
+  }
+
+  std::string Health() {
+    serve::IngestHealth h;
+    h.service = ingest_.get();
+    h.journal = journal_.get();
+    h.loader = loader_.get();
+    h.rejected = rejected_.get();
+    h.journal_bytes_max = uint64_t(config_.journal.max_mib) << 20;
+    h.lake_open = lake_.open();
+    h.lake_starts = child_ ? child_->starts() : 0;
+    const audit::AuditStats a = audit_->Stats();
+    h.audit_queued = a.queued;
+    h.audit_queue_max = audit::kQueueRecords;
+    h.audit_dropped = a.dropped;
+    if (alerts_) {
+      h.alerts_waiting = alerts_->stats().waiting;
+      h.alerts_dead = alerts_->stats().dead;
+    }
+    if (live_) {
+      const engine::LiveStats s = live_->stats();
+      h.passes = {true,
+                  s.passes,
+                  s.failed,
+                  s.skipped,
+                  s.killed_memory + s.killed_time,
+                  s.last_ended_ms,
+                  s.last_duration_ms,
+                  config_.passes.interval_s * 1000,
+                  s.exchanges,
+                  s.accounts,
+                  s.campaigns,
+                  s.open,
+                  s.last_peak_bytes,
+                  s.last_error};
+    }
+    return serve::IngestHealthJson(h, NowMs());
   }
 
   void WatchPasses() {

@@ -79,7 +79,7 @@ const campaigns = async () => (await (await fetch(`${base}/api/v1/campaigns?limi
 test("every screen loads, passes axe, and fits wide and narrow, light and dark", { timeout: 300_000 * patience }, async () => {
   const [first] = await campaigns();
   const member = (await (await fetch(`${base}/api/v1/campaigns/${first.id}/members?limit=1`)).json()).rows[0].account_id;
-  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/enforcement", "/appeals", "/lists", "/detector", "/audit", "/settings", "/campaigns/nobody"];
+  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/detector", "/audit", "/settings", "/campaigns/nobody"];
   for (const screen of screens) {
     for (const [width, dark] of [[1280, false], [390, true]]) {
       const page = await open(screen, { width, dark });
@@ -151,6 +151,82 @@ test("an attacker's words stay words", { timeout: 60_000 * patience }, async () 
     assert.equal(await page.locator("img[src=x], main script").count(), 0);
     await close(page);
   }
+});
+
+test("hunting: answers in pages, refusals in words, queries kept", { timeout: 120_000 * patience }, async () => {
+  const page = await open("/hunt");
+  const ask = async (sql) => {
+    await page.getByLabel("A SELECT over the lake's tables").fill(sql);
+    await page.getByLabel("A SELECT over the lake's tables").press("Control+Enter");
+  };
+  const answer = page.getByRole("region", { name: "Answer" });
+  await ask("SELECT exchange_id, account_id FROM exchanges ORDER BY exchange_id LIMIT 120");
+  await page.getByText("120 rows").waitFor();
+  const first = await answer.locator("tbody tr").first().innerText();
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.waitForURL(/offset=50/);
+  await page.getByText("51 to 100 of 120").waitFor();
+  await page.waitForFunction((was) => document.querySelector("tbody tr").innerText !== was, first);
+  assert.deepEqual(await violations(page), []);
+  await ask("SELECT number FROM numbers(100000000)");
+  await page.getByText("more rows than are kept").waitFor();
+  for (const [sql, words] of [
+    ["SELECT * FROM file('/etc/passwd', 'LineAsString')", "reaches outside the lake"],
+    ["DROP TABLE exchanges", "read-only here"],
+    ["SELECT * FROM system.tables", "only the lake's own tables"],
+    ["SELECT 1 INTO OUTFILE '/tmp/stillwatch-never'", "has no place here"],
+    ["SELECT * FROM nowhere", "nowhere"],
+  ]) {
+    await ask(sql);
+    await page.locator(".problem", { hasText: words }).waitFor();
+    assert.equal(await page.locator(".problem strong").innerText(), "This was not run.");
+  }
+  assert.equal(existsSync("/tmp/stillwatch-never"), false);
+  // What an attacker wrote stays words in an answer too.
+  await ask(`SELECT '${EVIL.replaceAll("'", "\\'")}' AS mail_domain`);
+  await answer.getByText("onerror").waitFor();
+  assert.equal(await page.locator("img[src=x], main script").count(), 0);
+  await page.getByRole("button", { name: "Save…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("evil domains");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("button", { name: "evil domains", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Remove evil domains" }).click();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("Taken back.").waitFor();
+  await page.reload();
+  await page.getByRole("button", { name: "evil domains", exact: true }).waitFor();
+  await page.goto(`${base}/audit?action=hunt.refused`);
+  await page.getByText("hunt.refused").first().waitFor();
+  await close(page, "status of 400");
+});
+
+test("an entry of a list: added with a reason, taken back, removed", { timeout: 60_000 * patience }, async () => {
+  const page = await open("/lists");
+  await page.getByRole("button", { name: "Add an entry" }).click();
+  const dialog = page.getByRole("dialog");
+  assert.deepEqual(await violations(page), []);
+  await dialog.getByLabel("List", { exact: true }).fill("staff");
+  await dialog.getByLabel("Which").fill(EVIL);
+  await dialog.getByRole("button", { name: "Add" }).click(); // without a reason nothing is sent
+  assert.equal(await dialog.isVisible(), true);
+  await dialog.getByLabel("Reason").fill("works here");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("Taken back.").waitFor();
+  const entries = async () => (await (await fetch(`${base}/api/v1/lists/staff`)).json()).total;
+  assert.equal(await entries(), 0);
+  const put = await fetch(`${base}/api/v1/lists/staff`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ expected: 2, put: [{ value: `account:${EVIL}`, reason: EVIL }] }) });
+  assert.equal(put.status, 200, await put.text());
+  await page.goto(`${base}/lists?name=staff`);
+  await page.getByRole("button", { name: /^Remove account/ }).click();
+  await page.getByText("is off staff").waitFor();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("Taken back.").waitFor();
+  assert.equal(await entries(), 1);
+  await page.getByText("onerror").first().waitFor();
+  assert.equal(await page.locator("img[src=x], main script").count(), 0);
+  await close(page);
 });
 
 test("filters, order and page live in the address", { timeout: 60_000 * patience }, async () => {

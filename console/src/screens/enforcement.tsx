@@ -9,61 +9,76 @@ const LIMIT = 25;
 type Row = Schemas["PolicyRow"];
 type Step = { what: "approve" | "activate" | "withdraw"; row: Row } | { what: "propose" } | { what: "rollback" };
 
-function Propose({ close, done }: { close: () => void; done: () => void }) {
+// A policy is proposed only once it was tried as it stands: how many accounts it touches is read
+// before it is confirmed.
+export function Propose({ close, done }: { close: () => void; done: () => void }) {
   const active = useGet("/api/v1/policies/active");
   const [text, setText] = useState<string>();
   const [note, setNote] = useState("");
-  const [check, setCheck] = useState<Schemas["PolicyCheck"]>();
-  const [tried, setTried] = useState<Schemas["DryRun"]>();
-  const [problem, setProblem] = useState("");
+  const [faults, setFaults] = useState<string[]>([]);
+  const [tried, setTried] = useState<Schemas["DryRun"] & { of: string }>();
   const say = useSay();
   const policy = text ?? active.data?.text ?? "";
-  const tryIt = async () => {
-    setProblem("");
-    setTried(undefined);
-    try {
-      const found = await post("/api/v1/policies/validate", {}, { text: policy });
-      setCheck(found);
-      if (found.valid) setTried(await post("/api/v1/policies/dry-run", {}, { text: policy }));
-    } catch (error) {
-      setProblem((error as Error).message);
+  const ready = tried?.of === policy;
+  const submit = async () => {
+    if (ready) {
+      const row = await post("/api/v1/policies", {}, { text: policy, note });
+      done();
+      say({ text: `Version ${row.version} is ${row.status}${row.needs_approval ? "; another person has to approve it" : ""}.` });
+      return;
     }
+    setTried(undefined);
+    const found = await post("/api/v1/policies/validate", {}, { text: policy });
+    setFaults(found.valid ? [] : found.faults);
+    if (found.valid) setTried({ ...(await post("/api/v1/policies/dry-run", {}, { text: policy })), of: policy });
+    return false;
   };
   return (
-    <Dialog
-      title="Propose a policy"
-      submit="Propose"
-      onClose={close}
-      onSubmit={async () => {
-        const row = await post("/api/v1/policies", {}, { text: policy, note });
-        done();
-        say({ text: `Version ${row.version} is ${row.status}${row.needs_approval ? "; another person has to approve it" : ""}.` });
-      }}
-    >
+    <Dialog title="Propose a policy" submit={ready ? `Propose it: ${number(tried.touched)} ${tried.touched === 1 ? "account" : "accounts"}` : "Try it"} onClose={close} onSubmit={submit}>
       <Field label="Policy (YAML)">{(id) => <textarea id={id} className="code" rows={16} required spellCheck={false} value={policy} onChange={(e) => setText(e.target.value)} />}</Field>
       <Field label="Why">{(id) => <input id={id} required value={note} onChange={(e) => setNote(e.target.value)} />}</Field>
-      <p>
-        <button type="button" onClick={() => void tryIt()}>
-          Try it on the last day of traffic
-        </button>
-      </p>
       <div role="status">
-        {problem && <p className="problem">{problem}</p>}
-        {check && !check.valid && (
+        {faults.length > 0 && (
           <ul className="problem">
-            {check.faults.map((f) => (
+            {faults.map((f) => (
               <li key={f}>{f}</li>
             ))}
           </ul>
         )}
-        {tried && (
-          <p>
-            It would have touched <b>{number(tried.touched)}</b> accounts. {tried.enforces ? "" : "It enforces nothing: all is recorded only. "}
-            {tried.needs_approval ? `Above ${number(tried.approval_above)}, another person has to approve.` : ""}
-          </p>
-        )}
+        {ready && <Tried run={tried} />}
+        {!ready && faults.length === 0 && <p className="soft">It is tried on the last day of traffic first; nothing changes by that.</p>}
       </div>
     </Dialog>
+  );
+}
+
+interface Tally {
+  accounts_touched?: number;
+  requests_touched?: number;
+}
+
+// What a dry run said, by rule where it says so.
+export function Tried({ run }: { run: Schemas["DryRun"] }) {
+  const rules = Object.entries(((run.report as { rules?: Record<string, Tally> } | null)?.rules ?? {}) as Record<string, Tally>);
+  return (
+    <>
+      <p>
+        It would have touched <b>{number(run.touched)}</b> {run.touched === 1 ? "account" : "accounts"} of the last day. {run.enforces ? "" : "It enforces nothing: all is recorded only. "}
+        {run.needs_approval ? `Above ${number(run.approval_above)}, another person has to approve.` : ""}
+      </p>
+      {rules.length > 0 && (
+        <Table
+          label="By rule, as if all were enforced"
+          rows={rules}
+          id={([name]) => name}
+          columns={[
+            { head: "Rule, as if enforced", cell: ([name]) => name },
+            { head: "Accounts", number: true, cell: ([, t]) => number(t.accounts_touched ?? 0) },
+            { head: "Requests", number: true, cell: ([, t]) => number(t.requests_touched ?? 0) },
+          ]}
+        />
+      )}
+    </>
   );
 }
 
@@ -109,7 +124,6 @@ export function Enforcement({ me }: { me: Schemas["Me"] }) {
   const list = useGet("/api/v1/policies", {}, { offset, limit: LIMIT }, 30_000);
   const shown = Number(url.get("version")) || 0;
   const active = useGet("/api/v1/policies/active", {}, {}, 30_000);
-  const permits = useGet("/api/v1/permits/usage");
   const [step, setStep] = useState<Step>();
   const may = (role: "analyst" | "approver") => me.roles.includes(role);
   return (
@@ -178,20 +192,6 @@ export function Enforcement({ me }: { me: Schemas["Me"] }) {
         )}
       </Show>
       {shown > 0 && <Version version={shown} />}
-      <h2>Permits</h2>
-      <Show of={permits} empty={(d) => d.total === 0 && <p>No permit has been used.</p>}>
-        {(d) => (
-          <Table
-            label="Permits"
-            rows={d.rows}
-            id={(r) => r.permit_id}
-            columns={[
-              { head: "Permit", cell: (r) => r.permit_id },
-              { head: "Exchanges used", number: true, cell: (r) => number(r.used) },
-            ]}
-          />
-        )}
-      </Show>
       {step?.what === "propose" && <Propose close={() => setStep(undefined)} done={list.again} />}
       {step && step.what !== "propose" && <Confirm step={step} active={active.data?.version ?? 0} close={() => setStep(undefined)} done={() => (list.again(), active.again())} />}
     </Page>

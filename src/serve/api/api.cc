@@ -982,6 +982,64 @@ class Api {
     return JsonReply(o.Done());
   }
 
+  // Directives and permits of the policy in force, with what was used of each permit.
+  HttpReply Directives(const HttpRequest&) const {
+    auto active = c_.state->ActivePolicy();
+    if (!active.ok()) return Fail(active.status());
+    auto used = c_.state->PermitUsage();
+    if (!used.ok()) return Fail(used.status());
+    respond::Policy policy;
+    Out o;
+    o.Object();
+    if (active->has_value()) {
+      auto parsed = respond::ParsePolicy((*active)->text, "policy");
+      if (!parsed.ok()) return Fail(parsed.status());
+      policy = *std::move(parsed);
+      o.Text("source", "state").Int("version", (*active)->version);
+    } else {
+      if (c_.file_policy) policy = c_.file_policy();
+      o.Text("source", c_.file_policy ? "file" : "none").Int("version", 0);
+    }
+    const auto until = [](int64_t ms) { return ms == respond::kNever ? 0 : ms; };
+    o.Text("name", policy.name).Time("now", c_.now_ms()).Array("directives");
+    for (const respond::Directive& d : policy.directives) {
+      o.Object()
+          .Text("id", d.id)
+          .Text("basis", d.basis)
+          .Texts("models", d.models)
+          .Time("effective_from", d.from_ms == INT64_MIN ? 0 : d.from_ms)
+          .Time("effective_until", until(d.until_ms))
+          .Array("require");
+      for (const respond::Requirement& q : d.require)
+        o.Object().Text("key", q.key).Texts("values", q.values).End();
+      o.EndArray().Array("proof");
+      for (int k = 0; k < respond::kKycs; ++k)
+        if (d.proof >> k & 1) (*o).String(respond::KycName(respond::Kyc(k)));
+      static constexpr const char* kUnknown[] = {"allow", "verify", "deny"};
+      o.EndArray()
+          .Texts("lists", d.lists)
+          .Text("unknown", kUnknown[int(d.unknown)])
+          .Text("action", respond::ActionName(d.action))
+          .Bool("enforce", d.enforce)
+          .End();
+    }
+    o.EndArray().Array("permits");
+    for (const model::Permit& p : policy.permits) {
+      const auto it = used->find(p.id);
+      o.Object()
+          .Text("id", p.id)
+          .Text("org_id", p.org_id)
+          .Int("accounts", p.account_ids.size())
+          .Texts("models", p.models)
+          .Int("exchanges_max", p.exchanges_max)
+          .Int("used", it == used->end() ? 0 : it->second)
+          .Time("valid_from", p.valid_from_ms == INT64_MIN ? 0 : p.valid_from_ms)
+          .Time("valid_until", until(p.valid_until_ms))
+          .End();
+    }
+    return JsonReply(o.EndArray().End().Done());
+  }
+
   // Decisions since the service started: what was done beside what would have been.
   HttpReply Decisions(const HttpRequest&) const {
     Out o;
@@ -1112,6 +1170,12 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R) { return a.Listed(a.context().state->GetFeedback()); });
   add("GET", "/precision", kRead, [](const Api& a, R r) { return a.Precision(r); });
   add("GET", "/decisions", kRead, [](const Api& a, R r) { return a.Decisions(r); });
+  add("GET", "/ingest", kRead, [](const Api& a, R) {
+    return a.context().ingest ? JsonReply(a.context().ingest())
+                              : ErrorReply(404,
+                                           "Nothing is taken in here: these are the findings "
+                                           "of one scan.");
+  });
   add("GET", "/codes", kRead, [](const Api& a, R r) { return a.Codes(r); });
 
   add("GET", "/tokens", Role::kAdmin,
@@ -1144,6 +1208,7 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.DecideListChange(r, true); });
   add("POST", "/list-changes/{id}/reject", kWrite,
       [](const Api& a, R r) { return a.DecideListChange(r, false); });
+  add("GET", "/directives", kRead, [](const Api& a, R r) { return a.Directives(r); });
   add("GET", "/permits/usage", kRead, [](const Api& a, R r) { return a.PermitUsage(r); });
 
   add("POST", "/hunt", kRead, [](const Api& a, R r) { return a.hunts().Run(r); });

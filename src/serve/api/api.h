@@ -46,6 +46,8 @@ struct ApiContext {
   // Tries it. FailedPrecondition with the count when it would lock out more than it may. Null where
   // no traffic can be read: then a policy that enforces anything is refused.
   std::function<absl::StatusOr<TriedPolicy>(const respond::Policy&)> try_policy;
+  // What holds while the state has no active policy; null: nothing does.
+  std::function<respond::Policy()> file_policy;
   // Told after each change, so that a snapshot can follow at once ("policy", "appeals", "lists",
   // "attestations", "tokens", "dispositions", "campaigns"); may be null, must not block for long.
   std::function<void(std::string_view topic)> changed;
@@ -56,6 +58,9 @@ struct ApiContext {
       report;
   // What was decided, counts above 0; null where nothing is.
   std::function<std::vector<DecisionCount>()> decisions;
+  // How taking in goes, as a JSON object (docs/openapi.yaml, Ingest); null where nothing is taken
+  // in.
+  std::function<std::string()> ingest;
   // Told of errors that the client is not told in full; may be null.
   std::function<void(std::string_view what)> note;
 };

@@ -569,6 +569,29 @@ TEST_F(ApiTest, BadBodies) {
   EXPECT_EQ(Call("POST", "/policies/validate", "{\"text\":" + deep).status, 400);
 }
 
+TEST_F(ApiTest, DirectivesAndPermitsInForce) {
+  EXPECT_EQ(Text(Call("GET", "/directives"), "source"), "none");
+  std::ifstream in(STILLWATCH_SOURCE_DIR "/examples/policy/export-control-2026-06.yaml");
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  text +=
+      "\npermits:\n  - {id: lab, org_id: o, models: [m], exchanges_max: 50, valid_until: "
+      "2027-01-01T00:00:00Z}\n";
+  HttpReply r = Call("POST", "/policies", StrCat("{\"text\":", Quoted(text), "}"));
+  ASSERT_EQ(r.status, 201) << r.body;
+  ASSERT_EQ(
+      Call("POST", StrCat("/policies/", Int(r, "version"), "/activate"), R"({"expected_active":0})")
+          .status,
+      200);
+  ASSERT_TRUE(state_->AddPermitUsage({{"lab", 12}}).ok());
+  r = Call("GET", "/directives");
+  EXPECT_EQ(Text(r, "source"), "state");
+  for (const char* part : {R"("effective_from":"2026-06-12T00:00:00.000Z")", R"("unknown":"deny")",
+                           R"("require":[{"key":"citizenship","values":["us"]}])",
+                           R"("proof":["document","business"])", R"("lists":["annex-a"])",
+                           R"("exchanges_max":50,"used":12,"valid_from":null)"})
+    EXPECT_NE(r.body.find(part), std::string::npos) << part << " in " << r.body;
+}
+
 TEST_F(ApiTest, AHuntIsPagedAndCut) {
   report_ = "account_id\tn\nString\tNullable(UInt64)\n";
   for (int i = 0; i < 120; ++i) report_ += StrCat("a\\t<b>", i, "\t\\N\n");

@@ -93,7 +93,7 @@ void AddConsole(Router* router) {
     // The screens (console/src/app.tsx): the page finds out which from the address.
     for (const char* place :
          {"/", "/index.html", "/campaigns", "/campaigns/*", "/accounts/*", "/hunt", "/enforcement",
-          "/appeals", "/lists", "/detector", "/audit", "/settings"}) {
+          "/directives", "/appeals", "/lists", "/detector", "/ingest", "/audit", "/settings"}) {
       at(place);
     }
   }

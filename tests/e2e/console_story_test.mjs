@@ -1,0 +1,284 @@
+// The whole story in a real Chromium, over a running service: log in, queue, campaign, propose, a
+// second person approves, the decision changes, an appeal, overturned, and the audit log shows it
+// all; tokens that end or lack a right; a lake that is down.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRequire } from "node:module";
+
+const root = new URL("../..", import.meta.url).pathname;
+const need = createRequire(join(root, "console/package.json"));
+const { chromium } = need("playwright-core");
+const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
+const binary = process.env.STILLWATCH ?? join(root, "build/stillwatch");
+const patience = Number(process.env.STILLWATCH_PATIENCE ?? 1);
+const sample = join(root, "tests/data/sample");
+const shots = process.env.STILLWATCH_SHOTS; // a folder for screenshots
+const DAY = 86_400_000;
+
+let dir, browser;
+const children = [];
+
+// A service with these tokens; gives its address.
+async function serve(name, config) {
+  const data = join(dir, name);
+  const path = join(dir, `${name}.yaml`);
+  writeFileSync(path, `data: ${data}\nlisten: {port: 0}\notlp: {http: {enabled: false}, grpc: {enabled: false}}\next_authz: {enabled: false}\n${config}`);
+  const log = join(dir, `${name}.log`);
+  const fd = openSync(log, "w");
+  const child = spawn(binary, ["serve", "--config", path], { stdio: ["ignore", fd, fd] });
+  children.push(child);
+  const said = await until(() => readFileSync(log, "utf8").split("\n").find((l) => l.includes('"serving"') && l.endsWith("}")), `${name} to start`, () => child.exitCode === null);
+  return `http://127.0.0.1:${JSON.parse(said).port}`;
+}
+
+async function until(ask, what, still = () => true) {
+  const end = Date.now() + 120_000 * patience;
+  for (;;) {
+    const got = await ask();
+    if (got) return got;
+    assert.ok(still() && Date.now() < end, `waited for ${what}`);
+    await new Promise((next) => setTimeout(next, 100));
+  }
+}
+
+function token(name, person, ...roles) {
+  mkdirSync(join(dir, name), { recursive: true });
+  const made = spawnSync(binary, ["token", "create", person, "--data", join(dir, name), ...roles.flatMap((r) => ["--role", r])], { encoding: "utf8" });
+  assert.equal(made.status, 0, made.stderr);
+  return made.stdout.trim();
+}
+
+async function api(base, token, method, path, body, type = "application/json") {
+  const answer = await fetch(base + path, { method, headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": type }) }, body: body === undefined || typeof body === "string" ? body : JSON.stringify(body) });
+  const text = await answer.text();
+  return { status: answer.status, body: text.startsWith("{") ? JSON.parse(text) : text };
+}
+
+before(async () => {
+  const installed = [process.env.CHROMIUM, "/usr/bin/chromium"].find((p) => p && existsSync(p));
+  assert.ok(installed, "Chromium is not installed: tools/setup test");
+  dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
+  browser = await chromium.launch({ executablePath: installed, args: ["--no-sandbox"] });
+});
+after(async () => {
+  await browser?.close();
+  for (const child of children) {
+    child.kill("SIGTERM");
+    await new Promise((gone) => (child.exitCode === null ? child.once("exit", gone) : gone()));
+  }
+  if (dir) rmSync(dir, { recursive: true, force: true });
+});
+
+// A person at a browser of their own. `wrong` fills with errors and with requests to other hosts.
+async function person(base, secret) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000 * patience);
+  page.wrong = [];
+  page.on("pageerror", (e) => page.wrong.push(String(e)));
+  page.on("console", (m) => m.type() === "error" && page.wrong.push(m.text()));
+  page.on("request", (r) => !r.url().startsWith(base) && page.wrong.push(`asked ${r.url()}`));
+  await page.goto(base);
+  if (secret) await enter(page, secret);
+  return page;
+}
+async function enter(page, secret) {
+  await page.getByLabel("Token").fill(secret);
+  await page.getByRole("button", { name: "Enter" }).click();
+}
+async function accessible(page, name) {
+  await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
+  for (const [width, scheme] of [[1280, "light"], [390, "dark"]]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`), [], `${name} at ${width}`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= width, `${name} is ${wide} wide at ${width}`);
+    if (shots) {
+      mkdirSync(shots, { recursive: true });
+      await page.screenshot({ path: join(shots, `story-${name}-${width}.png`), fullPage: true });
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+const POLICY = `version: 1
+name: refuse who is accused
+lockout_share_max: 0.9
+approval_above: 1
+rules:
+  - {id: accused, match: {verdict: distillation}, action: deny, enforce: true}
+directives:
+  - {id: order-7, basis: "an order that nobody meets here", models: [atlas-nowhere], effective_from: 2026-01-01T00:00:00Z, require: {citizenship: [US]}, unknown: verify, enforce: true}
+permits:
+  - {id: lab, org_id: org_lab, models: [atlas-4], exchanges_max: 1000, valid_until: 2099-01-01T00:00:00Z}
+`;
+
+test("from the log to the overturned appeal", { timeout: 600_000 * patience }, async () => {
+  const [ada, bob, feeder, gateway] = [["ada", "analyst"], ["bob", "analyst", "approver"], ["feeder", "ingest"], ["gateway", "decide"]].map(([who, ...roles]) => token("data", who, ...roles));
+  const base = await serve("data", "passes: {interval_s: 1, window_days: 60}\n");
+
+  // The sample as of now: its last exchange was ten minutes ago.
+  const log = spawnSync("zstd", ["-dqc", join(sample, "exchanges.jsonl.zst")], { encoding: "utf8", maxBuffer: 1 << 28 });
+  assert.equal(log.status, 0, log.stderr);
+  const records = log.stdout.trim().split("\n").map((l) => JSON.parse(l));
+  const shift = Date.now() - 600_000 - Math.max(...records.map((r) => Date.parse(r.ts)));
+  const later = (ts) => new Date(Date.parse(ts) + shift).toISOString();
+  const accounts = readFileSync(join(sample, "accounts.jsonl"), "utf8").trim().split("\n").map((l) => JSON.parse(l));
+  const lines = (rows) => rows.map((r) => JSON.stringify(r)).join("\n") + "\n";
+  assert.equal((await api(base, feeder, "POST", "/v1/accounts", lines(accounts.map((a) => ({ ...a, created_at: later(a.created_at) }))), "application/x-ndjson")).status, 200);
+  const bad = '{"exchange_id": "<img src=x onerror=alert(1)>", "ts": "yesterday", "account_id": "a"}\n';
+  const half = records.length >> 1;
+  for (const part of [records.slice(0, half), records.slice(half)]) assert.equal((await api(base, feeder, "POST", "/v1/exchanges", lines(part.map((r) => ({ ...r, ts: later(r.ts) }))) + bad, "application/x-ndjson")).status, 200);
+  const open = async () => {
+    const { body } = await api(base, ada, "GET", "/api/v1/campaigns?verdict=distillation&sort=exchanges");
+    const found = body.rows?.[0];
+    const whole = found && (await api(base, ada, "GET", `/api/v1/campaigns/${found.id}`)).body;
+    return whole?.finding?.open && whole;
+  };
+  const campaign = await until(open, "a campaign that may be acted upon");
+  const members = (await api(base, ada, "GET", `/api/v1/campaigns/${campaign.id}/members?limit=500`)).body.rows;
+  const accused = members.find((m) => m.verdict === "distillation").account_id;
+  const decide = async (account) => (await api(base, gateway, "POST", "/v1/decide", { account_id: account, model: "atlas-4" })).body;
+  assert.equal((await decide(accused)).action, "allow");
+
+  // A wrong token, one without the right, then her own.
+  const one = await person(base);
+  await enter(one, "stw_wrong");
+  await one.getByText("Your token is not known, or has expired.").waitFor();
+  await enter(one, gateway);
+  await one.getByText("Your token does not have the role for this.").waitFor();
+  await enter(one, ada);
+  await one.getByRole("heading", { name: "Overview" }).waitFor();
+  await accessible(one, "overview");
+
+  // Queue and campaign, by keys; said with a reason.
+  await one.keyboard.press("2");
+  await one.locator("tr.chosen").waitFor();
+  await one.goto(`${base}/campaigns/${campaign.id}`);
+  await one.getByRole("heading", { name: campaign.name }).waitFor();
+  await accessible(one, "campaign");
+  await one.keyboard.press("c");
+  await one.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
+  await one.getByRole("dialog").getByRole("button", { name: "Confirm" }).click();
+  await one.getByText(`${campaign.name}: confirmed.`).waitFor();
+
+  // Proposed only after it was tried; then it waits for somebody else.
+  await one.goto(`${base}/enforcement`);
+  await one.getByRole("button", { name: "Propose" }).click();
+  await one.getByLabel("Policy (YAML)").fill(POLICY.replace("action: deny", "action: shout"));
+  await one.getByLabel("Why").fill("it harvests");
+  await one.getByRole("button", { name: "Try it" }).click();
+  await one.getByText(/shout/).last().waitFor();
+  await one.getByLabel("Policy (YAML)").fill(POLICY);
+  await one.getByRole("button", { name: "Try it" }).click();
+  await one.getByText("another person has to approve").waitFor();
+  const touched = Number(await one.getByText("It would have touched").locator("b").innerText());
+  assert.ok(touched >= 2, `${touched} accounts`);
+  await accessible(one, "propose");
+  await one.getByRole("button", { name: `Propose it: ${touched} accounts` }).click();
+  await one.getByText("waits for a second person").waitFor();
+  assert.equal(await one.getByRole("button", { name: "Approve" }).count(), 0, "who proposed does not approve");
+
+  const two = await person(base, bob);
+  await two.getByRole("heading", { name: "Overview" }).waitFor();
+  await two.keyboard.press("4");
+  await two.getByRole("button", { name: "Approve" }).click();
+  await two.getByRole("dialog").getByLabel("Why").fill("looked at it");
+  await two.getByRole("dialog").getByRole("button", { name: "approve" }).click();
+  await two.getByRole("button", { name: "Activate" }).waitFor();
+  await two.getByRole("button", { name: "Activate" }).click();
+  await two.getByRole("dialog").getByLabel("Why").fill("in force");
+  // The other one is quicker: the second is told, and nothing is done twice.
+  const version = (await api(base, ada, "GET", "/api/v1/policies")).body.rows[0].version;
+  assert.equal((await api(base, ada, "POST", `/api/v1/policies/${version}/activate`, { expected_active: 0, note: "first" })).status, 200);
+  await two.getByRole("dialog").getByRole("button", { name: "activate" }).click();
+  await two.getByText("Somebody was first.").waitFor();
+  await two.getByRole("button", { name: "Cancel" }).click();
+
+  // The decision changes, the customer appeals, access is back.
+  const denied = await until(async () => ((await decide(accused)).action === "deny" ? decide(accused) : undefined), "the decision to change");
+  await two.goto(`${base}/appeals`);
+  await two.getByRole("button", { name: "Open one" }).click();
+  await two.getByLabel("Reference").fill(denied.appeal_ref.toLowerCase());
+  await two.getByLabel("What they say").fill("<script>document.title='owned'</script> we are a school");
+  await two.getByRole("button", { name: "Open it" }).click();
+  await two.getByText("we are a school").waitFor();
+  await two.getByRole("button", { name: "Overturn" }).click();
+  await two.getByRole("dialog").getByLabel("Reason").fill("term papers");
+  await two.getByRole("button", { name: "Restore access" }).click();
+  await two.getByText("access is restored").waitFor();
+  await until(async () => (await decide(accused)).action === "allow", "access to be back");
+  await accessible(two, "appeals");
+
+  await two.goto(`${base}/directives`);
+  await two.getByText("order-7").first().waitFor();
+  await two.getByText("asked to verify").waitFor();
+  await two.getByRole("button", { name: "Try on the last day" }).click();
+  await two.getByText("It would have touched").waitFor();
+  await accessible(two, "directives");
+
+  await two.goto(`${base}/detector`);
+  await two.getByText("Shadow against live").waitFor();
+  await two.getByRole("region", { name: "Decisions" }).waitFor();
+  await two.getByRole("img", { name: /Stated against found/ }).waitFor();
+  await accessible(two, "detector");
+
+  await two.goto(`${base}/ingest`);
+  await two.getByText("ts: not RFC").first().waitFor();
+  await two.getByText("feeder").first().waitFor();
+  await accessible(two, "ingest");
+  assert.equal(await two.locator("img[src=x], main script").count(), 0);
+
+  // All of it is in the log, and the log holds.
+  await two.goto(`${base}/audit`);
+  await two.getByRole("button", { name: "Verify" }).click();
+  await two.getByText("none changed, removed or added").waitFor();
+  const actions = (await api(base, ada, "GET", "/api/v1/audit?limit=500")).body.records.map((r) => `${r.actor} ${r.action}`);
+  for (const wanted of ["ada disposition.set", "ada policy.propose", "bob policy.approve", "ada policy.activate", "bob appeal.open", "bob appeal.overturn"]) assert.ok(actions.includes(wanted), `${wanted} in ${[...new Set(actions)]}`);
+  assert.ok(actions.some((a) => a.endsWith("decision.deny")));
+  await accessible(two, "audit");
+  assert.doesNotMatch(await two.title(), /^owned/);
+
+  // A token that ends in the middle of the work: another is asked for, and the place is kept.
+  const id = spawnSync(binary, ["token", "list", "--data", join(dir, "data")], { encoding: "utf8" }).stdout.split("\n").find((l) => /\bada\b/.test(l)).trim().split(/\s+/)[0];
+  assert.equal(spawnSync(binary, ["token", "revoke", id, "--data", join(dir, "data")]).status, 0);
+  await until(async () => (await api(base, ada, "GET", "/api/v1/me")).status === 401, "the token to end");
+  await one.getByRole("button", { name: "Roll back" }).waitFor();
+  await one.keyboard.press("6");
+  await one.getByText("Your token is not known, or has expired.").waitFor();
+  await accessible(one, "expired");
+  await enter(one, bob);
+  await one.getByRole("heading", { name: "Appeals" }).waitFor();
+
+  for (const page of [one, two]) {
+    assert.deepEqual(page.wrong.filter((w) => !/status of (401|403|409)/.test(w)), []);
+    await page.context().close();
+  }
+});
+
+test("a lake that is down", { timeout: 120_000 * patience }, async () => {
+  const base = await serve("down", "lake: 'clickhouse://default@127.0.0.1:1/stillwatch?wait=1'\npasses: {enabled: false}\n");
+  const page = await person(base);
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await page.goto(`${base}/hunt`);
+  await page.getByRole("button", { name: /^Run/ }).click();
+  await page.getByText("The lake does not answer at the moment").first().waitFor();
+  await accessible(page, "hunt-down");
+  // What comes in is acknowledged all the same, and the page says where it is.
+  const sent = await fetch(`${base}/v1/exchanges`, { method: "POST", headers: { "content-type": "application/x-ndjson" }, body: `{"exchange_id":"x","ts":"${new Date(Date.now() - DAY).toISOString()}","account_id":"a"}\n` });
+  assert.equal(sent.status, 200, await sent.text());
+  await page.goto(`${base}/ingest`);
+  await page.getByText("The lake is not open").waitFor();
+  await page.getByText("/v1/exchanges").first().waitFor();
+  await accessible(page, "ingest-down");
+  assert.deepEqual(page.wrong.filter((w) => !/status of 503/.test(w)), []);
+  await page.context().close();
+});
