@@ -184,17 +184,15 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 }  // namespace
 
 link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
-                      const base::Parallel& parallel,
-                      const std::function<bool(int64_t day)>& heard) {
-  if (c.part.empty()) return link::MeasureRhythm(std::span(&events, 1), parallel, heard);
-  std::vector<std::vector<link::Event>> parts(1);
-  size_t at = 0;
-  for (const link::Event& e : events) {
-    while (c.accounts[at] != e.account) ++at;
-    if (c.part[at] >= parts.size()) parts.resize(c.part[at] + 1);
-    parts[c.part[at]].push_back(e);
-  }
-  return link::MeasureRhythm(parts, parallel, heard);
+                      const base::Parallel& parallel, const link::Accounts& who,
+                      const link::Days& counted) {
+  const auto part_of = [&](uint32_t a) {
+    if (who && !who(a)) return kNone;
+    if (c.part.empty()) return uint32_t{0};
+    return c.part[static_cast<size_t>(std::lower_bound(c.accounts.begin(), c.accounts.end(), a) -
+                                      c.accounts.begin())];
+  };
+  return link::MeasureRhythm(events, part_of, parallel, counted);
 }
 
 bool FollowsAQueue(const Background& background, const Candidate& c,

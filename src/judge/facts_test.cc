@@ -413,10 +413,10 @@ TEST(Facts, HandsHaveHabitsOfTheirOwn) {
     for (const uint32_t a : c.accounts) c.part.push_back(a % 2);
   });
   const link::Log log = t.Build();
-  std::vector<std::vector<link::Event>> parts(2);
+  std::vector<link::Event> events;
   for (uint32_t row = 0; row < log.rows(); ++row)
-    parts[log.row_account[row] % 2].push_back({log.row_account[row], log.ts_ms[row]});
-  EXPECT_DOUBLE_EQ(hands.rhythm.z, link::MeasureRhythm(parts).z);
+    events.push_back({log.row_account[row], log.ts_ms[row]});
+  EXPECT_DOUBLE_EQ(hands.rhythm.z, link::MeasureRhythm(events, [](uint32_t a) { return a % 2; }).z);
   EXPECT_DOUBLE_EQ(hands.rhythm.pairs, Measured(t, all).rhythm.pairs);
 }
 

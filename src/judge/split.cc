@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iterator>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -44,11 +43,11 @@ struct Following {
   std::vector<float> way_bits;  // Candidate::way_bits
 };
 
-// Empty when no queue is heard in these events, which are of the candidate's accounts; where one is
-// `known` to be there, the faintest audible one is followed.
+// Empty when no queue is heard in these events, which are of the candidate's accounts, on days
+// `on`; where one is `known` to be there, the faintest audible one is followed.
 Following Follow(const Background& background, const link::AccountGraph& graph, const Candidate& c,
                  const std::vector<uint32_t>& main_template, const std::vector<link::Event>& events,
-                 const base::Parallel& parallel, bool known = false) {
+                 const base::Parallel& parallel, const link::Days& on = {}, bool known = false) {
   const link::Log& log = background.log();
   const size_t n = c.accounts.size();
   // How many of those who came the same way follow is learnt with who does (EM for a mixture,
@@ -75,17 +74,14 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
   }
   std::vector<double> bits(n);
   for (int round = 0; round < kRoundsMax; ++round) {
-    std::vector<link::Event> heard;
-    std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
-                 [&](const link::Event& e) { return in[e.account]; });
-    const link::Rhythm rhythm = link::MeasureRhythm(heard, parallel);
+    const auto is_in = [&](uint32_t a) { return in[a]; };
+    const link::Rhythm rhythm = link::MeasureRhythm(events, parallel, is_in, on);
     if (!known && (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore)) return {};
     const double excess = std::max(rhythm.excess, kAudibleExcess);
     // Those who were not heard, beyond the bound on events, stay.
     std::fill(bits.begin(), bits.end(), kTellingBits);
     size_t at = 0;
-    for (const link::Following& f :
-         link::MeasureFollowing(events, [&](uint32_t a) { return in[a]; })) {
+    for (const link::Following& f : link::MeasureFollowing(events, is_in, on)) {
       while (c.accounts[at] != f.account) ++at;
       bits[at] = FollowingBits(f, excess);
     }
@@ -121,16 +117,13 @@ link::Rhythm Unpicked(const Background& background, const link::AccountGraph& gr
   double power = 0, folds = 0;
   for (int fold = 0; fold < kFolds; ++fold) {
     const auto of_fold = [&](int64_t day) { return day % kFolds == fold; };
-    std::vector<link::Event> picking, heard;
-    std::remove_copy_if(events.begin(), events.end(), std::back_inserter(picking),
-                        [&](const link::Event& e) { return of_fold(e.ts_ms / base::kMsPerDay); });
-    const Following f = Follow(background, graph, c, main_template, picking, parallel, true);
-    base::Release(picking);
+    const Following f = Follow(
+        background, graph, c, main_template, events, parallel,
+        [&](int64_t day) { return !of_fold(day); }, true);
     AccountSet in(background.log().accounts(), false);
     for (size_t i = 0; i < f.in.size(); ++i) in[c.accounts[i]] = f.in[i];
-    std::copy_if(events.begin(), events.end(), std::back_inserter(heard),
-                 [&](const link::Event& e) { return in[e.account]; });
-    const link::Rhythm r = RhythmOf(heard, c, parallel, of_fold);
+    const link::Rhythm r = RhythmOf(
+        events, c, parallel, [&](uint32_t a) { return in[a]; }, of_fold);
     sum.pairs += r.pairs;
     sum.expected += r.expected;
     sum.z += r.z;  // Stouffer; alike, for the more strangers are in, the more power and the less z
@@ -191,16 +184,24 @@ Candidate Select(const link::Log& log, const Candidate& whole,
 }
 
 std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t> rows) {
-  constexpr int64_t kHalfHour = base::kMsPerHour / 2;
   const size_t step = rows.size() / kEventsMax + 1;
+  const auto each = [&](auto&& use) {
+    link::Event last;
+    bool any = false;
+    for (const uint32_t row : rows) {
+      const uint32_t a = log.row_account[row];
+      if (a % step != 0) continue;
+      const link::Event e(a, log.ts_ms[row]);
+      if (any && e == last) continue;
+      any = true;
+      use(last = e);
+    }
+  };
+  size_t n = 0;
+  each([&](const link::Event&) { ++n; });
   std::vector<link::Event> events;
-  for (const uint32_t row : rows) {
-    const uint32_t a = log.row_account[row];
-    if (a % step != 0) continue;
-    const int64_t slot = log.ts_ms[row] / kHalfHour;
-    if (!events.empty() && events.back().account == a && events.back().ts_ms / kHalfHour == slot) continue;
-    events.push_back({a, log.ts_ms[row]});
-  }
+  events.reserve(n);
+  each([&](const link::Event& e) { events.push_back(e); });
   return events;
 }
 

@@ -195,7 +195,7 @@ TEST(EventsOf, OneForEachHalfHourOfAnAccount) {
   const Candidate c = All(log);
   const std::vector<link::Event> events = EventsOf(log, c.rows);
   ASSERT_EQ(events.size(), 4u);
-  EXPECT_EQ(events[1].ts_ms, link::kTestDay + 30 * 60'000);
+  EXPECT_EQ(events[1], link::Event(events[1].account, link::kTestDay + 30 * 60'000));
   EXPECT_EQ(events[3].account, 1u);
 }
 

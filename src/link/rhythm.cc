@@ -112,24 +112,16 @@ class Chances {
 };
 
 struct Presence {
-  uint32_t account;
   int32_t day, slot;
   auto operator<=>(const Presence&) const = default;
 };
 
-// Sorted, each once.
-std::vector<Presence> PresencesOf(std::span<const Event> events, int64_t slot_ms) {
-  std::vector<Presence> present;
-  present.reserve(events.size());
-  for (const Event& e : events) {
-    const int64_t day = e.ts_ms / base::kMsPerDay;
-    present.push_back({e.account, static_cast<int32_t>(day),
-                       static_cast<int32_t>((e.ts_ms - day * base::kMsPerDay) / slot_ms)});
-  }
-  // Rows of a log come sorted; the parts of several hands do not.
-  if (!std::is_sorted(present.begin(), present.end())) std::sort(present.begin(), present.end());
-  present.erase(std::unique(present.begin(), present.end()), present.end());
-  return present;
+// Rows of a log come sorted; others are, in `copy`.
+std::span<const Event> Sorted(std::span<const Event> events, std::vector<Event>* copy) {
+  if (std::is_sorted(events.begin(), events.end())) return events;
+  copy->assign(events.begin(), events.end());
+  std::sort(copy->begin(), copy->end());
+  return *copy;
 }
 
 // Calls each(presences of a day) for each day of one account's.
@@ -141,59 +133,110 @@ void EachDay(std::span<const Presence> of_account, F&& each) {
   }
 }
 
-// Calls each(account's presences, its chances of presence) for one account after the other.
+// Calls each(account, its presences) for one account after the other; events are sorted.
 template <typename F>
-void EachAccount(std::span<const Presence> present, int slots, F&& each) {
-  std::vector<double> habit(slots, 0.0), own(slots);
-  for (const auto& p : present) ++habit[p.slot];
-  for (double& h : habit) h /= static_cast<double>(present.size());
-  Chances chances(slots);
-  for (size_t i = 0, j = 0; i < present.size(); i = j) {
-    std::fill(own.begin(), own.end(), 0.0);
-    while (j < present.size() && present[j].account == present[i].account) ++own[present[j++].slot];
-    const std::span<const Presence> mine = present.subspan(i, j - i);
-    EachDay(mine, [&](auto day) { chances.AddDay(day.size()); });
-    const double n = static_cast<double>(mine.size());
-    for (int s = 0; s < slots; ++s) own[s] = (own[s] + kHabitPrior * habit[s]) * n / (n + kHabitPrior);
-    chances.Fit(own);
-    each(mine, chances);
+void EachAccount(std::span<const Event> events, int slots, const Accounts& who, const Days& on,
+                 F&& each) {
+  constexpr int32_t kHalves = static_cast<int32_t>(base::kMsPerDay / Event::kMs);
+  const int32_t width = kHalves / slots;
+  std::vector<Presence> mine;
+  for (size_t i = 0; i < events.size();) {
+    const uint32_t a = events[i].account;
+    const bool heard = !who || who(a);
+    mine.clear();
+    for (; i < events.size() && events[i].account == a; ++i) {
+      if (!heard) continue;
+      const int32_t half = events[i].half_hour;
+      const int32_t day = half / kHalves - (half % kHalves < 0);
+      const Presence p{day, (half - day * kHalves) / width};
+      if (!mine.empty() && mine.back() == p) continue;
+      if (on && (mine.empty() || mine.back().day != day) && !on(day)) continue;
+      mine.push_back(p);
+    }
+    if (!mine.empty()) each(a, std::span<const Presence>(mine));
   }
 }
 
-// Of the accounts that are in; the days are those of all.
-Grid GridOf(std::span<const Presence> present, int64_t slot_ms,
-            const std::function<bool(uint32_t)>& in) {
+// What the accounts of a group do together: the share of each slot, and from when to when.
+struct Habit {
+  std::vector<double> share;
+  int32_t first = 0, last = -1;  // days; nothing was heard: none
+  double presences = 0;
+
+  explicit Habit(int slots) : share(slots, 0.0) {}
+  void Add(std::span<const Presence> mine) {
+    if (presences == 0) first = last = mine[0].day;
+    first = std::min(first, mine.front().day);
+    last = std::max(last, mine.back().day);
+    presences += static_cast<double>(mine.size());
+    for (const Presence& p : mine) ++share[p.slot];
+  }
+  void Finish() {
+    for (double& h : share) h /= presences;
+  }
+};
+
+// An account's chances of presence, by the group's habit and its own.
+class Expected {
+ public:
+  explicit Expected(int slots) : own_(slots), chances_(slots) {}
+  const Chances& Of(std::span<const Presence> mine, const Habit& habit) {
+    std::fill(own_.begin(), own_.end(), 0.0);
+    for (const Presence& p : mine) ++own_[p.slot];
+    EachDay(mine, [&](auto day) { chances_.AddDay(day.size()); });
+    const double n = static_cast<double>(mine.size());
+    for (size_t s = 0; s < own_.size(); ++s)
+      own_[s] = (own_[s] + kHabitPrior * habit.share[s]) * n / (n + kHabitPrior);
+    chances_.Fit(own_);
+    return chances_;
+  }
+
+ private:
+  std::vector<double> own_;
+  Chances chances_;
+};
+
+Grid GridOver(const Habit& habit) {
   Grid g;
-  if (present.empty()) return g;
-  const int slots = static_cast<int>(base::kMsPerDay / slot_ms);
-  int32_t last = g.first_day = present[0].day;
-  for (const auto& p : present)
-    g.first_day = std::min(g.first_day, p.day), last = std::max(last, p.day);
-  g.days = static_cast<size_t>(last - g.first_day) + 1;
-  g.seen.assign(g.days * slots, 0.0);
+  g.first_day = habit.first;
+  g.days = static_cast<size_t>(habit.last - habit.first + 1);
+  g.seen.assign(g.days * habit.share.size(), 0.0);
   g.mean = g.own = g.seen;
-  EachAccount(present, slots, [&](auto mine, const Chances& chances) {
-    if (!in(mine[0].account)) return;
-    EachDay(mine, [&](auto day) {
-      const size_t at = static_cast<size_t>(day[0].day - g.first_day) * slots;
-      for (const Presence& p : day) ++g.seen[at + p.slot];
-      const double* chance = chances.On(day.size());
-      for (int s = 0; s < slots; ++s) {
-        g.mean[at + s] += chance[s];
-        g.own[at + s] += chance[s] * chance[s];
-      }
-    });
+  return g;
+}
+
+void Add(std::span<const Presence> mine, const Chances& chances, size_t slots, Grid* g) {
+  EachDay(mine, [&](auto day) {
+    const size_t at = static_cast<size_t>(day[0].day - g->first_day) * slots;
+    for (const Presence& p : day) ++g->seen[at + p.slot];
+    const double* chance = chances.On(day.size());
+    for (size_t s = 0; s < slots; ++s) {
+      g->mean[at + s] += chance[s];
+      g->own[at + s] += chance[s] * chance[s];
+    }
+  });
+}
+
+Habit HabitOf(std::span<const Event> sorted, int slots, const Accounts& who, const Days& on) {
+  Habit habit(slots);
+  EachAccount(sorted, slots, who, on, [&](uint32_t, auto mine) { habit.Add(mine); });
+  habit.Finish();
+  return habit;
+}
+
+Grid Presences(std::span<const Event> sorted, int64_t slot_ms, const Accounts& who = {},
+               const Days& on = {}) {
+  const int slots = static_cast<int>(base::kMsPerDay / slot_ms);
+  const Habit habit = HabitOf(sorted, slots, who, on);
+  Grid g = GridOver(habit);
+  Expected expected(slots);
+  EachAccount(sorted, slots, who, on, [&](uint32_t, auto mine) {
+    Add(mine, expected.Of(mine, habit), habit.share.size(), &g);
   });
   return g;
 }
 
-Grid Presences(std::span<const Event> events, int64_t slot_ms) {
-  return GridOf(PresencesOf(events, slot_ms), slot_ms, [](uint32_t) { return true; });
-}
-
 // `heard`: see MeasureRhythm.
-using Days = std::function<bool(int64_t day)>;
-
 Scale Within(const Grid& g, const Days& heard = {}) {
   Scale out;
   double variance = 0;
@@ -252,15 +295,38 @@ Rhythm OverScales(const base::Parallel& parallel, F&& at_scale) {
 
 }  // namespace
 
-Rhythm MeasureRhythm(std::span<const Event> events, const base::Parallel& parallel) {
-  return OverScales(parallel, [&](int64_t slot) { return Within(Presences(events, slot)); });
+Rhythm MeasureRhythm(std::span<const Event> events, const base::Parallel& parallel,
+                     const Accounts& who, const Days& on) {
+  std::vector<Event> copy;
+  const std::span<const Event> sorted = Sorted(events, &copy);
+  return OverScales(parallel,
+                    [&](int64_t slot) { return Within(Presences(sorted, slot, who, on)); });
 }
 
-Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Parallel& parallel,
-                     const std::function<bool(int64_t day)>& heard) {
+Rhythm MeasureRhythm(std::span<const Event> events,
+                     const std::function<uint32_t(uint32_t)>& part_of,
+                     const base::Parallel& parallel, const Days& counted) {
+  std::vector<Event> copy;
+  const std::span<const Event> sorted = Sorted(events, &copy);
+  const Accounts who = [&](uint32_t a) { return part_of(a) != kNone; };
   return OverScales(parallel, [&](int64_t slot) {
+    const int slots = static_cast<int>(base::kMsPerDay / slot);
+    std::vector<Habit> habits(1, Habit(slots));
+    EachAccount(sorted, slots, who, {}, [&](uint32_t a, auto mine) {
+      const uint32_t part = part_of(a);
+      if (part >= habits.size()) habits.resize(part + 1, Habit(slots));
+      habits[part].Add(mine);
+    });
     std::vector<Grid> grids;
-    for (const auto& part : parts) grids.push_back(Presences(part, slot));
+    for (Habit& habit : habits) {
+      habit.Finish();
+      grids.push_back(GridOver(habit));
+    }
+    Expected expected(slots);
+    EachAccount(sorted, slots, who, {}, [&](uint32_t a, auto mine) {
+      const uint32_t part = part_of(a);
+      Add(mine, expected.Of(mine, habits[part]), static_cast<size_t>(slots), &grids[part]);
+    });
     Scale sum;
     double variance = 0;
     const auto add = [&](const Scale& s) {
@@ -269,23 +335,28 @@ Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts, const base::Para
       variance += s.sd * s.sd;
     };
     for (size_t i = 0; i < grids.size(); ++i) {
-      add(Within(grids[i], heard));
-      for (size_t j = i + 1; j < grids.size(); ++j) add(Between(grids[i], grids[j], heard));
+      add(Within(grids[i], counted));
+      for (size_t j = i + 1; j < grids.size(); ++j) add(Between(grids[i], grids[j], counted));
     }
     sum.sd = std::sqrt(std::max(variance, 1.0));
     return sum;
   });
 }
 
-std::vector<Following> MeasureFollowing(std::span<const Event> events,
-                                        const std::function<bool(uint32_t)>& in) {
-  constexpr int64_t kSlot = base::kMsPerHour;
-  constexpr int kSlots = static_cast<int>(base::kMsPerDay / kSlot);
-  const std::vector<Presence> present = PresencesOf(events, kSlot);
-  const Grid g = GridOf(present, kSlot, in);
+std::vector<Following> MeasureFollowing(std::span<const Event> events, const Accounts& in,
+                                        const Days& on) {
+  constexpr int kSlots = static_cast<int>(base::kMsPerDay / base::kMsPerHour);
+  std::vector<Event> copy;
+  const std::span<const Event> sorted = Sorted(events, &copy);
+  const Habit habit = HabitOf(sorted, kSlots, {}, on);
+  Grid g = GridOver(habit);
+  Expected expected(kSlots);
+  EachAccount(sorted, kSlots, in, on,
+              [&](uint32_t, auto mine) { Add(mine, expected.Of(mine, habit), kSlots, &g); });
   std::vector<Following> out;
-  EachAccount(present, kSlots, [&](auto mine, const Chances& chances) {
-    const double self = in(mine[0].account) ? 1 : 0;
+  EachAccount(sorted, kSlots, {}, on, [&](uint32_t a, auto mine) {
+    const Chances& chances = expected.Of(mine, habit);
+    const double self = in(a) ? 1 : 0;
     double seen = 0, mean = 0;
     EachDay(mine, [&](auto day) {
       const size_t at = static_cast<size_t>(day[0].day - g.first_day) * kSlots;
@@ -295,7 +366,7 @@ std::vector<Following> MeasureFollowing(std::span<const Event> events,
         mean += g.mean[at + p.slot] - self * chance[p.slot];
       }
     });
-    out.push_back({mine[0].account, static_cast<double>(mine.size()), mean > 0 ? seen / mean : 1});
+    out.push_back({a, static_cast<double>(mine.size()), mean > 0 ? seen / mean : 1});
   });
   return out;
 }
@@ -306,7 +377,9 @@ struct Beat::Scales {
 
 Beat::Beat(std::span<const Event> events) {
   auto scales = std::make_shared<Scales>();
-  for (size_t i = 0; i < std::size(kSlots); ++i) scales->grids[i] = Presences(events, kSlots[i]);
+  std::vector<Event> copy;
+  const std::span<const Event> sorted = Sorted(events, &copy);
+  for (size_t i = 0; i < std::size(kSlots); ++i) scales->grids[i] = Presences(sorted, kSlots[i]);
   scales_ = std::move(scales);
 }
 

@@ -19,13 +19,24 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "link/text_sets.h"
 
 namespace stillwatch::link {
 
+// An account's half hour; no rhythm is finer.
 struct Event {
-  uint32_t account = 0;  // any dense numbering
-  int64_t ts_ms = 0;
+  static constexpr int64_t kMs = 30 * 60'000;
+  Event() = default;
+  Event(uint32_t account, int64_t ts_ms)
+      : account(account), half_hour(static_cast<int32_t>(ts_ms / kMs - (ts_ms % kMs < 0))) {}
+  uint32_t account = 0;   // any dense numbering
+  int32_t half_hour = 0;  // since 1970, UTC
+  auto operator<=>(const Event&) const = default;
 };
+
+// Of accounts, and of days since 1970 (UTC). An empty one: all.
+using Accounts = std::function<bool(uint32_t account)>;
+using Days = std::function<bool(int64_t day)>;
 
 struct Rhythm {
   double pairs = 0;     // coinciding pairs of different accounts, one-hour slots
@@ -37,18 +48,20 @@ struct Rhythm {
   double power = 0;
 };
 
-// Pure. Events in any order; equal ones count once a slot. O(accounts * days * slots).
+// Pure. Events in any order (of the order of a log no copy is made); equal ones count once a slot.
+// Only those of accounts `who` on days `on` are heard. O(accounts * days * slots).
 Rhythm MeasureRhythm(std::span<const Event> events,
-                     const base::Parallel& parallel = base::Parallel(1));
+                     const base::Parallel& parallel = base::Parallel(1), const Accounts& who = {},
+                     const Days& on = {});
 
 // Of a group made of parts with habits of their own (pools, a class among them): coincidences
 // inside and between the parts, each part against its own habit, so that a difference of habits
-// does not look like a rhythm. Where `heard` is given coincidences count on its days alone (days
-// since 1970, UTC); habits are still those of all days, of which a few would take in the rhythm
+// does not look like a rhythm. `part_of`: dense numbers; kNone: not heard. Coincidences count on
+// days `counted` alone; habits are still those of all days, of which a few would take in the rhythm
 // itself. O(parts^2 * days * slots) more.
-Rhythm MeasureRhythm(std::span<const std::vector<Event>> parts,
-                     const base::Parallel& parallel = base::Parallel(1),
-                     const std::function<bool(int64_t day)>& heard = {});
+Rhythm MeasureRhythm(std::span<const Event> events,
+                     const std::function<uint32_t(uint32_t account)>& part_of,
+                     const base::Parallel& parallel = base::Parallel(1), const Days& counted = {});
 
 // How an account moves with the rest of its group: how full the group's hours were in which it was
 // present, against how full its own and the others' habits would have made them. 1 for one who comes
@@ -59,10 +72,10 @@ struct Following {
   double ratio = 1;
 };
 
-// One entry for each account of the events, which are grouped by account: how it moves with those of
-// them that are `in` the group, itself excepted. O(accounts * days * 24).
-std::vector<Following> MeasureFollowing(std::span<const Event> events,
-                                        const std::function<bool(uint32_t account)>& in);
+// One entry for each account of the events on days `on`, ascending: how it moves with those of them
+// that are `in` the group, itself excepted. O(accounts * days * 24).
+std::vector<Following> MeasureFollowing(std::span<const Event> events, const Accounts& in,
+                                        const Days& on = {});
 
 // A group's presences, made once for any number of comparisons. Immutable; copies share.
 class Beat {

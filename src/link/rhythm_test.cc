@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <random>
 
@@ -83,6 +84,17 @@ Spread Over(int seeds, const std::function<double(std::mt19937_64&)>& z) {
   return {mean, std::sqrt(squares / (seeds - 1)), *std::max_element(all.begin(), all.end())};
 }
 
+Rhythm OfParts(const std::vector<Events>& parts, const Days& counted = {}) {
+  Events all;
+  std::map<uint32_t, uint32_t> part;
+  for (uint32_t p = 0; p < parts.size(); ++p) {
+    all.insert(all.end(), parts[p].begin(), parts[p].end());
+    for (const Event& e : parts[p]) part[e.account] = p;
+  }
+  return MeasureRhythm(
+      all, [&](uint32_t a) { return part.at(a); }, base::Parallel(2), counted);
+}
+
 TEST(Rhythm, WorkedByHand) {
   // Two accounts, once each, in the same hour: the habit leaves no other hour.
   const Rhythm same = MeasureRhythm(Events{{0, kTestDay}, {1, kTestDay + kMinute}});
@@ -109,7 +121,7 @@ TEST(Rhythm, PairsAreThoseOfDifferentAccountsInOneHour) {
   std::mt19937_64 random(1);
   const Events events = Independents(30, 5, 6, random, AnyHour);
   std::map<int64_t, std::set<uint32_t>> hours;
-  for (const Event& e : events) hours[e.ts_ms / kMsPerHour].insert(e.account);
+  for (const Event& e : events) hours[e.half_hour / 2].insert(e.account);
   double pairs = 0;
   for (const auto& [hour, accounts] : hours)
     pairs += static_cast<double>(accounts.size() * (accounts.size() - 1)) / 2;
@@ -118,7 +130,7 @@ TEST(Rhythm, PairsAreThoseOfDifferentAccountsInOneHour) {
 
 TEST(Rhythm, NothingAndOneAccountHaveNone) {
   EXPECT_EQ(MeasureRhythm(Events()).z, 0);
-  EXPECT_EQ(MeasureRhythm(std::vector<Events>()).z, 0);
+  EXPECT_EQ(OfParts({}).z, 0);
   std::mt19937_64 random(1);
   const Rhythm r = MeasureRhythm(Independents(1, 30, 20, random, AnyHour));
   EXPECT_EQ(r.pairs, 0);
@@ -173,7 +185,9 @@ TEST(Rhythm, HabitsAreNoQueue) {
   none("bursts of each account's own", .6, [](std::mt19937_64& random) {
     Events events = Independents(60, 21, 2, random, AnyHour), all;
     for (const Event& e : events) {
-      for (int k = 0; k < 20; ++k) all.push_back({e.account, e.ts_ms + k * kMinute / 4});
+      all.insert(all.end(), 20, e);
+      // Some go on in the next half hour.
+      if (random() % 6 == 0) all.push_back({e.account, (e.half_hour + 1) * Event::kMs});
     }
     return all;
   });
@@ -232,7 +246,7 @@ TEST(Rhythm, AllTimesShiftedByDaysChangeNothing) {
   std::mt19937_64 random(6);
   Events events = Queue(30, 10, 4, random);
   const Rhythm expected = MeasureRhythm(events);
-  for (Event& e : events) e.ts_ms -= 19'000 * kMsPerDay;
+  for (Event& e : events) e.half_hour -= 19'000 * 48;
   EXPECT_EQ(MeasureRhythm(events).z, expected.z);
 }
 
@@ -247,26 +261,57 @@ TEST(Rhythm, OfPartsEachHasItsOwnHabit) {
                                    40, 15, 3, random, hour(9), [](int) { return 1; }, 100)};
   };
   const Spread apart =
-      Over(20, [&](std::mt19937_64& random) { return MeasureRhythm(offices(random)).z; });
+      Over(20, [&](std::mt19937_64& random) { return OfParts(offices(random)).z; });
   EXPECT_NEAR(apart.mean, 0, .8);
   EXPECT_LT(apart.worst, 2.5);
   // Two hands of one queue are heard together.
   const Spread hands = Over(5, [&](std::mt19937_64& random) {
     std::vector<Events> parts(2);
     for (const Event& e : Queue(40, 21, 4, random)) parts[e.account % 2].push_back(e);
-    return -MeasureRhythm(parts).z;
+    return -OfParts(parts).z;
   });
   EXPECT_LT(hands.worst, -6);
 
   // One part alone is the whole; and all pairs are counted, whoever they are between.
   std::mt19937_64 random(1);
   const std::vector<Events> parts = offices(random);
-  const Rhythm whole = MeasureRhythm(parts[0]), one = MeasureRhythm(std::vector<Events>{parts[0]});
+  const Rhythm whole = MeasureRhythm(parts[0]), one = OfParts({parts[0]});
   EXPECT_DOUBLE_EQ(one.z, whole.z);
   EXPECT_DOUBLE_EQ(one.power, whole.power);
   Events both = parts[0];
   both.insert(both.end(), parts[1].begin(), parts[1].end());
-  EXPECT_DOUBLE_EQ(MeasureRhythm(parts).pairs, MeasureRhythm(both).pairs);
+  EXPECT_DOUBLE_EQ(OfParts(parts).pairs, MeasureRhythm(both).pairs);
+}
+
+TEST(Rhythm, WhoAndWhichDaysAreHeardIsAsIfNothingElseHadBeen) {
+  std::mt19937_64 random(7);
+  const Events events = Queue(40, 20, 4, random);
+  const Accounts who = [](uint32_t a) { return a % 3 != 1; };
+  const Days on = [](int64_t day) { return day % 4 != 2; };
+  Events heard, days;
+  for (const Event& e : events) {
+    if (!on(e.half_hour / 48)) continue;
+    days.push_back(e);
+    if (who(e.account)) heard.push_back(e);
+  }
+  const Rhythm some = MeasureRhythm(events, base::Parallel(2), who, on),
+               same = MeasureRhythm(heard);
+  EXPECT_GT(some.pairs, 0);
+  EXPECT_EQ(some.pairs, same.pairs);
+  EXPECT_EQ(some.expected, same.expected);
+  EXPECT_EQ(some.z, same.z);
+  const std::vector<Following> a = MeasureFollowing(events, who, on),
+                               b = MeasureFollowing(days, who);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].account, b[i].account);
+    EXPECT_EQ(a[i].slots, b[i].slots);
+    EXPECT_EQ(a[i].ratio, b[i].ratio);
+  }
+  // Of parts: who is in none.
+  const Rhythm parts = MeasureRhythm(
+      events, [&](uint32_t x) { return who(x) ? 0 : kNone; }, base::Parallel(1));
+  EXPECT_EQ(parts.z, MeasureRhythm(events, base::Parallel(1), who).z);
 }
 
 TEST(Rhythm, WhatIsHeardOnSomeDaysAndOnTheOthersIsAll) {
@@ -274,11 +319,10 @@ TEST(Rhythm, WhatIsHeardOnSomeDaysAndOnTheOthersIsAll) {
   const std::vector<Events> parts = {Queue(20, 16, 6, random),
                                      Independents(
                                          20, 16, 6, random, OfficeHour, [](int) { return 1; }, 20)};
-  const base::Parallel one(1);
-  const Rhythm all = MeasureRhythm(parts, one);
+  const Rhythm all = OfParts(parts);
   double pairs = 0, expected = 0, power = 0;
   for (int fold = 0; fold < 4; ++fold) {
-    const Rhythm r = MeasureRhythm(parts, one, [&](int64_t day) { return day % 4 == fold; });
+    const Rhythm r = OfParts(parts, [&](int64_t day) { return day % 4 == fold; });
     EXPECT_GT(r.pairs, 0);
     pairs += r.pairs;
     expected += r.expected;
@@ -317,7 +361,7 @@ TEST(CrossRhythm, JoinedGroupsCoincideWithAThirdAsBothOfThemDo) {
   std::mt19937_64 random(3);
   const Events x = Queue(12, 21, 4, random), third = Queue(12, 9, 4, random, 200);
   Events y = Independents(12, 30, 4, random, OfficeHour);
-  for (Event& e : y) e.account += 100, e.ts_ms += 5 * kMsPerDay;  // other days, some in common
+  for (Event& e : y) e.account += 100, e.half_hour += 5 * 48;  // other days, some in common
   const Rhythm both = MeasureCrossRhythm(Beat::Joined(Beat(x), Beat(y)), Beat(third));
   const Rhythm first = MeasureCrossRhythm(Beat(x), Beat(third)),
                second = MeasureCrossRhythm(Beat(y), Beat(third));
