@@ -34,6 +34,16 @@ before(async () => {
   Object.assign(last, { name: EVIL, summary: EVIL, would_change: EVIL, models: { [EVIL]: 1 } });
   for (const e of last.evidence) Object.assign(e, { statement: EVIL, null: EVIL, query: EVIL, exchanges: [EVIL] });
   last.attribution = [{ actor: EVIL, probability: 0.5, basis: EVIL }];
+  Object.assign(last, { pools: [{ id: EVIL, accounts: 2 }], templates: [{ id: EVIL, exchanges: 2, hashes: [] }], infrastructure: [{ class: EVIL, asn: 7, organisation: EVIL, addresses: 1, exchanges: 1 }], pivots: [{ ts: last.first_seen, statement: EVIL }] });
+  for (const d of last.timeline) d.models = { [EVIL]: d.exchanges };
+  // Ids are the log's own: an account may be called anything.
+  const rows = readFileSync(join(out, "accounts.csv"), "utf8").split("\n");
+  const member = rows.findIndex((r) => r.includes(`,${last.id},`));
+  const id = rows[member].split(",")[0];
+  for (const [i, row] of rows.entries()) if (row.startsWith(`${id},`)) rows[i] = row.replace(id, `"${EVIL.replaceAll('"', '""')}"`);
+  writeFileSync(join(out, "accounts.csv"), rows.join("\n"));
+  const why = join(out, "explain.jsonl");
+  writeFileSync(why, readFileSync(why, "utf8").replaceAll(JSON.stringify(id), JSON.stringify(EVIL)));
   writeFileSync(path, JSON.stringify(found));
   service = spawn(binary, ["console", out, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
   base = await new Promise((give, fail) => {
@@ -144,7 +154,7 @@ test("of two people who judge one campaign, the second is told", { timeout: 60_0
 
 test("an attacker's words stay words", { timeout: 60_000 * patience }, async () => {
   const evil = (await campaigns()).find((c) => c.name === EVIL);
-  for (const path of ["/campaigns", `/campaigns/${evil.id}`, `/campaigns/${evil.id}?tab=recompute`]) {
+  for (const path of ["/campaigns", `/campaigns/${evil.id}`, `/campaigns/${evil.id}?tab=members`, `/accounts/${encodeURIComponent(EVIL)}`]) {
     const page = await open(path);
     await page.getByText("onerror").first().waitFor();
     assert.doesNotMatch(await page.title(), /^owned/);

@@ -15,10 +15,12 @@ const CIRCUMSTANCES: [string, string[]][] = [
 const TABS = ["evidence", "members", "history", "recompute"] as const;
 const LIMIT = 50;
 
-// Days as bars, split by model; moves to a new model as lines.
+// Days as bars, split by model; moves to a new model and what was put in force meanwhile as lines.
 function Timeline({ finding }: { finding: Finding }) {
   const days = finding.timeline;
+  const policies = useGet("/api/v1/policies/activations", {}, { limit: 100 });
   if (days.length === 0) return null;
+  const bans = (policies.data?.rows ?? []).filter((a) => a.at && days.some((d) => d.day === a.at!.slice(0, 10)));
   const top = Math.max(1, ...days.map((d) => d.exchanges));
   const models = Object.entries(finding.models)
     .sort((a, b) => b[1] - a[1])
@@ -57,6 +59,10 @@ function Timeline({ finding }: { finding: Finding }) {
           const at = days.findIndex((d) => d.day === p.ts.slice(0, 10));
           return at >= 0 && <line key={p.ts} x1={at} y1={0} x2={at} y2={100} />;
         })}
+        {bans.map((a) => {
+          const at = days.findIndex((d) => d.day === a.at!.slice(0, 10)) + Number(a.at!.slice(11, 13)) / 24;
+          return <line key={a.id} className="ban" x1={at} y1={0} x2={at} y2={100} />;
+        })}
       </svg>
       <div className="axis">
         <span>{days[0]!.day}</span>
@@ -65,6 +71,11 @@ function Timeline({ finding }: { finding: Finding }) {
       {finding.pivots.map((p) => (
         <p key={p.ts} className="soft">
           {minute(p.ts)} UTC: {p.statement}
+        </p>
+      ))}
+      {bans.map((a) => (
+        <p key={a.id} className="soft">
+          {minute(a.at)} UTC: {a.kind === "rollback" ? "back to policy version" : "policy version"} {a.version} in force{a.note && `, ${a.note}`} (<Link href={`/enforcement?version=${a.version}`}>what it does</Link>)
         </p>
       ))}
     </figure>
@@ -319,6 +330,23 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
                   </table>
                 </section>
               </div>
+            )}
+            {finding && finding.infrastructure.length > 0 && (
+              <>
+                <h2>Infrastructure</h2>
+                <Table
+                  label="Infrastructure"
+                  rows={finding.infrastructure.slice(0, 20)}
+                  id={(n) => `${n.class} ${n.asn} ${n.organisation}`}
+                  columns={[
+                    { head: "Network", cell: (n) => n.organisation || (n.asn > 0 ? "name not known" : "not known") },
+                    { head: "Number", cell: (n) => (n.asn > 0 ? `AS${n.asn}` : "–") },
+                    { head: "Kind", cell: (n) => words(n.class) || "–" },
+                    { head: "Addresses", number: true, cell: (n) => number(n.addresses) },
+                    { head: "Exchanges", number: true, cell: (n) => number(n.exchanges) },
+                  ]}
+                />
+              </>
             )}
             <nav className="tabs" aria-label="Of this campaign">
               {TABS.map((t) => (

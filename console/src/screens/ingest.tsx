@@ -87,7 +87,7 @@ export function Ingest() {
               </div>
               <div className="figures">
                 <Figure value={number(h.accepted)} label="records accepted" note="since the service started" />
-                <Figure value={number(Math.round(rate))} label="a minute, lately" />
+                <Figure value={number(Math.round(rate))} label="records a minute, lately" />
                 <Figure value={number(h.rejected)} label="records refused" note={h.rejected_unkept > 0 ? `${number(h.rejected_unkept)} of them not written down` : "kept in rejected.jsonl"} />
                 <Figure value={number(h.journal.waiting)} label="entries on their way to the lake" />
                 <Figure value={newest ? ago(newest, Date.parse(h.now ?? "")) : "–"} label="newest record" note={newest && `${minute(newest)} UTC`} />

@@ -239,7 +239,10 @@ absl::StatusOr<IngestResult> IngestService::Accounts(std::string_view body,
   if (absl::Status s = journal_->Append("accounts", accounts.Take()); !s.ok()) return s;
   accounts_ += taken;
   auto result = batch->Commit();  // counts what was refused
-  if (result.ok()) result->accepted = taken;
+  if (result.ok()) {
+    result->accepted = taken;
+    tally_.Add(source, taken, 0, INT64_MIN, options_.now_ms());
+  }
   return result;
 }
 
