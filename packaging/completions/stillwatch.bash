@@ -7,7 +7,12 @@ _stillwatch() {
     return
   fi
   case "$prev" in
-    --audience) mapfile -t COMPREPLY < <(compgen -W "internal partner public" -- "$cur"); return ;;
+    --audience) mapfile -t COMPREPLY < <(compgen -W "$([ "$cmd" = share ] && echo provider cloud government public || echo internal partner public)" -- "$cur"); return ;;
+    --out-of | --audit) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --previous) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --tlp) mapfile -t COMPREPLY < <(compgen -W "clear green amber amber+strict red" -- "$cur"); return ;;
+    --opinion) mapfile -t COMPREPLY < <(compgen -W "strongly-disagree disagree neutral agree strongly-agree" -- "$cur"); return ;;
+    --issuer | --at) return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --token-file)
@@ -50,9 +55,9 @@ _stillwatch() {
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
       fi ;;
-    share) flags="--help"
+    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "key" -- "$cur"); return
+        mapfile -t COMPREPLY < <(compgen -W "export preview validate key" -- "$cur"); return
       fi ;;
     *) return ;;
   esac

@@ -64,7 +64,13 @@ _stillwatch() {
     policy) _arguments '--dry-run[try it on the last day of traffic]' '--url[the service]:URL:' \
       '--token-file[file with the token]:file:_files' '--note[why]:text:' '--help[help]' \
       '1:what:(check propose approve activate rollback list diff)' '*:file or version:_files' ;;
-    share) _arguments '--help[help]' '1:what:(key)' '*:file:_files' ;;
+    share) _arguments '--out-of[folder of the scan]:folder:_files -/' '--lake[its lake]:folder:_files -/' \
+      '--audience[whom it is for]:audience:(provider cloud government public)' '--key[key of the group]:file:_files' \
+      '--issuer[who says so]:name:' '--format[form]:form:(stix misp-event misp-feed)' '--to[file to write]:file:_files' \
+      '--previous[bundle issued before]:file:_files' '--revoke[revoke all of it]' '--tlp[marking]:level:(clear green amber amber+strict red)' \
+      '--opinion[of who reviewed it]:opinion:(strongly-disagree disagree neutral agree strongly-agree)' '--at[time of this version]:time:' \
+      '--audit[folder of the audit log]:folder:_files -/' '--json[counts as JSON]' '--help[help]' \
+      '1:what:(export preview validate key)' '*:campaign or file:_files' ;;
   esac
 }
 _stillwatch "$@"

@@ -1,21 +1,280 @@
-// share key: what the peers of one group blind with.
+// share export, preview, validate, key: what leaves, and whether what comes is whole.
 #include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <map>
 #include <memory>
 
 #include "app/command.h"
 #include "app/share.h"
+#include "app/share_release.h"
+#include "audit/log.h"
+#include "base/json.h"
 #include "base/str.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "dossier/outputs.h"
+#include "dossier/read.h"
+#include "share/candidates/candidates.h"
 #include "share/indicator.h"
+#include "share/stix/read.h"
+#include "share/stix/write.h"
 
 namespace stillwatch::app {
 namespace {
 
 using base::StrCat;
+
+struct Options {
+  std::string out = "stillwatch-out", lake, audience, key, to, previous, audit, at;
+  ExportOptions write;
+  std::vector<std::string> campaigns;
+  bool revoke = false, json = false;
+};
+
+// Those named by id or name; without a name every distillation.
+absl::StatusOr<std::vector<const model::Campaign*>> Chosen(const Options& o,
+                                                           const model::Findings& findings) {
+  std::vector<const model::Campaign*> chosen;
+  for (const model::Campaign& c : findings.campaigns)
+    if (o.campaigns.empty() && c.verdict == model::Verdict::kDistillation) chosen.push_back(&c);
+  for (const std::string& name : o.campaigns) {
+    const size_t before = chosen.size();
+    for (const model::Campaign& c : findings.campaigns)
+      if (c.id == name || c.name == name) chosen.push_back(&c);
+    if (chosen.size() == before)
+      return absl::NotFoundError(StrCat(name, ": no campaign of ", o.out, " has this id or name"));
+  }
+  return chosen;
+}
+
+struct Made {
+  model::Findings findings;
+  std::vector<const model::Campaign*> chosen;
+  std::optional<share::BlindingKey> key;
+  std::optional<share::Release> release;
+};
+
+absl::Status Make(const Options& o, Made* made) {
+  const auto audience = share::AudienceNamed(o.audience);
+  if (!audience) {
+    return absl::InvalidArgumentError(
+        StrCat("--audience: provider, cloud, government or public, not '", o.audience, "'"));
+  }
+  if (!o.key.empty()) {
+    auto key = ReadBlindingKey(o.key);
+    if (!key.ok()) return key.status();
+    made->key = *std::move(key);
+  }
+  auto findings = dossier::ReadFindings(o.out);
+  if (!findings.ok()) return findings.status();
+  made->findings = *std::move(findings);
+  auto chosen = Chosen(o, made->findings);
+  if (!chosen.ok()) return chosen.status();
+  made->chosen = *std::move(chosen);
+  std::unique_ptr<lake::Lake> lake;
+  if (!made->chosen.empty()) {
+    auto opened = OpenLake(o.lake.empty() ? o.out + "/lake" : o.lake, 4, true);
+    if (!opened.ok()) return opened.status();
+    lake = *std::move(opened);
+  }
+  auto release = Release(made->chosen, *audience, made->key ? &*made->key : nullptr, lake.get());
+  if (!release.ok()) return release.status();
+  made->release = *std::move(release);
+  return absl::OkStatus();
+}
+
+int Preview(const Options& o) {
+  Made made;
+  if (absl::Status s = Make(o, &made); !s.ok()) return Report(s);
+  if (o.json) {
+    std::printf("%s\n", Summary(*made.release).c_str());
+    return kOk;
+  }
+  if (made.chosen.empty())
+    std::printf("nothing: no campaign of %s is a distillation\n", o.out.c_str());
+  for (const model::Campaign* c : made.chosen) {
+    const std::string key = share::CampaignKey(c->id);
+    std::printf("%s (%s), for the audience %s as campaign %s:\n", c->name.c_str(), c->id.c_str(),
+                o.audience.c_str(), key.c_str());
+    for (const auto& r : made.release->campaigns()) {
+      if (r.facts.key != key) continue;
+      std::printf("  leaves  plain    its figures: about %s accounts, %s exchanges, whole days\n",
+                  base::Grouped(r.facts.accounts).c_str(),
+                  base::Grouped(r.facts.exchanges).c_str());
+      for (const share::Item& i : r.items)
+        std::printf("  leaves  %-8s %s %s\n", i.blinded() ? "blinded" : "plain",
+                    share::ItemTypeName(i.type()), i.value().c_str());
+      for (const auto& a : r.attribution)
+        std::printf("  leaves  plain    attribution %s\n", a.name.c_str());
+    }
+  }
+  for (const share::Kept& k : made.release->kept())
+    std::printf("  stays   %-8s %s %s: %s\n", share::RuleName(k.rule),
+                base::Grouped(k.count).c_str(), share::ItemTypeName(k.type), k.why.c_str());
+  std::printf(
+      "  stays   never    prompts, responses, prices, limits, volumes by customer and who "
+      "customers "
+      "are: nothing that leaves has a place for them\n");
+  return kOk;
+}
+
+std::string Person() {
+  const passwd* p = getpwuid(getuid());
+  return StrCat("local:", p ? std::string(p->pw_name) : std::to_string(getuid()));
+}
+
+// In the audit log before anything is written: what is not recorded does not leave.
+absl::Status Record(const Options& o, int64_t now_ms, const char* action,
+                    const std::string& summary, const std::vector<ExportFile>& files,
+                    const share::BlindingKey* key) {
+  auto log = audit::AuditLog::Open(
+      {o.audit.empty() ? o.out + "/audit" : o.audit, NowMs, "", audit::kSegmentBytes});
+  if (!log.ok()) return log.status();
+  std::string details;
+  base::JsonWriter w(&details);
+  w.BeginObject();
+  w.Key("format");
+  w.String(o.write.format);
+  w.Key("issuer");
+  w.String(o.write.issuer);
+  w.Key("as_of");
+  w.String(base::FormatRfc3339(now_ms));
+  w.Key("blake2b");
+  w.String(Digest(files));
+  w.Key("key");
+  w.String(key ? key->id() : "");
+  w.EndObject();
+  if (!summary.empty()) {
+    details.pop_back();
+    base::StrAppend(&details, ",\"release\":", summary, "}");
+  }
+  return (*log)->Append({NowMs(), Person(), action, o.to, details});
+}
+
+absl::Status Write(const Options& o, const std::vector<ExportFile>& files) {
+  namespace fs = std::filesystem;
+  if (files.size() == 1 && files[0].name.empty()) {
+    if (o.to != "-") return dossier::WriteWhole(o.to, files[0].bytes);
+    std::fwrite(files[0].bytes.data(), 1, files[0].bytes.size(), stdout);
+    return absl::OkStatus();
+  }
+  std::error_code error;
+  fs::create_directories(o.to, error);
+  if (error) return absl::InvalidArgumentError(StrCat(o.to, ": ", error.message()));
+  // The manifest last: a reader of the feed finds what it names.
+  for (const bool manifest : {false, true})
+    for (const ExportFile& f : files)
+      if ((f.name == "manifest.json") == manifest)
+        if (absl::Status s = dossier::WriteWhole(StrCat(o.to, "/", f.name), f.bytes); !s.ok())
+          return s;
+  for (const fs::directory_entry& e : fs::directory_iterator(o.to, error)) {
+    const std::string name = e.path().filename().string();
+    const bool event = name.size() == 41 && name.ends_with(".json");
+    if (event && std::none_of(files.begin(), files.end(),
+                              [&](const ExportFile& f) { return f.name == name; }))
+      fs::remove(e.path(), error);  // of a campaign that no longer holds
+  }
+  return absl::OkStatus();
+}
+
+int Export(Options o) {
+  if (o.to.empty()) return Report(absl::InvalidArgumentError("--to: name the file to write"));
+  o.write.now_ms = NowMs();
+  if (!o.at.empty()) {
+    const auto at = base::ParseRfc3339(o.at);
+    if (!at) return Report(absl::InvalidArgumentError("--at: expected a time by RFC 3339"));
+    o.write.now_ms = *at;
+  }
+  if (!o.previous.empty()) {
+    auto previous = ReadWhole(o.previous, kBundleBytes);
+    if (!previous.ok()) return Report(previous.status());
+    o.write.previous = *std::move(previous);
+    if (o.write.format != "stix")
+      return Report(absl::InvalidArgumentError("--previous: of --format stix alone"));
+  }
+  std::vector<ExportFile> files;
+  std::string summary;
+  Made made;
+  if (o.revoke) {
+    if (o.previous.empty())
+      return Report(absl::InvalidArgumentError("--revoke: name the bundle with --previous"));
+    auto bundle = share::stix::Revoke({.issuer = o.write.issuer,
+                                       .now_ms = o.write.now_ms,
+                                       .tlp = o.write.tlp,
+                                       .opinion = {},
+                                       .previous = o.write.previous});
+    if (!bundle.ok()) return Report(bundle.status());
+    files.push_back({"", *std::move(bundle)});
+  } else {
+    if (absl::Status s = Make(o, &made); !s.ok()) return Report(s);
+    if (made.chosen.empty() && o.previous.empty())
+      return Report(absl::NotFoundError(
+          StrCat(o.out, ": no campaign there is a distillation, and nothing was exported before")));
+    auto rendered = Render(*made.release, o.write);
+    if (!rendered.ok()) return Report(rendered.status());
+    files = *std::move(rendered);
+    summary = Summary(*made.release);
+  }
+  if (absl::Status s = Record(o, o.write.now_ms, o.revoke ? "share.revoke" : "share.export",
+                              summary, files, made.key ? &*made.key : nullptr);
+      !s.ok())
+    return Report(s);
+  if (absl::Status s = Write(o, files); !s.ok()) return Report(s);
+  if (o.to != "-") std::printf("%s\n", o.to.c_str());
+  return kOk;
+}
+
+int Validate(const std::string& path, bool json) {
+  const auto text = ReadWhole(path == "-" ? "/dev/stdin" : path, kBundleBytes);
+  if (!text.ok()) return Report(text.status());
+  const auto bundle = share::stix::Read(*text);
+  if (!bundle.ok())
+    return Report(absl::InvalidArgumentError(
+        StrCat(path, ": ",
+               std::string(bundle.status().message().data(), bundle.status().message().size()))));
+  std::map<std::string, uint64_t> types;
+  for (const auto& object : bundle->objects) ++types[object.type];
+  uint64_t revoked = 0;
+  for (const auto& i : bundle->indicators) revoked += i.revoked;
+  if (json) {
+    std::string out;
+    base::JsonWriter w(&out);
+    w.BeginObject();
+    w.Key("id");
+    w.String(bundle->id);
+    w.Key("objects");
+    w.BeginObject();
+    for (const auto& [type, n] : types) {
+      w.Key(type);
+      w.Uint(n);
+    }
+    w.EndObject();
+    w.Key("indicators");
+    w.Uint(bundle->indicators.size());
+    w.Key("indicators_revoked");
+    w.Uint(revoked);
+    w.Key("indicators_other");
+    w.Uint(bundle->indicators_other);
+    w.EndObject();
+    std::printf("%s\n", out.c_str());
+    return kOk;
+  }
+  std::printf("%s: valid STIX 2.1, %zu objects\n", path.c_str(), bundle->objects.size());
+  for (const auto& [type, n] : types)
+    std::printf("  %-22s %s\n", type.c_str(), base::Grouped(n).c_str());
+  std::printf("  indicators to act on: %zu (%s revoked), of other kinds: %s\n",
+              bundle->indicators.size(), base::Grouped(revoked).c_str(),
+              base::Grouped(bundle->indicators_other).c_str());
+  return kOk;
+}
 
 int MakeBlindingKey(const std::string& path) {
   const share::BlindingKey key = share::BlindingKey::Random();
@@ -38,6 +297,53 @@ int MakeBlindingKey(const std::string& path) {
 }  // namespace
 
 void AddShareExport(CLI::App* share, int* code) {
+  auto o = std::make_shared<Options>();
+  const auto source = [&](CLI::App* sub) {
+    sub->add_option("--out-of", o->out, "folder of the scan")->capture_default_str();
+    sub->add_option("--lake", o->lake, "the scan's lake [OUT-OF/lake]");
+    sub->add_option("--audience", o->audience, "provider, cloud, government or public")->required();
+    sub->add_option("--key", o->key, "the group's key, for values that can be guessed");
+    sub->add_option("CAMPAIGN", o->campaigns,
+                    "ids or names; every distillation when none is named");
+  };
+  auto* write = share->add_subcommand(
+      "export", "write what may leave; recorded in the audit log before it is written");
+  source(write);
+  write->get_option("--audience")->required(false);  // not for --revoke
+  write->add_option("--issuer", o->write.issuer, "who says so, as others know the organisation")
+      ->required();
+  write->add_option("--format", o->write.format, "stix, misp-event or misp-feed")
+      ->capture_default_str();
+  write->add_option("--to", o->to, "file to write; folder of a misp-feed; - for stdout")
+      ->required();
+  write->add_option("--previous", o->previous,
+                    "the bundle issued before: what no longer holds is revoked");
+  write->add_flag("--revoke", o->revoke, "revoke all of --previous");
+  write->add_option("--tlp", o->write.tlp,
+                    "clear, green, amber, amber+strict or red [public: clear, else amber]");
+  write->add_option("--opinion", o->write.opinion,
+                    "of the person who reviewed it: strongly-disagree to strongly-agree");
+  write->add_option("--at", o->at, "time of this version, RFC 3339 [now]");
+  write->add_option("--audit", o->audit, "folder of the audit log [OUT-OF/audit]");
+  write->footer(
+      "Example: stillwatch share export --out-of stillwatch-out --audience provider --issuer "
+      "'Provider A' --to bundle.json");
+  write->callback([=] { *code = Export(*o); });
+
+  auto* preview =
+      share->add_subcommand("preview", "say exactly what would leave, what stays, and why");
+  source(preview);
+  preview->add_flag("--json", o->json, "counts, as JSON");
+  preview->footer("Example: stillwatch share preview --out-of stillwatch-out --audience cloud");
+  preview->callback([=] { *code = Preview(*o); });
+
+  auto* validate = share->add_subcommand("validate", "check a STIX 2.1 bundle whole");
+  auto bundle = std::make_shared<std::string>();
+  validate->add_option("FILE", *bundle, "a bundle; - for stdin")->required();
+  validate->add_flag("--json", o->json, "counts, as JSON");
+  validate->footer("Example: stillwatch share validate bundle.json");
+  validate->callback([=] { *code = Validate(*bundle, o->json); });
+
   auto* make = share->add_subcommand(
       "key", "make a key under which guessable values leave; the peers of a group hold the same");
   auto file = std::make_shared<std::string>();

@@ -133,7 +133,6 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
       return absl::InvalidArgumentError(
           StrCat("gate: campaign ", c.facts.key, ": its probability is not within 0 and 1"));
     Release::Campaign r;
-    r.revoked = !c.holds;
     r.facts.key = c.facts.key;
     r.facts.probability = c.facts.probability;
     r.facts.accounts = Rounded(c.facts.accounts);

@@ -35,7 +35,7 @@ inline constexpr uint64_t kShingleAccountsMin = 20, kShingleExchangesMin = 200;
 
 struct CountedShingle {
   uint32_t hash = 0;
-  uint64_t accounts = 0, exchanges = 0;  // in the whole lake that carry it
+  uint64_t accounts = 0, exchanges = 0;  // of the campaign that carry it
 };
 
 // What a campaign has that might leave. Volumes by customer and text have no field here.
@@ -48,7 +48,6 @@ struct CandidateCampaign {
     double probability = 0;
   };
   std::vector<Actor> attribution;
-  bool holds = true;  // false: no longer found; travels as a revocation
 };
 
 struct Kept {
@@ -65,7 +64,6 @@ class Release {
     CampaignFacts facts;
     std::vector<Item> items;  // ascending and distinct
     std::vector<CandidateCampaign::Actor> attribution;
-    bool revoked = false;
   };
   Audience audience() const { return audience_; }
   const std::vector<Campaign>& campaigns() const { return campaigns_; }  // by key
