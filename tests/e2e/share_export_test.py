@@ -61,6 +61,10 @@ class Share(Case):
         secrets |= {a["email_domain"] for a in self.accounts if a.get("email_domain")}
         secrets |= {v for e in self.exchanges for k in ("exchange_id", "account_id", "client_ip", "api_key_id") if (v := e.get(k))}
         texts = {m["content"] for e in self.exchanges for m in e["messages"]} | {e["response"] for e in self.exchanges if e.get("response")}
+        def grams(text):  # four words in a row: a shingle
+            words = re.findall("[a-z]+", text.lower())
+            return {tuple(words[i:i + 4]) for i in range(len(words) - 3)}
+        said = set().union(*map(grams, texts))
         exact = {str(c[k]) for c in self.campaigns for k in ("exchanges", "input_tokens", "output_tokens") if c[k] > 999}
         for audience in ("provider", "cloud", "government", "public"):
             for form in ("stix", "misp-event", "misp-feed"):
@@ -73,11 +77,7 @@ class Share(Case):
                 words = set(re.findall(r"[A-Za-z0-9_.:@-]+", whole))
                 self.assertEqual(words & secrets, set(), to)
                 self.assertEqual(words & exact, set(), to)
-                # Four words in a row of anybody's text: a shingle.
-                for text in texts:
-                    start = " ".join(text.split()[:4])
-                    if len(text.split()) >= 4:
-                        self.assertNotIn(start, whole)
+                self.assertEqual(grams(whole) & said, set(), to)
 
     def sketches(self):
         """Of each exchange: its account and the hashes of system prompt and turn, by `sketch`."""
