@@ -670,7 +670,8 @@ class Checker {
               !(share >= 0 && share <= 1))
             return Fault(StrCat(at, "/", Token(c.key)), "is no capability with its share");
       } else if (field.key == "evidence") {
-        if (field.value.get(list)) return Fault(at, "is no list");
+        if (field.value.get(list) || list.size() == 0)
+          return Fault(at, "is no list, or an empty one");
         for (const element f : list) {
           std::string_view name;
           if (f.get(name) || !Item::Parse(ItemType::kCapability, name))

@@ -78,16 +78,17 @@ class Reader {
       if (field.key != "type" && field.key != "id" && field.key != "objects" && !custom)
         return Invalid(StrCat("/", field.key.substr(0, 128)), "is no property of a bundle");
     }
-    size_t named = 0;
-    for (const auto field : top)
-      named += field.key == "objects" || field.key == "id" || field.key == "type";
+    for (const std::string_view name : {"type", "id", "objects"}) {
+      size_t named = 0;
+      for (const auto field : top) named += field.key == name;
+      if (named > 1) return Invalid(StrCat("/", name), "is there twice");
+    }
     const std::string_view id = Text(top, "id");
     if (!id.starts_with("bundle--") || !IsUuid(id.substr(8)))
       return Invalid("/id", "is not bundle--UUID");
     out_.id = id;
     element list;
     if (top["objects"].get(list)) return Invalid("/objects", "is missing");
-    if (named > 3) return Invalid("", "a property of the bundle is there twice");
     simdjson::dom::array objects;
     if (list.get(objects)) return Invalid("/objects", "is no list");
     size_t i = 0;

@@ -1,5 +1,5 @@
-// Any bytes as a bundle, an object and patterns: refused with a place, or read; what is read is valid
-// again when it is put together anew, and patterns give their item back.
+// Any bytes as a bundle, an object and patterns: refused with a place, or read; what is read is
+// valid again when it is put together anew, and patterns give their item back.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view what(bundle.status().message().data(), bundle.status().message().size());
     if (what.empty() || (what[0] != '/' && what[0] != ':')) std::abort();
   } else {
-    std::string again = base::StrCat("{\"type\":\"bundle\",\"id\":\"", bundle->id, "\",\"objects\":[");
+    std::string again =
+        base::StrCat("{\"type\":\"bundle\",\"id\":\"", bundle->id, "\",\"objects\":[");
     for (size_t i = 0; i < bundle->objects.size(); ++i)
       base::StrAppend(&again, i ? "," : "", bundle->objects[i].json);
     const auto second = share::stix::Read(again + "]}", limits);

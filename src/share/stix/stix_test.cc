@@ -1,7 +1,10 @@
 // STIX bundles: ids, patterns, what is written is read again, what is wrong is refused with its
 // place.
 #include <gtest/gtest.h>
+#include <simdjson.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -275,6 +278,307 @@ TEST(Bundles, ConfidenceIsOnTheBands) {
                                           {.39, 30}, {.4, 50},   {.6, 70}, {.799, 70},
                                           {.8, 85},  {.899, 85}, {.9, 95}, {1, 95}};
   for (const auto& [p, band] : bands) EXPECT_EQ(ConfidenceBand(p), band) << p;
+}
+
+// --- the mutated corpus: whatever is invalid is refused, with a pointer to the fault ---
+
+using simdjson::dom::element;
+
+enum class Change { kReplace, kRemove, kTwice };
+
+// `e` as JSON, with `what` done at `pointer`.
+std::string Changed(const element& e, const std::string& here, const std::string& pointer,
+                    Change what, const std::string& with) {
+  if (here == pointer && what == Change::kReplace) return with;
+  std::string out;
+  simdjson::dom::object o;
+  simdjson::dom::array a;
+  if (e.get(o) == simdjson::SUCCESS) {
+    for (const auto field : o) {
+      const std::string at = StrCat(here, "/", field.key);
+      if (at == pointer && what == Change::kRemove) continue;
+      const std::string member =
+          StrCat("\"", field.key, "\":", Changed(field.value, at, pointer, what, with));
+      base::StrAppend(&out, out.empty() ? "" : ",", member);
+      if (at == pointer && what == Change::kTwice) out += "," + member;
+    }
+    return "{" + out + "}";
+  }
+  if (e.get(a) == simdjson::SUCCESS) {
+    size_t i = 0;
+    for (const element item : a)
+      base::StrAppend(&out, out.empty() ? "" : ",",
+                      Changed(item, StrCat(here, "/", i++), pointer, what, with));
+    return "[" + out + "]";
+  }
+  return simdjson::minify(e);
+}
+
+void Pointers(const element& e, const std::string& here,
+              std::vector<std::pair<std::string, element>>* out) {
+  simdjson::dom::object o;
+  simdjson::dom::array a;
+  if (!here.empty()) out->emplace_back(here, e);
+  if (e.get(o) == simdjson::SUCCESS)
+    for (const auto field : o) Pointers(field.value, StrCat(here, "/", field.key), out);
+  size_t i = 0;
+  if (e.get(a) == simdjson::SUCCESS)
+    for (const element item : a) Pointers(item, StrCat(here, "/", i++), out);
+}
+
+// One object of each kind, with those that they refer to.
+std::string Corpus() {
+  const std::string whole = Bundled({Some(), Some("00000000000000bb")}, Audience::kCloud);
+  const std::string both = Bundled({Some()}, Audience::kCloud, whole, kNow + 5000);
+  const auto bundle = Read(both);
+  std::set<std::string> kinds;
+  std::string out = StrCat("{\"type\":\"bundle\",\"id\":\"", bundle->id, "\",\"objects\":[");
+  bool first = true;
+  for (const Object& o : bundle->objects) {
+    const bool revoked = o.json.find("\"revoked\":true") != std::string::npos;
+    std::string kind = revoked ? "revoked" : o.type;
+    if (o.type == "indicator" && !revoked) kind += o.json.substr(o.json.find("\"pattern\""), 30);
+    if (o.type == "identity") kind = o.id;
+    if (!kinds.insert(kind).second) continue;
+    base::StrAppend(&out, first ? "" : ",", o.json);
+    first = false;
+  }
+  return out + "]}";
+}
+
+std::string FaultOf(const std::string& json) {
+  const auto read = Read(json);
+  return read.ok() ? ""
+                   : std::string(read.status().message().data(), read.status().message().size());
+}
+
+TEST(MutatedCorpus, IsRefusedWithAPointer) {
+  const std::string corpus = Corpus();
+  ASSERT_EQ(FaultOf(corpus), "");
+  simdjson::dom::parser parser;
+  element root;
+  ASSERT_EQ(parser.parse(corpus).get(root), simdjson::SUCCESS);
+  std::vector<std::pair<std::string, element>> places;
+  Pointers(root, "", &places);
+  const std::set<std::string> required = {"type",
+                                          "id",
+                                          "created",
+                                          "modified",
+                                          "spec_version",
+                                          "pattern",
+                                          "pattern_type",
+                                          "valid_from",
+                                          "source_ref",
+                                          "target_ref",
+                                          "relationship_type",
+                                          "sighting_of_ref",
+                                          "object_refs",
+                                          "first_observed",
+                                          "last_observed",
+                                          "number_observed",
+                                          "published",
+                                          "content",
+                                          "opinion",
+                                          "schema",
+                                          "version",
+                                          "extension_types",
+                                          "created_by_ref",
+                                          "number"};
+  size_t tried = 0;
+  const auto refused = [&](const std::string& pointer, Change what, const std::string& with) {
+    ++tried;
+    const std::string fault = FaultOf(Changed(root, "", pointer, what, with));
+    ASSERT_NE(fault, "") << pointer << " " << int(what) << " " << with;
+    // The fault is at the change, above it, or (of what follows from it) within the same object.
+    const std::string object = pointer.substr(0, pointer.find('/', 9));
+    const bool inside = fault.compare(0, object.size(), object) == 0;
+    const bool outer = pointer.rfind("/objects", 0) != 0 || fault.rfind("/objects/", 0) == 0;
+    ASSERT_TRUE(inside || outer) << pointer << ": " << fault;
+    ASSERT_NE(fault.find(": "), std::string::npos) << fault;
+  };
+  for (const auto& [pointer, value] : places) {
+    const std::string name = pointer.substr(pointer.rfind('/') + 1);
+    refused(pointer, Change::kReplace, "null");
+    refused(pointer, Change::kReplace, "[]");
+    refused(pointer, Change::kReplace, "{\"a\":{}}");
+    if (!value.is_number()) refused(pointer, Change::kReplace, "5");
+    if (!value.is_string()) refused(pointer, Change::kReplace, "\"x\"");
+    const bool index = name.find_first_not_of("0123456789") == std::string::npos;
+    if (!index) refused(pointer, Change::kTwice, "");
+    const bool top = std::count(pointer.begin(), pointer.end(), '/') == 3 && !index;
+    if (!top) continue;
+    const std::string object = pointer.substr(0, pointer.rfind('/'));
+    bool observable = false;  // it may leave out its version, and software's own is another
+    for (const auto& [p, v] : places) {
+      std::string_view type;
+      observable |= p == object + "/type" && v.get(type) == simdjson::SUCCESS &&
+                    (type == "user-account" || type == "software" || type == "autonomous-system");
+    }
+    if (required.count(name) && !(observable && name.ends_with("version")))
+      refused(pointer, Change::kRemove, "");
+    std::string_view text;
+    if (value.get(text)) continue;
+    if (name == "id" || name.ends_with("_ref")) {
+      refused(pointer, Change::kReplace, "\"campaign\"");
+      refused(pointer, Change::kReplace, "\"campaign--5e57c739-391a-4eb3-b6be\"");
+      refused(pointer, Change::kReplace, "\"" + std::string(text) + "0\"");
+    }
+    if (name == "created" || name == "modified" || name == "first_seen" || name == "last_seen" ||
+        name == "valid_from" || name == "valid_until" || name == "published") {
+      for (const char* bad :
+           {"\"\"", "\"yesterday\"", "\"2026-02-30T00:00:00.000Z\"", "\"2026-01-01T00:00:00.000\"",
+            "\"2026-01-01 00:00:00.000Z\"", "\"2026-01-01T00:00:00.000+01:00\""})
+        refused(pointer, Change::kReplace, bad);
+    }
+    if (name == "spec_version") refused(pointer, Change::kReplace, "\"2.0\"");
+  }
+  EXPECT_GT(tried, 3000u);
+  std::printf("%zu mutations of %zu places, all refused\n", tried, places.size());
+}
+
+TEST(MutatedCorpus, CutAnywhereIsNoBundle) {
+  const std::string corpus = Corpus();
+  for (size_t n = 0; n < corpus.size(); n += 37) {
+    const std::string fault = FaultOf(corpus.substr(0, n));
+    ASSERT_NE(fault.find("byte "), std::string::npos) << n << " " << fault;
+  }
+  for (const std::string& bad :
+       {std::string("\xff"), std::string(40'000, '['), std::string("{\"a\":1}{"),
+        std::string("{\"type\":\"\\ud800\"}"), std::string("nul"), std::string("{\"type\":01}"),
+        std::string("\0", 1)})
+    EXPECT_NE(FaultOf(bad), "") << bad.substr(0, 20);
+}
+
+TEST(MutatedCorpus, WhatContradictsItselfIsRefused) {
+  const std::string t = "\"2026-01-01T00:00:00.000Z\"",
+                    u = "--1e57c739-391a-4eb3-b6be-7d15ca92d5ed",
+                    v = "--0e57c739-391a-4eb3-b6be-7d15ca92d5ed";
+  const auto object = [&](const std::string& type, const std::string& rest,
+                          const std::string& id = {}) {
+    return StrCat("{\"type\":\"", type, "\",\"spec_version\":\"2.1\",\"id\":\"", type,
+                  id.empty() ? u : id, "\",\"created\":", t, ",\"modified\":", t,
+                  rest.empty() ? "" : ",", rest, "}");
+  };
+  const auto bundle = [&](const std::string& objects) {
+    return StrCat("{\"type\":\"bundle\",\"id\":\"bundle", u, "\",\"objects\":[", objects, "]}");
+  };
+  ReadLimits loose;
+  loose.whole = false;
+  const auto fault = [&](const std::string& objects) {
+    const auto read = Read(bundle(objects), loose);
+    return read.ok() ? ""
+                     : std::string(read.status().message().data(), read.status().message().size());
+  };
+  ASSERT_EQ(fault(object("campaign", "\"name\":\"x\"")), "");
+  const std::string note = "\"content\":\"x\",\"object_refs\":[\"";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {object("campaign", "\"name\":\"x\",\"nmae\":\"y\""), "/objects/0/nmae: is no property"},
+      {object("campaign", "\"name\":\"x\",\"Name\":\"y\""), "/objects/0/Name: names of"},
+      {object("campaign", "\"name\":\"x\",\"confidence\":101"),
+       "/objects/0/confidence: is not within"},
+      {object("campaign",
+              "\"name\":\"x\",\"first_seen\":\"2026-02-01T00:00:00Z\",\"last_seen\":\"2026-01-"
+              "01T00:00:00Z\""),
+       "/objects/0/last_seen: is before"},
+      {object("note", note + "note" + u + "\"]"),
+       "/objects/0/object_refs/0: refers to the object itself"},
+      {object("note", note + "note" + v + "\"]") + "," +
+           object("note", note + "note" + u + "\"]", v),
+       "/objects/1/object_refs/0: closes a circle"},
+      {object("relationship", "\"relationship_type\":\"uses\",\"source_ref\":\"campaign" + u +
+                                  "\",\"target_ref\":\"campaign" + u + "\""),
+       "/objects/0/target_ref: is the source_ref"},
+      {object("relationship", "\"relationship_type\":\"uses\",\"source_ref\":\"relationship" + v +
+                                  "\",\"target_ref\":\"campaign" + u + "\""),
+       "/objects/0/source_ref: refers to what"},
+      {object("relationship", "\"relationship_type\":\"Uses\",\"source_ref\":\"tool" + v +
+                                  "\",\"target_ref\":\"campaign" + u + "\""),
+       "/objects/0/relationship_type: "},
+      {object("campaign", "\"name\":\"x\",\"object_marking_refs\":[\"campaign" + v + "\"]"),
+       "/objects/0/object_marking_refs/0: refers to campaign"},
+      {object("campaign",
+              "\"name\":\"x\",\"object_marking_refs\":[\"marking-definition--613f2e26-407d-48c7-"
+              "9eca-b8e91df99dc9\",\"marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1\"]"),
+       "/objects/0/object_marking_refs/1: marks as TLP red what is marked as TLP clear"},
+      {"{\"type\":\"marking-definition\",\"spec_version\":\"2.1\",\"id\":\"marking-definition--"
+       "e828b379-4e03-4974-9ac4-e53a884c97c1\",\"created\":" +
+           t +
+           ",\"extensions\":{\"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d\":{"
+           "\"extension_type\":\"property-extension\",\"tlp_2_0\":\"clear\"}}}",
+       "/objects/0/id: TLP 2.0 clear has one id"},
+      {"{\"type\":\"marking-definition\",\"spec_version\":\"2.1\",\"id\":\"marking-definition" + u +
+           "\",\"created\":" + t + ",\"definition_type\":\"tlp\",\"definition\":{\"tlp\":\"red\"}}",
+       ""},
+      {"{\"type\":\"ipv4-addr\",\"id\":\"ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c5\","
+       "\"value\":\"198.51.100.3\"}",
+       "/objects/0/id: does not follow"},
+      {"{\"type\":\"ipv4-addr\",\"id\":\"ipv4-addr" + u + "\",\"value\":\"198.51.100.300\"}",
+       "/objects/0/value: "},
+      {"{\"type\":\"ipv4-addr\",\"id\":\"ipv4-addr" + u + "\",\"value\":\"198.51.100.0/33\"}",
+       "/objects/0/value: "},
+      {object("malware", "\"is_family\":true"), "/objects/0/name: is missing"},
+      {object("location", "\"latitude\":1"), "/objects/0/latitude: "},
+      {object("location", ""), "/objects/0/region: "},
+      {object("observed-data", "\"first_observed\":" + t + ",\"last_observed\":" + t +
+                                   ",\"number_observed\":0,\"object_refs\":[\"url" + u + "\"]"),
+       "/objects/0/number_observed: "},
+      {object("observed-data", "\"first_observed\":" + t + ",\"last_observed\":" + t +
+                                   ",\"number_observed\":1,\"object_refs\":[\"campaign" + u +
+                                   "\"]"),
+       "/objects/0/object_refs/0: refers to no observable"},
+      {object("observed-data",
+              "\"first_observed\":" + t + ",\"last_observed\":" + t + ",\"number_observed\":1"),
+       "/objects/0/object_refs: needs"},
+      {object("opinion", "\"opinion\":\"fine\",\"object_refs\":[\"tool" + u + "\"]"),
+       "/objects/0/opinion: is none of"},
+      {object("sandwich", "\"name\":\"x\""), "/objects/0/type: 'sandwich' is no type"},
+      {object("bundle", ""), "/objects/0/type: "},
+      {object("indicator", "\"pattern\":\"x\",\"pattern_type\":\"stix\",\"valid_from\":" + t),
+       "/objects/0/pattern: byte"},
+      {object("indicator",
+              "\"pattern\":\"prompt = 'x'\",\"pattern_type\":\"stillwatch\",\"valid_from\":" + t),
+       "/objects/0/pattern: is no pattern of"},
+      {object("indicator",
+              "\"pattern\":\"template-sketch = "
+              "'2:00000001'\",\"pattern_type\":\"stillwatch\",\"valid_from\":" +
+                  t + ",\"extensions\":{\"" + std::string(kExtension) +
+                  "\":{\"extension_type\":\"property-extension\",\"template_sketch\":{\"version\":"
+                  "2,\"hashes\":[\"00000002\"]}}}"),
+       "/objects/0/pattern: is not the sketch"},
+      {object("campaign",
+              "\"name\":\"x\",\"extensions\":{\"" + std::string(kExtension) +
+                  "\":{\"extension_type\":\"property-extension\",\"prompt\":\"secret\"}}"),
+       "is no property of Stillwatch's extension"},
+      {object("campaign", "\"name\":\"x\"") + "," + object("campaign", "\"name\":\"y\""),
+       "/objects/1/id: is the same version"},
+      {object("tool", "\"name\":\"x\",\"external_references\":[{\"source_name\":\"x\"}]"),
+       "/objects/0/external_references/0: needs"},
+      {"5", "/objects/0: is no object"},
+      {"", "/objects: is an empty list"},
+  };
+  for (const auto& [objects, said] : cases) {
+    const std::string got = fault(objects);
+    EXPECT_NE(got, "") << objects;
+    EXPECT_NE(got.find(said), std::string::npos) << got << " for " << objects;
+  }
+}
+
+TEST(Limits, HoldAndSaySo) {
+  const std::string corpus = Corpus();
+  const auto fault = [&](auto change) {
+    ReadLimits l;
+    change(&l);
+    const auto read = Read(corpus, l);
+    return read.ok() ? ""
+                     : std::string(read.status().message().data(), read.status().message().size());
+  };
+  EXPECT_EQ(fault([](auto*) {}), "");
+  EXPECT_NE(fault([](auto* l) { l->bytes = 100; }).find("at most 100"), std::string::npos);
+  EXPECT_NE(fault([](auto* l) { l->objects = 3; }).find("/objects/3: more than 3"),
+            std::string::npos);
+  EXPECT_NE(fault([](auto* l) { l->depth = 3; }).find("nested too deep"), std::string::npos);
+  EXPECT_NE(fault([](auto* l) { l->object_bytes = 50; }).find("/objects/0: is "),
+            std::string::npos);
 }
 
 }  // namespace

@@ -391,10 +391,12 @@ class Writer {
             w.Double(share);
           }
           w.EndObject();
-          w.Key("evidence");
-          w.BeginArray();
-          for (const std::string& family : f.families) w.String(family);
-          w.EndArray();
+          if (!f.families.empty()) {
+            w.Key("evidence");
+            w.BeginArray();
+            for (const std::string& family : f.families) w.String(family);
+            w.EndArray();
+          }
           EndExtension(w);
         });
     for (const Technique& t : kTechniques) {
