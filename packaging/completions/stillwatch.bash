@@ -15,7 +15,7 @@ _stillwatch() {
     --issuer | --at) return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --token-file)
+    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --peers | --from | --token-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin share" -- "$cur"); return ;;
     --anchor | --public-key | --label | --expires | --url | --note | --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
@@ -55,9 +55,9 @@ _stillwatch() {
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
       fi ;;
-    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --help"
+    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --peers --peer --set --from --campaign --which --tell --out --data --config --threads --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "export preview validate key" -- "$cur"); return
+        mapfile -t COMPREPLY < <(compgen -W "export preview validate key compare" -- "$cur"); return
       fi ;;
     *) return ;;
   esac

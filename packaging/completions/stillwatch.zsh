@@ -70,7 +70,11 @@ _stillwatch() {
       '--previous[bundle issued before]:file:_files' '--revoke[revoke all of it]' '--tlp[marking]:level:(clear green amber amber+strict red)' \
       '--opinion[of who reviewed it]:opinion:(strongly-disagree disagree neutral agree strongly-agree)' '--at[time of this version]:time:' \
       '--audit[folder of the audit log]:folder:_files -/' '--json[counts as JSON]' '--help[help]' \
-      '1:what:(export preview validate key)' '*:campaign or file:_files' ;;
+      '--peers[who may be compared with]:file:_files' '--peer[with whom]:name:' '--set[items]:file:_files' \
+      '--from[finished scan]:folder:_files -/' '--campaign[of it]:id:' '--which[which, not how many]' \
+      '--tell[tell the other side the numbers]' '--out[what is written]:file:_files' '--data[folder of the service]:folder:_files -/' \
+      '--config[configuration file]:file:_files' '--threads[that compute]:number:' \
+      '1:what:(export preview validate key compare)' '*:campaign or file:_files' ;;
   esac
 }
 _stillwatch "$@"

@@ -6,5 +6,6 @@
 namespace stillwatch::app {
 
 void AddShareExport(CLI::App* share, int* code);  // export, preview, validate, key
+void AddShareCompare(CLI::App* share, int* code);
 
 }  // namespace stillwatch::app
