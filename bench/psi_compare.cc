@@ -133,10 +133,9 @@ void Run(size_t asks, size_t answers, Question q, int threads) {
   }
   const double wall = before.wall + ask.wall + answer.wall;
   const double cpu = before.cpu + ask.cpu + answer.cpu;
-  std::printf(
-      "| %zu x %zu, %s | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f |\n", asks, answers,
-      QuestionName(q), wall, cpu, before.cpu, answer.cpu, ask.cpu, cpu / threads,
-      double(up.size() + down.size()) / double(asks + answers));
+  std::printf("| %zu x %zu, %s | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f |\n", asks, answers,
+              QuestionName(q), wall, cpu, before.cpu, answer.cpu, ask.cpu, cpu / threads,
+              double(up.size() + down.size()) / double(asks + answers));
   std::fflush(stdout);
 }
 
@@ -155,10 +154,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: psi_compare [--threads N] [ASKS ANSWERS count|which]...\n");
     return 2;
   }
-  std::printf("Both sides on %d threads of one machine, one after the other.\n\n"
-              "| asks x answers | wall s | CPU s | of it once per set or epoch | answering | asking | "
-              "CPU s by thread | bytes an item on the wire |\n|---|---|---|---|---|---|---|---|\n",
-              threads);
+  std::printf(
+      "Both sides on %d threads of one machine, one after the other.\n\n"
+      "| asks x answers | wall s | CPU s | of it once per set or epoch | answering | asking | "
+      "CPU s by thread | bytes an item on the wire |\n|---|---|---|---|---|---|---|---|\n",
+      threads);
   for (size_t i = 0; i + 2 < args.size(); i += 3) {
     const size_t asks = std::strtoull(args[i].c_str(), nullptr, 10);
     const size_t answers = std::strtoull(args[i + 1].c_str(), nullptr, 10);

@@ -358,6 +358,17 @@ void Visit(V& v, Config* c) {
     s.Check("topic", c->kafka.brokers.empty() == c->kafka.topic.empty(),
             "brokers and topic go together");
   });
+  v.Section("compare", [&](V& s) {
+    s.Text("peers", &c->compare.peers);
+    s.Text("set", &c->compare.set);
+    s.Text("address", &c->compare.address);
+    s.Number("port", &c->compare.port, 0, kPortMax);
+    s.Number("threads", &c->compare.threads, 1, 256);
+    s.Check("peers", c->compare.peers.empty() == c->compare.set.empty(),
+            "peers and set, the items that answer, go together");
+    s.Check("peers", c->compare.peers.empty() || !c->tls.certificate.empty(),
+            "a comparison needs tls.certificate and tls.key");
+  });
   v.Number("drain_s", &c->drain_s, 0, 3600);
 }
 

@@ -96,6 +96,11 @@ struct Config {
     std::map<std::string, std::string> properties;  // librdkafka's
     Secret password;                                // its sasl.password
   } kafka;
+  // The answering side of private comparisons (share/compare/peers.h); off without peers.
+  struct {
+    std::string peers, set, address = "127.0.0.1";
+    int64_t port = 8443, threads = 1;
+  } compare;
   int64_t drain_s = 30;
 };
 

@@ -35,6 +35,7 @@
 #include "respond/holder.h"
 #include "serve/alerts/alerts.h"
 #include "serve/api/api.h"
+#include "serve/compare/routes.h"
 #include "serve/console/console.h"
 #include "serve/gate/gate.h"
 #include "serve/grpc/server.h"
@@ -45,6 +46,7 @@
 #include "serve/otlp/otlp.h"
 #include "serve/taxii/taxii.h"
 #include "share/collections/store.h"
+#include "share/compare/party.h"
 #include "state/state.h"
 
 namespace stillwatch::app {
@@ -289,6 +291,7 @@ class Service {
     if (absl::Status s = Publish(); !s.ok()) return s;
     ChooseLake();
     if (absl::Status s = OpenPasses(); !s.ok()) return s;
+    if (absl::Status s = OpenCompare(); !s.ok()) return s;
     AddRoutes();
     if (absl::Status s = Listen(*tokens); !s.ok()) return s;
     if (absl::Status s = ListenGrpc(); !s.ok()) return s;
@@ -522,6 +525,10 @@ class Service {
     if (config_.otlp_http.enabled)
       o.endpoints.push_back(
           {config_.listen.address, uint16_t(config_.otlp_http.port), &otlp_router_});
+    if (compare_ != nullptr) {
+      o.endpoints.push_back({config_.compare.address, uint16_t(config_.compare.port),
+                             &compare_router_, compare_certificates_});
+    }
     o.io_threads = int(config_.threads.io);
     o.pool_threads = int(config_.threads.pool);
     o.tls_certificate = config_.tls.certificate;
@@ -815,6 +822,51 @@ class Service {
     return absl::OkStatus();
   }
 
+  // What answers private comparisons: a listener of its own, for peers' certificates alone.
+  absl::Status OpenCompare() {
+    if (config_.compare.peers.empty()) return absl::OkStatus();
+    auto peers = share::compare::ReadPeers(config_.compare.peers);
+    if (!peers.ok()) return peers.status();
+    serve::CompareContext context;
+    for (const auto& p : peers->all) {
+      if (p.certificate.empty()) continue;  // compares by files
+      auto hash = serve::CertificateHash(p.certificate);
+      if (!hash.ok()) return hash.status();
+      context.peers[*hash] = p.name;
+      compare_certificates_.push_back(p.certificate);
+    }
+    if (compare_certificates_.empty()) {
+      return absl::InvalidArgumentError(StrCat("compare.peers: ", config_.compare.peers,
+                                               " has no peer with a certificate: nobody could "
+                                               "connect"));
+    }
+    if (absl::Status s = ReadCompareSet(config_.compare.set); !s.ok()) return s;
+    auto party = share::compare::Party::Open({.dir = config_.data + "/compare",
+                                              .audit = audit_.get(),
+                                              .now_ms = NowMs,
+                                              .random = nullptr,
+                                              .threads = int(config_.compare.threads)},
+                                             *std::move(peers));
+    if (!party.ok()) return party.status();
+    compare_ = *std::move(party);
+    context.party = compare_.get();
+    context.items = [this] {
+      const std::lock_guard<std::mutex> lock(compare_mutex_);
+      return compare_set_;
+    };
+    serve::AddCompareRoutes(&compare_router_, std::move(context));
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadCompareSet(const std::string& path) {
+    auto set = share::compare::ItemSet::Read(path);
+    if (!set.ok()) return set.status();
+    auto shared = std::make_shared<const share::compare::ItemSet>(*std::move(set));
+    const std::lock_guard<std::mutex> lock(compare_mutex_);
+    compare_set_ = std::move(shared);
+    return absl::OkStatus();
+  }
+
   absl::Status StartKafka() {
     if (config_.kafka.brokers.empty()) return absl::OkStatus();
     serve::KafkaOptions o;
@@ -913,6 +965,9 @@ class Service {
     }
     if (absl::Status s = ReadPolicy(*config); !s.ok()) return s;
     if (absl::Status s = Publish(); !s.ok()) return s;
+    if (compare_ != nullptr) {
+      if (absl::Status s = ReadCompareSet(config_.compare.set); !s.ok()) return s;
+    }
     log_->SetLevel(LevelOf(config->log.level));
     Config now = config_;
     now.tokens = config->tokens;
@@ -990,7 +1045,11 @@ class Service {
   std::unique_ptr<serve::Decider> decider_;
   std::mutex tokens_mutex_;
   std::shared_ptr<const serve::TokenStore> tokens_;
-  serve::Router router_, otlp_router_;
+  serve::Router router_, otlp_router_, compare_router_;
+  std::unique_ptr<share::compare::Party> compare_;  // null: off
+  std::vector<std::string> compare_certificates_;
+  std::mutex compare_mutex_;  // of the next
+  std::shared_ptr<const share::compare::ItemSet> compare_set_;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::mutex stop_mutex_;
   std::condition_variable stop_wake_;

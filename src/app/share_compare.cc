@@ -183,8 +183,7 @@ class Command {
 
   absl::Status Key() const {
     const auto key = party_->key();
-    std::printf("%s\n",
-                base::Hex({reinterpret_cast<const char*>(key.data()), key.size()}).c_str());
+    std::printf("%s\n", base::Hex({reinterpret_cast<const char*>(key.data()), key.size()}).c_str());
     return absl::OkStatus();
   }
 
@@ -251,8 +250,9 @@ class Command {
     if (absl::Status s = OutNamed(); !s.ok()) return s;
     auto items = Items(o_);
     if (!items.ok()) return items.status();
-    auto result = share::compare::RunOnline(party_.get(), o_.peer, question(), *items,
-                                            {.actor = local_.actor, .tell = o_.tell, .stop = &g_stop});
+    auto result =
+        share::compare::RunOnline(party_.get(), o_.peer, question(), *items,
+                                  {.actor = local_.actor, .tell = o_.tell, .stop = &g_stop});
     if (!result.ok()) return result.status();
     return Done(*result);
   }
@@ -285,7 +285,8 @@ class Command {
 
 void AddShareCompare(CLI::App* share, int* code) {
   auto* sub = share->add_subcommand(
-      "compare", "how many indicators two sides have in common, or which, without showing the rest");
+      "compare",
+      "how many indicators two sides have in common, or which, without showing the rest");
   auto o = std::make_shared<Options>();
   sub->add_option("STEP", o->step,
                   "key (print ours) | run (over the network) | offer, request, reply, finish, "

@@ -24,6 +24,8 @@ struct HttpRequest {
   std::string_view query;   // of it, after "?"
   std::string_view remote;  // the peer's address, without port
   bool tls = false;
+  // SHA-256 of the client's certificate in 64 hex digits; empty where none is asked for.
+  std::string_view client_certificate;
   std::vector<std::pair<std::string_view, std::string_view>> headers;  // as sent, in order
   std::string_view body;                                               // decompressed
   std::string_view suffix;  // what a pattern's final "*" stands for

@@ -22,6 +22,7 @@
 #include <thread>
 #include <typeinfo>
 
+#include "base/hex.h"
 #include "base/str.h"
 #include "serve/http/body.h"
 
@@ -54,6 +55,23 @@ std::string DateHeader() {
 }
 
 std::string_view View(boost::beast::string_view s) { return {s.data(), s.size()}; }
+
+std::string HashOf(X509* certificate) {
+  unsigned char hash[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (X509_digest(certificate, EVP_sha256(), hash, &size) != 1) return "";
+  return base::Hex(std::string_view(reinterpret_cast<const char*>(hash), size));
+}
+
+absl::StatusOr<std::unique_ptr<X509, void (*)(X509*)>> ReadCertificate(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  std::unique_ptr<X509, void (*)(X509*)> out(
+      file ? PEM_read_X509(file.get(), nullptr, nullptr, nullptr) : nullptr, X509_free);
+  if (out == nullptr)
+    return absl::InvalidArgumentError(StrCat("tls: ", path, ": not a certificate in PEM"));
+  return out;
+}
 
 // What follows an authentication scheme ("bearer ", in lower case); empty for another.
 std::string_view AfterScheme(std::string_view value, std::string_view scheme) {
@@ -156,6 +174,9 @@ struct Shared {
 
 class Session;
 
+// Of the endpoints, in order; null: plain.
+using TlsContexts = std::vector<std::shared_ptr<ssl::context>>;
+
 // One io thread: everything in it is touched by that thread alone.
 struct Worker {
   explicit Worker(Shared* s) : shared(s), tick(io) {}
@@ -165,11 +186,12 @@ struct Worker {
   struct Listener {
     tcp::acceptor acceptor;
     const Router* router;
+    size_t endpoint;
     bool closing = false;
   };
   std::vector<std::unique_ptr<Listener>> listeners;
   std::shared_ptr<const TokenStore> tokens;
-  std::shared_ptr<ssl::context> tls;
+  TlsContexts tls;
   asio::steady_timer tick;
   std::string date = DateHeader();  // as of the last tick
 };
@@ -192,14 +214,15 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   static constexpr bool kTls = std::is_same_v<Stream, TlsStream>;
 
  public:
-  Connection(Worker* worker, const Router* router, Stream stream, std::string remote)
+  Connection(Worker* worker, const Router* router, std::shared_ptr<ssl::context> tls, Stream stream,
+             std::string remote)
       : worker_(*worker),
         shared_(*worker->shared),
         limits_(shared_.options.limits),
         router_(router),
         stream_(std::move(stream)),
         buffer_(limits_.header_bytes + kReadBytes),
-        tls_(worker->tls) {
+        tls_(std::move(tls)) {
     request_.remote = remote_ = std::move(remote);
     request_.tls = kTls;
     index = worker_.sessions.size();
@@ -220,6 +243,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
       stream_.async_handshake(ssl::stream_base::server,
                               [self = this->shared_from_this()](error_code ec) {
                                 if (ec) return self->Close();
+                                self->Recognise();
                                 self->Next();
                               });
     } else {
@@ -267,6 +291,15 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
     else
       return stream_;
   }
+  // Whose certificate the handshake has verified, where one was asked for.
+  void Recognise() {
+    if constexpr (kTls) {
+      const std::unique_ptr<X509, void (*)(X509*)> theirs(
+          SSL_get1_peer_certificate(stream_.native_handle()), X509_free);
+      if (theirs != nullptr) request_.client_certificate = certificate_ = HashOf(theirs.get());
+    }
+  }
+
   void SetDeadline(std::chrono::milliseconds after) { deadline_ = Clock::now() + after; }
 
   // Waits for the next request, or takes what a pipelining client has sent already.
@@ -660,7 +693,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   HttpRequest request_;
   Router::Match match_;
   Principal principal_;
-  std::string remote_, decompressed_, out_;
+  std::string remote_, certificate_, decompressed_, out_;
   Clock::time_point deadline_ = Clock::time_point::max(), begin_;
   size_t reserved_ = 0;
   int status_ = 0;
@@ -707,6 +740,46 @@ absl::StatusOr<std::shared_ptr<ssl::context>> ReadTls(const ServerOptions& o) {
   return context;
 }
 
+// Takes no one but who has the key of one of these certificates.
+absl::Status AskForCertificate(const std::vector<std::string>& files, ssl::context* context) {
+  SSL_CTX* const c = context->native_handle();
+  for (const std::string& path : files) {
+    auto one = ReadCertificate(path);
+    if (!one.ok()) return one.status();
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(c), one->get());
+    SSL_CTX_add_client_CA(c, one->get());
+  }
+  // Each of them is trusted as it is, whoever signed it.
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c), X509_V_FLAG_PARTIAL_CHAIN);
+  SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // No session outlives the list.
+  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TlsContexts> ReadAllTls(const ServerOptions& o) {
+  auto common = ReadTls(o);
+  if (!common.ok()) return common.status();
+  TlsContexts out;
+  for (const Endpoint& e : o.endpoints) {
+    if (e.client_certificates.empty()) {
+      out.push_back(*common);
+      continue;
+    }
+    if (*common == nullptr) {
+      return absl::InvalidArgumentError(
+          StrCat("listen: ", e.address, ":", e.port,
+                 " asks for certificates of its clients and has none itself (tls)"));
+    }
+    auto own = ReadTls(o);
+    if (!own.ok()) return own.status();
+    if (absl::Status s = AskForCertificate(e.client_certificates, own->get()); !s.ok()) return s;
+    out.push_back(*own);
+  }
+  return out;
+}
+
 class BeastServer final : public Server {
  public:
   ~BeastServer() override { BeastServer::Drain(std::chrono::milliseconds(0)); }
@@ -717,10 +790,12 @@ class BeastServer final : public Server {
     shared_.log = log;
     if (tokens == nullptr) tokens = std::make_shared<TokenTable>();
     const ServerOptions& o = shared_.options;
-    auto tls = ReadTls(o);
+    auto tls = ReadAllTls(o);
     if (!tls.ok()) return tls.status();
-    for (const Endpoint& e : o.endpoints) reachable_ |= !IsLoopback(e.address);
-    if (reachable_ && !o.insecure && (*tls == nullptr || tokens->empty())) {
+    // Who is let in by its certificate needs no token.
+    for (const Endpoint& e : o.endpoints)
+      reachable_ |= !IsLoopback(e.address) && e.client_certificates.empty();
+    if (reachable_ && !o.insecure && (o.tls_certificate.empty() || tokens->empty())) {
       return absl::InvalidArgumentError(
           "others can reach an address that is listened on, and there is no TLS or no token: set "
           "up both (tls, tokens), listen on 127.0.0.1, or say insecure: true behind a proxy that "
@@ -732,10 +807,10 @@ class BeastServer final : public Server {
       workers_.back()->tokens = tokens;
       workers_.back()->tls = *tls;
     }
-    for (const Endpoint& e : o.endpoints) {
-      uint16_t port = e.port;
+    for (size_t i = 0; i < o.endpoints.size(); ++i) {
+      uint16_t port = o.endpoints[i].port;
       for (auto& w : workers_) {
-        if (absl::Status s = Listen(w.get(), e, &port); !s.ok()) return s;
+        if (absl::Status s = Listen(w.get(), i, &port); !s.ok()) return s;
       }
       ports_.push_back(port);
     }
@@ -761,7 +836,7 @@ class BeastServer final : public Server {
   }
 
   absl::Status ReloadTls() override {
-    auto tls = ReadTls(shared_.options);
+    auto tls = ReadAllTls(shared_.options);
     if (!tls.ok()) return tls.status();
     for (auto& w : workers_) asio::post(w->io, [w = w.get(), tls = *tls] { w->tls = tls; });
     return absl::OkStatus();
@@ -836,7 +911,8 @@ class BeastServer final : public Server {
              [s = state_] { return s->pool ? double(s->pool->waiting()) : 0.0; });
   }
 
-  absl::Status Listen(Worker* w, const Endpoint& e, uint16_t* port) {
+  absl::Status Listen(Worker* w, size_t endpoint, uint16_t* port) {
+    const Endpoint& e = shared_.options.endpoints[endpoint];
     error_code ec;
     const auto address =
         asio::ip::make_address(e.address == "localhost" ? "127.0.0.1" : e.address, ec);
@@ -845,8 +921,8 @@ class BeastServer final : public Server {
           StrCat("listen: ", e.address, ":", e.port, ": ", what, ": ", ec.message()));
     };
     if (ec) return fail("not an address");
-    auto l =
-        std::make_unique<Worker::Listener>(Worker::Listener{tcp::acceptor(w->io), e.router, false});
+    auto l = std::make_unique<Worker::Listener>(
+        Worker::Listener{tcp::acceptor(w->io), e.router, endpoint, false});
     const tcp::endpoint at(address, *port);
     l->acceptor.open(at.protocol(), ec);
     if (ec) return fail("no socket");
@@ -906,7 +982,7 @@ class BeastServer final : public Server {
     if (shared_.connections.fetch_add(1) >= shared_.options.limits.connections) {
       shared_.connections.fetch_sub(1);
       shared_.refused->Increment();
-      if (w->tls == nullptr) {
+      if (w->tls[l->endpoint] == nullptr) {
         static constexpr std::string_view kFull =
             "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
             "Connection: close\r\n\r\n";
@@ -920,12 +996,13 @@ class BeastServer final : public Server {
         peer.address().is_v6() && peer.address().to_v6().is_v4_mapped()
             ? asio::ip::make_address_v4(asio::ip::v4_mapped, peer.address().to_v6()).to_string()
             : peer.address().to_string();
-    if (w->tls != nullptr) {
-      std::make_shared<Connection<TlsStream>>(w, l->router, TlsStream(std::move(socket), *w->tls),
+    if (const auto& tls = w->tls[l->endpoint]; tls != nullptr) {
+      std::make_shared<Connection<TlsStream>>(w, l->router, tls, TlsStream(std::move(socket), *tls),
                                               std::move(remote))
           ->Start();
     } else {
-      std::make_shared<Connection<PlainStream>>(w, l->router, std::move(socket), std::move(remote))
+      std::make_shared<Connection<PlainStream>>(w, l->router, nullptr, std::move(socket),
+                                                std::move(remote))
           ->Start();
     }
   }
@@ -958,6 +1035,12 @@ bool IsLoopback(std::string_view address) {
   error_code ec;
   const auto parsed = asio::ip::make_address(std::string(address), ec);
   return !ec && parsed.is_loopback();
+}
+
+absl::StatusOr<std::string> CertificateHash(const std::string& pem_file) {
+  auto one = ReadCertificate(pem_file);
+  if (!one.ok()) return one.status();
+  return HashOf(one->get());
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options,

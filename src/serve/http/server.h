@@ -22,6 +22,9 @@ struct Endpoint {
   std::string address = "127.0.0.1";
   uint16_t port = 0;               // 0: the kernel picks, Server::ports() tells
   const Router* router = nullptr;  // outlives the server
+  // PEM files of certificates. Not empty: only who has the key of one of them gets in (mutual TLS),
+  // and HttpRequest::client_certificate tells which; routes there ask for no tokens (kPublic).
+  std::vector<std::string> client_certificates{};
 };
 
 struct ServerOptions {
@@ -33,6 +36,9 @@ struct ServerOptions {
   bool insecure = false;
   Limits limits;
 };
+
+// As HttpRequest::client_certificate names one: SHA-256 of the first certificate of a PEM file.
+absl::StatusOr<std::string> CertificateHash(const std::string& pem_file);
 
 // True for 127.0.0.0/8, ::1 and "localhost".
 bool IsLoopback(std::string_view address);

@@ -136,7 +136,10 @@ absl::StatusOr<Result> RunOnline(Party* party, std::string_view name, psi::Quest
   auto request = party->Request(*offer, question, items, options.actor);
   if (!request.ok()) return request.status();
   auto reply = connection.Post(kRequestPath, *request, psi::kMessageBytesMax);
-  if (!reply.ok()) return reply.status();
+  if (!reply.ok()) {
+    party->Abandon(*request);
+    return reply.status();
+  }
   auto result = party->Finish(*reply, items, options.actor);
   if (!result.ok() || !options.tell) return result;
   auto receipt = party->Receipt(*result, options.actor);

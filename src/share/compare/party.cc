@@ -223,13 +223,13 @@ class RealParty final : public Party {
   }
 
   absl::StatusOr<std::string> Reply(std::string_view request, const ItemSet& items,
-                                    std::string_view actor) override {
+                                    std::string_view actor, std::string_view from) override {
     const std::unique_lock<std::mutex> one(answering_, std::try_to_lock);
     if (!one.owns_lock())
       return absl::UnavailableError("another comparison is being answered; try again");
     auto m = psi::Decode(request, Kind::kRequest);
     if (!m.ok()) return m.status();
-    auto peer = Sender(*m);
+    auto peer = Sender(*m, from);
     if (!peer.ok()) return peer.status();
     psi::KeyPair pair;
     if (absl::Status s = Admit(*m, **peer, items, actor, &pair); !s.ok()) return s;
@@ -251,11 +251,12 @@ class RealParty final : public Party {
     return out;
   }
 
-  absl::StatusOr<Result> TakeReceipt(std::string_view receipt, std::string_view actor) override {
+  absl::StatusOr<Result> TakeReceipt(std::string_view receipt, std::string_view actor,
+                                     std::string_view from) override {
     auto m = psi::Decode(receipt, Kind::kReceipt);
     if (!m.ok()) return m.status();
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto peer = Sender(*m);
+    auto peer = Sender(*m, from);
     if (!peer.ok()) return peer.status();
     Transaction tx(db_.get());
     if (!tx.status().ok()) return tx.status();
@@ -384,6 +385,13 @@ class RealParty final : public Party {
     return result;
   }
 
+  void Abandon(std::string_view request) override {
+    const auto m = psi::Decode(request, Kind::kRequest);
+    if (!m.ok() || m->from != key_) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    (void)Close(*m, kFailed);
+  }
+
   absl::StatusOr<std::string> Receipt(const Result& r, std::string_view actor) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     const Peer* peer = peers_.Named(r.peer);
@@ -498,13 +506,17 @@ class RealParty final : public Party {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<const Peer*> Sender(const Message& m) const {
+  absl::StatusOr<const Peer*> Sender(const Message& m, std::string_view from = "") const {
     if (m.to != key_)
       return absl::PermissionDeniedError("this message is addressed to somebody else");
     const Peer* peer = peers_.WithKey(m.from);
     if (peer == nullptr) {
       return absl::PermissionDeniedError(
           StrCat("the message is signed with a key that no peer in ", peers_.path, " has"));
+    }
+    if (!from.empty() && from != peer->name) {
+      return absl::PermissionDeniedError(
+          StrCat("the message is signed by ", peer->name, " and came from ", from));
     }
     return peer;
   }
@@ -825,7 +837,7 @@ class RealParty final : public Party {
   absl::Status Close(const Message& m, Status status) {
     absl::Status s = Run(*db_,
                          "UPDATE runs SET status = ?, last = ?, seed = zeroblob(0) "
-                         "WHERE run = ? AND side = 1",
+                         "WHERE run = ? AND side = 1 AND status = 3",
                          int(status), AsBlob(m.hash), AsBlob(m.run));
     if (!s.ok()) return s;
     std::error_code ec;

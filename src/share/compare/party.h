@@ -77,9 +77,11 @@ class Party {
   virtual absl::StatusOr<std::string> Offer(std::string_view peer, psi::Question question,
                                             const ItemSet& items, int64_t run_ms,
                                             std::string_view actor) = 0;
+  // `from`: the peer that it came from, where that is known; empty: whose signature it has.
   virtual absl::StatusOr<std::string> Reply(std::string_view request, const ItemSet& items,
-                                            std::string_view actor) = 0;
-  virtual absl::StatusOr<Result> TakeReceipt(std::string_view receipt, std::string_view actor) = 0;
+                                            std::string_view actor, std::string_view from = "") = 0;
+  virtual absl::StatusOr<Result> TakeReceipt(std::string_view receipt, std::string_view actor,
+                                             std::string_view from = "") = 0;
 
   // Asking side. The question is the offer's, and must be the one that was meant.
   virtual absl::StatusOr<std::string> Request(std::string_view offer, psi::Question question,
@@ -87,6 +89,8 @@ class Party {
   // The run is over with it, whatever comes after.
   virtual absl::StatusOr<Result> Finish(std::string_view reply, const ItemSet& items,
                                         std::string_view actor) = 0;
+  // A run that gets no answer, by its request: its secrets go, and no reply is taken any more.
+  virtual void Abandon(std::string_view request) = 0;
   // Of a run that is finished: tells the other side how many.
   virtual absl::StatusOr<std::string> Receipt(const Result& result, std::string_view actor) = 0;
 
