@@ -73,7 +73,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l url -x -d 'the
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l token-file -r -d 'file with the token'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l note -x -d 'why'
 complete -c stillwatch -n '__fish_seen_subcommand_from console' -l port -x -d 'of 127.0.0.1'
-complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key compare'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key compare push pull collection'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l out-of -r -d 'folder of the scan'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l lake -r -d 'its lake'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l audience -x -a 'provider cloud government public' -d 'whom it is for'
@@ -99,3 +99,18 @@ complete -c stillwatch -n '__fish_seen_subcommand_from share' -l out -r -d 'what
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l data -r -d 'folder of the service'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l config -r -d 'configuration file'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l threads -x -d 'that compute'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l collection -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l user -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l token-file -r -F
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l ca -r -F
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l cert -r -F
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l cert-key -r -F
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l after -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l type -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l add 
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l alias -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l description -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l read -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l write -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l deny -x
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l remove 

@@ -74,7 +74,13 @@ _stillwatch() {
       '--from[finished scan]:folder:_files -/' '--campaign[of it]:id:' '--which[which, not how many]' \
       '--tell[tell the other side the numbers]' '--out[what is written]:file:_files' '--data[folder of the service]:folder:_files -/' \
       '--config[configuration file]:file:_files' '--threads[that compute]:number:' \
-      '1:what:(export preview validate key compare)' '*:campaign or file:_files' ;;
+      '--collection[id, alias or title]:collection:' '--user[for HTTP Basic]:name:' '--token-file[file with the secret]:file:_files' \
+      '--ca[PEM: who vouches for the peer]:file:_files' '--cert[PEM: our certificate]:file:_files' '--cert-key[PEM: its key]:file:_files' \
+      '--after[only what was added later]:time:' '*--type[only this STIX type]:type:' \
+      '--add[make the collection]' \
+      '--alias[another name in URLs]:name:' '--description[of a new collection]:text:' '*--read[who may read it]:subject:' \
+      '*--write[who may add to it]:subject:' '*--deny[who may neither]:subject:' '--remove[remove the collection]' \
+      '1:what:(export preview validate key compare push pull collection)' '*:campaign, URL or file:_files' ;;
   esac
 }
 _stillwatch "$@"

@@ -47,6 +47,7 @@
 #include "serve/taxii/taxii.h"
 #include "share/collections/store.h"
 #include "share/compare/party.h"
+#include "share/stix/read.h"
 #include "state/state.h"
 
 namespace stillwatch::app {
@@ -659,6 +660,7 @@ class Service {
     taxii.store = collections_.get();
     taxii.record = [this](audit::AuditRecord r) { return audit_->Append(std::move(r)); };
     taxii.now_us = NowUs;
+    taxii.check = [](std::string_view json) { return share::stix::ReadObject(json).status(); };
     taxii.note = [this](std::string_view what) {
       log_->Warn("note", {{"of", "taxii"}, {"what", what}});
     };

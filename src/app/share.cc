@@ -11,6 +11,7 @@ void AddShare(CLI::App& app, int* code) {
   sub->require_subcommand(1);
   AddShareExport(sub, code);
   AddShareCompare(sub, code);
+  AddShareTaxii(sub, code);
 }
 
 }  // namespace stillwatch::app

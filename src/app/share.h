@@ -8,4 +8,6 @@ namespace stillwatch::app {
 void AddShareExport(CLI::App* share, int* code);  // export, preview, validate, key
 void AddShareCompare(CLI::App* share, int* code);
 
+void AddShareTaxii(CLI::App* share, int* code);  // push, pull, collection
+
 }  // namespace stillwatch::app

@@ -1,4 +1,4 @@
-// SQLite, as little of it as is needed. For src/state and share/collections alone.
+// SQLite, as little of it as is needed. For src/state, share/collections and share/compare.
 #pragma once
 
 #include <sqlite3.h>

@@ -30,7 +30,7 @@ inline constexpr size_t kTaxiiPullObjects = 1'000'000;  // of one pull
 inline constexpr size_t kTaxiiPullBytes = 512u << 20;   // their text
 inline constexpr size_t kTaxiiPushBytes = 8u << 20;     // of one envelope, or what the peer takes
 inline constexpr size_t kTaxiiPushObjects = 1000;       // of one envelope
-inline constexpr int kTaxiiTries = 6;                   // of one request
+inline constexpr int kTaxiiTries = 5;                   // of one request
 inline constexpr int kTaxiiStatusPolls = 120;           // of one pending status
 
 struct TaxiiClientOptions {
@@ -39,7 +39,7 @@ struct TaxiiClientOptions {
   std::string ca_file;           // PEM; empty: the machine's own
   std::string certificate, key;  // ours, PEM, where the peer asks for one
   std::chrono::milliseconds connect{10'000}, silence{60'000};  // without a byte
-  std::chrono::milliseconds pause{500};                        // before the second try; doubles
+  std::chrono::milliseconds pause{300};                        // before the second try; doubles
   std::chrono::milliseconds wait_max{120'000};   // a Retry-After that asks for more ends it
   const std::atomic<bool>* stop = nullptr;       // ends a wait or a call within a second
   std::function<void(const std::string&)> note;  // what was tried again; may be null
