@@ -36,8 +36,8 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
       fi ;;
     link) flags="--traits --out --help" ;;
-    simulate) flags="--list --show --scale --seed --prompts --out --side --set --threads --quiet --help" ;;
-    evaluate) flags="--truth --found --json --html --out --replay --threads --help" ;;
+    simulate) flags="--list --show --scale --seed --days --prompts --out --side --set --threads --quiet --help" ;;
+    evaluate) flags="--truth --found --json --html --out --replay --shares --threads --help" ;;
     serve) flags="--config --help" ;;
     config) flags="--person --role --help"
       if [ "$COMP_CWORD" -eq 2 ]; then

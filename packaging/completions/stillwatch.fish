@@ -37,6 +37,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l list -d 'nam
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l show -d 'print the resolved scenario'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l scale -x -d 'of the numbers of accounts'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l seed -x -d 'another world'
+complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l days -x -d 'the first N alone'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l prompts -r -d 'payloads, one a line'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l side -r -d 'accounts and truth, with --out -'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l set -x -d 'KNOB=VALUE of every pool or campaign'
@@ -44,6 +45,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l truth -r -d 
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d results
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l html -r -d 'page with plots'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l replay -d 'judge each campaign while it goes on'
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l shares -x -d 'of each campaign, for --replay'
 complete -c stillwatch -n '__fish_seen_subcommand_from lake' -f -a 'init status drop'
 complete -c stillwatch -n '__fish_seen_subcommand_from serve' -l config -r -d 'YAML file'
 complete -c stillwatch -n '__fish_seen_subcommand_from config' -f -a 'check token'

@@ -46,13 +46,13 @@ _stillwatch() {
     sketch) _arguments '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
-    simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' \
+    simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' '--days[the first N alone]:number:' \
       '--seed[another world]:number:' '--prompts[payloads, one a line]:file:_files' '--out[folder of the world]:folder:_files -/' \
       '--side[accounts and truth, with --out -]:folder:_files -/' '*--set[knob of every pool or campaign]:KNOB=VALUE:' \
       '--threads[workers]:number:' '--quiet[print errors alone]' '--help[help]' '1:scenario:_files' ;;
     evaluate) _arguments '*--truth[labelled world]:folder:_files -/' '*--found[results]:folder:_files -/' \
       '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
-      '--replay[judge each campaign while it goes on]' '--threads[workers]:number:' '--help[help]' ;;
+      '--replay[judge each campaign while it goes on]' '--shares[of each campaign, for --replay]:shares:' '--threads[workers]:number:' '--help[help]' ;;
     serve) _arguments '--config[YAML file]:file:_files' '--help[help]' ;;
     config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin share)' \
       '--help[help]' '1:what:(check token)' '2:file:_files' ;;

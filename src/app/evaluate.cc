@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <thread>
 
 #include "app/command.h"
@@ -21,6 +23,8 @@ struct Options {
   std::vector<std::string> truth, found;
   std::string html, out;
   bool json = false, replay = false;
+  std::vector<double> shares{std::begin(evaluate::kReplayShares),
+                             std::end(evaluate::kReplayShares)};
   int threads = static_cast<int>(std::thread::hardware_concurrency());
 };
 
@@ -42,12 +46,14 @@ absl::StatusOr<evaluate::Replay> Replayed(const evaluate::World& world, const st
   in.stop = &g_stop;
   in.note = [](const std::string&) {};
   in.stage = [](const std::string&) {};
+  in.trial = true;
   if (const std::string permits = world.dir + "/permits.yaml"; fs::exists(permits, error)) {
     auto read = ingest::ReadPermits(permits);
     if (!read.ok()) return read.status();
     in.judge.permits = std::move(*read);
   }
   evaluate::ReplayInput replay;
+  replay.shares = o.shares;
   replay.each_exchange = [&](const auto& row) {
     return in.lake->Query(
         "SELECT exchange_id, account_id, ts FROM exchanges", [&](const lake::Block& b) {
@@ -70,13 +76,7 @@ absl::StatusOr<evaluate::Replay> Replayed(const evaluate::World& world, const st
     if (!result.ok()) return result.status();
     return in.out;
   };
-  auto out = evaluate::ReplayWorld(world, replay);
-  // The lake remembers the last judgement's attribution; the one of the whole log is put back.
-  in.until_ms = INT64_MAX;
-  in.out = StrCat(o.out, "/replay/", fs::path(world.dir).filename().string(), "/whole");
-  fs::create_directories(in.out, error);
-  if (auto whole = engine::Scan(in); out.ok() && !whole.ok()) return whole.status();
-  return out;
+  return evaluate::ReplayWorld(world, replay);
 }
 
 absl::Status Run(const Options& o) {
@@ -86,6 +86,9 @@ absl::Status Run(const Options& o) {
   }
   if (o.threads < 1 || o.threads > 1024)
     return absl::InvalidArgumentError("--threads: expected 1 to 1024");
+  if (!std::is_sorted(o.shares.begin(), o.shares.end()) ||
+      std::any_of(o.shares.begin(), o.shares.end(), [](double s) { return !(s > 0 && s <= 1); }))
+    return absl::InvalidArgumentError("--shares: expected ascending numbers above 0, at most 1");
   if (o.replay && o.out.empty())
     return absl::InvalidArgumentError(
         "--replay: say with --out where the findings of each moment go");
@@ -145,6 +148,10 @@ void AddEvaluate(CLI::App& app, int* code) {
   sub->add_flag(
       "--replay", o->replay,
       "judge again what had been seen when .1 to 100 % of each campaign had been harvested");
+  sub->add_option("--shares", o->shares, "of each campaign, in place of .001 to 1")
+      ->type_name("SHARE,...")
+      ->delimiter(',')
+      ->default_str("");
   sub->add_option("--threads", o->threads, "workers of --replay")->capture_default_str();
   sub->footer(
       "Example: stillwatch evaluate --truth world --found stillwatch-out --html evaluation.html");

@@ -33,6 +33,7 @@ struct Options {
   std::string scenario, out, side, prompts;
   double scale = 1;
   uint64_t seed = 1;
+  int days = 0;  // all
   int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   std::vector<std::string> set;
   bool quiet = false, list = false, show = false;
@@ -276,6 +277,10 @@ absl::Status Run(const Options& o) {
   auto made = simulate::World::Make(std::move(*scenario), o.seed, std::move(prompts), parallel);
   if (!made.ok()) return made.status();
   simulate::World& world = **made;
+  if (o.days < 0 || o.days > world.days())
+    return absl::InvalidArgumentError(
+        StrCat("--days: the scenario has ", world.days(), "; expected 1 to that many"));
+  if (o.days > 0) world.StopAfter(o.days);
 
   std::error_code error;
   std::filesystem::create_directories(side, error);
@@ -288,9 +293,11 @@ absl::Status Run(const Options& o) {
   }
   // What a scan reads beside the log comes first.
   {
-    File roles(side + "/truth_accounts.csv"), accounts(side + "/accounts.jsonl");
+    File roles(side + "/truth_accounts.csv"), accounts(side + "/accounts.jsonl"),
+        pools(side + "/truth_pools.csv");
     absl::Status s = roles.Write("account_id,role,operator\n");
-    simulate::Text lines, truth;
+    if (s.ok()) s = pools.Write("account_id,pool\n");
+    simulate::Text lines, truth, pool;
     constexpr size_t kFlush = 4 << 20;
     const std::vector<uint32_t> order = world.AccountOrder();
     for (size_t i = 0; s.ok() && i < order.size(); ++i) {
@@ -302,16 +309,25 @@ absl::Status Run(const Options& o) {
       truth.Put(',');
       truth.Put(world.OperatorOf(p));
       truth.Put('\n');
+      if (!world.OperatorOf(p).empty()) {
+        world.PutAccountId(order[i], &pool);
+        pool.Put(',');
+        pool.Put(world.scenario().pools[p.pool].name);
+        pool.Put('\n');
+      }
       if (lines.size() < kFlush && i + 1 < order.size()) continue;
       s = accounts.Write(lines.view());
       if (s.ok()) s = roles.Write(truth.view());
+      if (s.ok()) s = pools.Write(pool.view());
       lines.clear();
       truth.clear();
+      pool.clear();
     }
     if (s.ok()) s = WriteFile(side + "/permits.yaml", world.Permits());
     if (s.ok()) s = WriteFile(side + "/known.yaml", world.Known());
     if (s.ok()) s = WriteFile(side + "/scenario.yaml", yaml);
     if (s.ok()) s = roles.Finish();
+    if (s.ok()) s = pools.Finish();
     if (s.ok()) s = accounts.Finish();
     if (!s.ok()) return s;
   }
@@ -356,6 +372,7 @@ void AddSimulate(CLI::App& app, int* code) {
   sub->add_option("SCENARIO", o->scenario, "a preset (--list) or a YAML file");
   sub->add_option("--scale", o->scale, "multiplies the numbers of accounts")->capture_default_str();
   sub->add_option("--seed", o->seed, "another number, another world")->capture_default_str();
+  sub->add_option("--days", o->days, "write the first N days alone")->type_name("N");
   sub->add_option("--prompts", o->prompts, "draw payloads from this file, one a line");
   sub->add_option("--out", o->out, "folder of the world, or - for exchanges on stdout");
   sub->add_option("--side", o->side, "with --out -: folder of accounts, permits and truth");

@@ -34,9 +34,8 @@ void EachCited(model::Findings* findings, std::vector<judge::WeighedCandidate>* 
 }  // namespace
 
 absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, uint32_t run,
-                           model::Findings* findings,
-                           std::vector<judge::WeighedCandidate>* weighed,
-                           const EachExchange& each) {
+                           model::Findings* findings, std::vector<judge::WeighedCandidate>* weighed,
+                           const EachExchange& each, bool store) {
   std::vector<std::pair<uint32_t, std::string*>> cited;
   EachCited(findings, weighed, [&](uint32_t row, std::string* to) { cited.push_back({row, to}); });
   std::sort(cited.begin(), cited.end());
@@ -117,6 +116,7 @@ absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, uint32_t run,
           if (s = each(exchange, of, campaign); !s.ok()) return s;
         }
       }
+      if (!store) continue;
       if (s = lake.Insert("attributed", block); !s.ok()) return s;
     }
   }

@@ -18,11 +18,11 @@ using EachExchange = std::function<absl::Status(
     std::string_view exchange, std::string_view account, std::string_view campaign)>;
 
 // Fills the ids of the exchanges that are spoken of (Evidence, Specimen, samples), and puts every
-// attributed exchange into the empty table `attributed` under `run`. `each` (may be null) sees
-// them too, by account, exchange and campaign id. Memory does not grow with the attributed
+// attributed exchange into the empty table `attributed` under `run` (`store`). `each` (may be null)
+// sees them too, by account, exchange and campaign id. Memory does not grow with the attributed
 // exchanges but by 8 bytes each, which `findings->rows` has already.
 absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, uint32_t run,
-                           model::Findings* findings,
-                           std::vector<judge::WeighedCandidate>* weighed, const EachExchange& each);
+                           model::Findings* findings, std::vector<judge::WeighedCandidate>* weighed,
+                           const EachExchange& each, bool store = true);
 
 }  // namespace stillwatch::engine

@@ -284,13 +284,15 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
 
   in.stage("writing");
   // The queries of the dossiers read this table.
-  if (status = lake.Execute("TRUNCATE TABLE attributed"); !status.ok()) return status;
+  if (!in.trial) status = lake.Execute("TRUNCATE TABLE attributed");
+  if (!status.ok()) return status;
   const bool csv = in.attribution == ScanInput::kCsv;
   if (csv) status = results.BeginExchanges();
   if (!status.ok()) return status;
   status = NameExchanges(
       lake, log, batch, &out.findings, &out.weighed,
-      csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr);
+      csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr,
+      !in.trial);
   if (!status.ok()) return status;
   if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
   if (status = results.Write(out.findings); !status.ok()) return status;

@@ -29,6 +29,7 @@ struct ScanInput {
   int threads = 1;
   bool strict = false;
   enum { kNone, kCsv, kParquet } attribution = kCsv;  // how attributed exchanges are listed
+  bool trial = false;  // the lake's table `attributed` stays as it is; results as csv or none
   uint32_t specimens = 0;      // texts kept per template (engine/specimens.h)
   int64_t now_ms = 0;          // when their time begins; nothing else reads it
   judge::JudgeOptions judge;

@@ -384,6 +384,81 @@ TEST_F(EvaluateTest, ReplayFindsTheShareBeforeTheFirstVerdict) {
             std::string::npos);
 }
 
+// The first 10 of 20 exchanges that the scenario plans, by a pool and by the one that follows it.
+TEST_F(EvaluateTest, ReplayOfALogThatIsABeginningAndOfThePoolThatTakesOver) {
+  Rows truth;
+  for (int i = 0; i < 10; ++i) truth.push_back(StrCat("x", i, ",alpha"));
+  Csv("truth/truth_exchanges.csv", "exchange_id,campaign", truth, 0);
+  Csv("truth/truth_campaigns.csv",
+      "campaign,operator,exchanges,accounts,first_seen,last_seen,capability",
+      {"alpha,op-a,10,2,,,grading"}, 0);
+  Csv("truth/truth_pools.csv", "account_id,pool", {"a0,one", "a1,two"}, 0);
+  const auto scenario = [&](int planned) {
+    Write("truth/scenario.yaml",
+          StrCat("pools:\n  - {name: one, failover: two}\n  - {name: two}\ncampaigns:\n"
+                 "  - {name: alpha, exchanges: ",
+                 planned, "}\n"));
+    auto world = ReadWorld(dir_ / "truth");
+    EXPECT_TRUE(world.ok()) << world.status();
+    return *std::move(world);
+  };
+  const auto account = [](int i) { return i < 6 ? "a0" : "a1"; };
+  std::vector<int64_t> asked;
+  ReplayInput input;
+  input.shares = {.1, .25, .5, 1};
+  input.each_exchange = [&](const auto& row) {
+    for (int i = 0; i < 10; ++i) row(StrCat("x", i), account(i), i * 10);
+    return absl::OkStatus();
+  };
+  // From 75 on what the second pool has sent since 65 is found too.
+  input.judge = [&](int64_t until) -> absl::StatusOr<std::string> {
+    asked.push_back(until);
+    Rows rows, accounts{"a0,cmp_1,p,distillation,1,1,1"};
+    for (int i = 0; i * 10 < until; ++i) {
+      if (i < 6 || (i > 6 && until > 75)) rows.push_back(StrCat("x", i, ",", account(i), ",cmp_1"));
+    }
+    if (until > 75) accounts.push_back("a1,cmp_1,p,distillation,1,1,1");
+    Write(
+        "found/campaigns.json",
+        StrCat(
+            R"({"schema":"stillwatch.campaigns/1","campaigns":[{"id":"cmp_1","verdict":"distillation","probability":1.0,"exchanges":)",
+            rows.size(), ",\"accounts\":", accounts.size(), "}]}"));
+    Csv("found/exchanges.csv", "exchange_id,account_id,campaign_id", rows, 0);
+    Csv("found/accounts.csv",
+        "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges",
+        accounts, 0);
+    fs::remove(dir_ / "found/candidates.jsonl");
+    return (dir_ / "found").string();
+  };
+  auto replay = ReplayWorld(scenario(20), input);
+  ASSERT_TRUE(replay.ok()) << replay.status();
+  EXPECT_EQ(asked, (std::vector<int64_t>{11, 41, 91}));  // 2, 5 and 10 of 20
+  ASSERT_EQ(replay->campaigns.size(), 2u);
+  EXPECT_EQ(replay->campaigns[0].exchanges, 20u);
+  EXPECT_DOUBLE_EQ(replay->campaigns[0].first_verdict, .1);
+  // How much the second pool has in all a beginning does not say.
+  EXPECT_EQ(replay->campaigns[1].campaign, "pool two");
+  EXPECT_TRUE(replay->campaigns[1].moments.empty());
+
+  asked.clear();
+  replay = ReplayWorld(scenario(10), input);
+  ASSERT_TRUE(replay.ok()) << replay.status();
+  EXPECT_EQ(asked, (std::vector<int64_t>{1, 21, 41, 61, 71, 91}));
+  const ReplayedCampaign& pool = replay->campaigns[1];
+  EXPECT_EQ(pool.exchanges, 4u);
+  EXPECT_EQ(pool.accounts, 1u);
+  ASSERT_EQ(pool.moments.size(), 3u);
+  EXPECT_FALSE(pool.moments[1].correct);  // half of it harvested, none of that found
+  EXPECT_DOUBLE_EQ(pool.moments[2].recall, .75);
+  EXPECT_DOUBLE_EQ(pool.first_verdict, 1);
+  EXPECT_DOUBLE_EQ(pool.no_verdict_yet, .5);
+
+  Csv("truth/truth_pools.csv", "account_id,pool", {"nobody,one"}, 0);
+  EXPECT_NE(std::string(ReadWorld(dir_ / "truth").status().message())
+                .find("account nobody is not in truth_accounts.csv"),
+            std::string::npos);
+}
+
 TEST(CsvTest, ReadsWhatRfc4180Writes) {
   std::vector<std::string> cells;
   EXPECT_TRUE(base::SplitCsv("a,\"b,\"\"c\"\"\",", &cells));

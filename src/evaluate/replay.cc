@@ -16,24 +16,36 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
   Replay out;
   out.truth = world.dir;
   const size_t n = world.campaigns.size();
-  std::vector<std::vector<int64_t>> times(n);  // of each campaign's exchanges
+  // Pools that are followed as campaigns are, after these.
+  std::vector<uint32_t> unit_of(world.pools.size(), kNone);
+  size_t units = n;
+  for (uint32_t p = 0; p < world.pools.size(); ++p) {
+    if (world.TookOver(p)) unit_of[p] = static_cast<uint32_t>(units++);
+  }
+  const auto pool_unit = [&](const TrueAccount* a) {
+    return a == nullptr || a->pool == kNone ? kNone : unit_of[a->pool];
+  };
+  std::vector<std::vector<int64_t>> times(units);  // of each unit's exchanges
   std::vector<std::unordered_map<std::string, int64_t>> begins(
-      n);                                               // account -> first exchange of the harvest
+      units);                                           // account -> first exchange of the harvest
   std::vector<bool> seen(world.harvest.size(), false);  // a log may hold a record twice
   absl::Status s =
       input.each_exchange([&](std::string_view exchange, std::string_view account, int64_t ts) {
         const size_t at = world.HarvestIndex(exchange);
         if (at == world.harvest.size() || seen[at]) return;
         seen[at] = true;
-        const uint32_t c = world.harvest[at].second;
-        times[c].push_back(ts);
         const TrueAccount* a = world.Account(account);
-        if (a == nullptr || !world.IsOperators(*a)) return;  // a victim is nobody to name
-        const auto [it, fresh] = begins[c].emplace(account, ts);
-        if (!fresh) it->second = std::min(it->second, ts);
+        for (const uint32_t c : {world.harvest[at].second, pool_unit(a)}) {
+          if (c == kNone) continue;
+          times[c].push_back(ts);
+          if (a == nullptr || !world.IsOperators(*a)) continue;  // a victim is nobody to name
+          const auto [it, fresh] = begins[c].emplace(account, ts);
+          if (!fresh) it->second = std::min(it->second, ts);
+        }
       });
   if (!s.ok()) return s;
   std::set<int64_t> moments;
+  std::vector<uint64_t> whole(units);
   for (size_t c = 0; c < n; ++c) {
     if (times[c].size() != world.campaigns[c].exchanges) {
       return absl::InvalidArgumentError(
@@ -41,18 +53,28 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
                  world.campaigns[c].exchanges, " exchanges of campaign ", world.campaigns[c].name,
                  "; log and truth are of different worlds, or the log was cut short"));
     }
+    whole[c] = world.Planned(world.campaigns[c]);
+  }
+  const bool all =
+      std::equal(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(n), times.begin(),
+                 [](uint64_t w, const auto& t) { return w == t.size(); });
+  for (size_t c = n; c < units; ++c) whole[c] = all ? times[c].size() : 0;  // else unknown
+  for (size_t c = 0; c < units; ++c) {
     std::sort(times[c].begin(), times[c].end());
-    for (const double share : kReplayShares) {
-      if (times[c].empty()) break;
+    for (const double share : input.shares) {
       const size_t k = std::max<size_t>(
-          1, static_cast<size_t>(std::ceil(share * static_cast<double>(times[c].size()) - 1e-9)));
+          1, static_cast<size_t>(std::ceil(share * static_cast<double>(whole[c]) - 1e-9)));
+      if (whole[c] == 0 || k > times[c].size()) break;
       moments.insert(times[c][k - 1] + 1);
     }
     ReplayedCampaign one;
-    one.campaign = world.campaigns[c].name;
-    one.exchanges = times[c].size();
+    if (c < n) one.campaign = world.campaigns[c].name;
+    one.exchanges = whole[c];
     one.accounts = begins[c].size();
     out.campaigns.push_back(std::move(one));
+  }
+  for (uint32_t p = 0; p < unit_of.size(); ++p) {
+    if (unit_of[p] != kNone) out.campaigns[unit_of[p]].campaign = "pool " + world.pools[p];
   }
   for (const int64_t until : moments) {
     auto dir = input.judge(until);
@@ -60,12 +82,16 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
     auto found = ReadFindings(*dir);
     if (!found.ok()) return found.status();
     std::vector<std::vector<uint64_t>> hits(found->campaigns.size(), std::vector<uint64_t>(n, 0));
-    std::vector<uint64_t> rows(found->campaigns.size(), 0), right(n, 0);
+    // Of pools: what each finding has of them; what right ones have is known at the end.
+    std::vector<std::vector<uint64_t>> of_pool(found->campaigns.size(),
+                                               std::vector<uint64_t>(units - n, 0));
+    std::vector<uint64_t> rows(found->campaigns.size(), 0), right(units, 0);
     const auto accuses = [&](uint32_t f) { return found->campaigns[f].verdict == "distillation"; };
     s = EachExchange(
         *found,
         [&](const std::string& exchange, const std::string& account, uint32_t f) -> absl::Status {
-          if (world.Account(account) == nullptr)
+          const TrueAccount* a = world.Account(account);
+          if (a == nullptr)
             return absl::InvalidArgumentError(StrCat(world.dir, ": account ", account,
                                                      " of the log is not in truth_accounts.csv"));
           ++rows[f];
@@ -73,9 +99,14 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
           if (c == kNone || !accuses(f)) return absl::OkStatus();
           ++hits[f][c];
           ++right[c];
+          if (const uint32_t p = pool_unit(a); p != kNone) ++of_pool[f][p - n];
           return absl::OkStatus();
         });
     if (!s.ok()) return s;
+    for (uint32_t f = 0; f < rows.size(); ++f) {
+      const uint64_t most = n == 0 ? 0 : *std::max_element(hits[f].begin(), hits[f].end());
+      for (size_t p = 0; p < units - n && most * 2 > rows[f]; ++p) right[n + p] += of_pool[f][p];
+    }
     std::unordered_set<std::string> named;
     uint64_t innocents = 0;
     for (const FoundAccount& a : found->accounts) {
@@ -83,18 +114,19 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
       const TrueAccount* t = world.Account(a.account_id);
       innocents += t != nullptr && !world.IsOperators(*t);
     }
-    for (size_t c = 0; c < n; ++c) {
+    for (size_t c = 0; c < units; ++c) {
       ReplayedCampaign& one = out.campaigns[c];
       Moment m;
       m.until_ms = until;
       m.exchanges = static_cast<uint64_t>(
           std::lower_bound(times[c].begin(), times[c].end(), until) - times[c].begin());
-      if (m.exchanges == 0) continue;
+      if (m.exchanges == 0 || one.exchanges == 0) continue;
       m.harvested = static_cast<double>(m.exchanges) / static_cast<double>(one.exchanges);
       m.recall = static_cast<double>(right[c]) / static_cast<double>(m.exchanges);
       m.innocents_accused = innocents;
-      for (uint32_t f = 0; f < rows.size(); ++f)
+      for (uint32_t f = 0; c < n && f < rows.size(); ++f)
         m.correct |= hits[f][c] > 0 && hits[f][c] * 2 > rows[f];
+      if (c >= n) m.correct = m.recall >= .5;
       uint64_t active = 0, known = 0;
       for (const auto& [account, begin] : begins[c]) {
         if (begin >= until) continue;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct Moment {
 };
 
 struct ReplayedCampaign {
+  // Its name, or "pool NAME" for a pool that took over after a ban: its part of all harvests. A
+  // verdict on it is correct when correct findings hold half of what it had harvested.
   std::string campaign;
   uint64_t exchanges = 0, accounts = 0;  // in all; accounts of operators
   std::vector<Moment> moments;           // ascending; every moment at which any campaign was judged
@@ -40,10 +43,12 @@ struct ReplayedCampaign {
 
 struct Replay {
   std::string truth;
-  std::vector<ReplayedCampaign> campaigns;  // by name
+  std::vector<ReplayedCampaign> campaigns;  // by name, then pools
 };
 
 struct ReplayInput {
+  // Of the whole campaign; those that the log does not reach are left out.
+  std::vector<double> shares{std::begin(kReplayShares), std::end(kReplayShares)};
   // Every exchange of the log, in any order; of several with one id the first counts.
   std::function<absl::Status(const std::function<void(std::string_view exchange,
                                                       std::string_view account, int64_t ts_ms)>&)>
@@ -52,7 +57,7 @@ struct ReplayInput {
   std::function<absl::StatusOr<std::string>(int64_t until_ms)> judge;
 };
 
-// One call of `judge` per moment: at most the number of campaigns times that of kReplayShares.
+// One call of `judge` per moment: at most the number of campaigns and pools times that of shares.
 absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input);
 
 }  // namespace stillwatch::evaluate

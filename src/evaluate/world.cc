@@ -96,6 +96,19 @@ bool World::IsOperators(const TrueAccount& a) const {
   return roles[a.role] == "campaign" || roles[a.role] == "relay-pool";
 }
 
+uint64_t World::Planned(const TrueCampaign& c) const {
+  uint64_t n = 0;
+  const auto it = scenario.find(StrCat("campaigns.", c.name, ".exchanges"));
+  return it != scenario.end() && ParseUint(it->second, &n) ? std::max(n, c.exchanges) : c.exchanges;
+}
+
+bool World::TookOver(uint32_t pool) const {
+  return std::any_of(scenario.begin(), scenario.end(), [&](const auto& s) {
+    return s.first.starts_with("pools.") && s.first.ends_with(".failover") &&
+           s.second == pools[pool];
+  });
+}
+
 absl::StatusOr<World> ReadWorld(const std::string& dir) {
   World w;
   w.dir = dir;
@@ -164,6 +177,18 @@ absl::StatusOr<World> ReadWorld(const std::string& dir) {
         return absl::OkStatus();
       });
   if (!s.ok()) return s;
+  if (const std::string path = dir + "/truth_pools.csv"; fs::exists(path, error)) {
+    std::unordered_map<std::string, uint32_t> pool_index;
+    s = EachRow(path, "account_id,pool", [&](const CsvReader& at, const auto& c) -> absl::Status {
+      const auto it = w.accounts.find(c[0]);
+      if (it == w.accounts.end())
+        return absl::InvalidArgumentError(
+            StrCat(at.Where(), ": account ", c[0], " is not in truth_accounts.csv"));
+      it->second.pool = Intern(&w.pools, &pool_index, c[1]);
+      return absl::OkStatus();
+    });
+    if (!s.ok()) return s;
+  }
   if (const std::string path = dir + "/scenario.yaml"; fs::exists(path, error)) {
     try {
       Flatten(YAML::LoadFile(path), "", 0, &w.scenario);

@@ -25,6 +25,7 @@ struct TrueCampaign {
 struct TrueAccount {
   uint32_t role = 0;                // index into World::roles
   uint32_t operator_index = kNone;  // into World::operators; kNone: nobody's
+  uint32_t pool = kNone;            // into World::pools; kNone: of none, or not said
 };
 
 // About 16 bytes an exchange of the harvest and 100 an account. Thread-safe to read.
@@ -32,7 +33,7 @@ struct World {
   std::string dir;
   std::vector<TrueCampaign> campaigns;                 // by name
   std::vector<std::pair<uint64_t, uint32_t>> harvest;  // hash of the exchange id, campaign; sorted
-  std::vector<std::string> roles, operators;
+  std::vector<std::string> roles, operators, pools;    // pools: of truth_pools.csv, if there is one
   std::unordered_map<std::string, TrueAccount> accounts;
   // Scalars of scenario.yaml by their path ("campaigns.june.jitter" where a list names its
   // members, "models.0.at" where not); empty without the file.
@@ -43,6 +44,10 @@ struct World {
   uint32_t CampaignOf(std::string_view exchange_id) const;  // kNone: not of a harvest
   const TrueAccount* Account(std::string_view id) const;    // null: not of this world
   bool IsOperators(const TrueAccount& a) const;             // role campaign or relay-pool
+  // How many exchanges a campaign has in the whole of its scenario; the log may be a part of it.
+  uint64_t Planned(const TrueCampaign& c) const;
+  // Whether the pool took over after another was banned, by the scenario.
+  bool TookOver(uint32_t pool) const;
 };
 
 absl::StatusOr<World> ReadWorld(const std::string& dir);

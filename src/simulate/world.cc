@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<World>> World::Make(Scenario scenario, uint64_t s
                                                    const base::Parallel& parallel) {
   std::unique_ptr<World> w(new World);
   w->scenario_ = std::move(scenario);
+  w->made_ = w->scenario_.days;
   w->seed_ = base::Mix64(seed + 0x73696d);
   w->prompts_ = std::move(prompts);
   if (absl::Status s = w->Prepare(parallel); !s.ok()) return s;
@@ -650,7 +651,7 @@ double World::Expected() const {
   for (const CampaignSpec& c : scenario_.campaigns) n += c.exchanges;
   for (const Pool& p : pools_)
     n += p.customers_day * static_cast<double>(p.until_ms - p.from_ms) / double{kMsPerDay};
-  return n;
+  return n * made_ / scenario_.days;
 }
 
 // --- a day
@@ -1133,7 +1134,7 @@ DayPlan World::Plan(int day, const base::Parallel& parallel) {
   carry_.clear();
 
   // Into minutes; what is logged after midnight waits for its day, unless there is none.
-  const bool last = day + 1 == scenario_.days;
+  const bool last = day + 1 == made_;
   DayPlan plan;
   plan.day = day;
   std::vector<size_t> at(kMinutesPerDay + 1, 0);

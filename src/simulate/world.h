@@ -115,7 +115,10 @@ class World {
                                                      const base::Parallel& parallel);
 
   uint32_t accounts() const { return static_cast<uint32_t>(people_.size()); }
-  int days() const { return scenario_.days; }
+  // Of the scenario, or those that are made.
+  int days() const { return made_; }
+  // Makes the first `days` alone; before the first Plan, 1 to days().
+  void StopAfter(int days) { made_ = days; }
   const Scenario& scenario() const { return scenario_; }
   const std::vector<Person>& people() const { return people_; }
   std::string_view RoleName(uint8_t role) const;
@@ -219,6 +222,7 @@ class World {
   }
 
   Scenario scenario_;
+  int made_ = 0;  // days
   uint64_t seed_ = 0;
   Grammar grammar_;
   std::unique_ptr<Catalogue> catalogue_;

@@ -55,6 +55,25 @@ class Simulate(Case):
             run = json.load(f)
         self.assertEqual((run["exchanges"], run["rejected"]), (len(exchanges), 0))
 
+    def test_the_first_days_are_the_beginning_of_the_same_world(self):
+        self.run_it("simulate", self.tiny, "--out", self.path("w"), "--quiet")
+        self.run_it("simulate", self.tiny, "--out", self.path("f"), "--days", "2", "--quiet")
+        whole, first = ({json.loads(l)["exchange_id"]: l for l in self.lines(f"{d}/exchanges.jsonl")} for d in "wf")
+        self.assertLess(len(first), len(whole))
+        for name, line in first.items():
+            self.assertEqual(line, whole[name])
+        self.assertEqual({n for n, l in whole.items() if json.loads(l)["ts"] < "2026-05-03"}, set(first))
+        truth = {d: list(csv.DictReader(self.lines(f"{d}/truth_exchanges.csv"))) for d in "wf"}
+        self.assertEqual(sorted(r["exchange_id"] for r in truth["w"] if r["exchange_id"] in first), sorted(r["exchange_id"] for r in truth["f"]))
+        for name in ("accounts.jsonl", "truth_accounts.csv", "truth_pools.csv", "scenario.yaml"):
+            self.assertTrue(filecmp.cmp(self.path("w/" + name), self.path("f/" + name), shallow=False), name)
+        roles = {r["account_id"]: r["role"] for r in csv.DictReader(self.lines("w/truth_accounts.csv"))}
+        pools = {r["account_id"]: r["pool"] for r in csv.DictReader(self.lines("w/truth_pools.csv"))}
+        self.assertEqual({a for a, role in roles.items() if role == "campaign"}, set(pools))
+        self.assertEqual(sorted(pools.values()), ["p"] * 30 + ["q"] * 24)
+        done = self.run_it("simulate", self.tiny, "--out", self.path("x"), "--days", "4", code=2)
+        self.assertIn("--days: the scenario has 3; expected 1 to that many", "".join(map(str, done)))
+
     def test_piped_into_a_scan_that_waits_for_the_side_files(self):
         side, out = self.path("s"), self.path("o")
         scan = subprocess.Popen([BINARY, "scan", "--accounts", side + "/accounts.jsonl", "--permits", side + "/permits.yaml", "--known",
