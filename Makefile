@@ -23,6 +23,7 @@ interop: build
 	@tools/setup interop
 	@tests/interop/run
 	@tests/interop/gateways
+	@tests/interop/taxii
 bench:
 	@tools/setup bench
 	@tools/build release

@@ -287,7 +287,8 @@ absl::Status ChangeCollection(const CollectionArgs& a) {
     if (absl::Status s = Record(*local, "taxii.collection.add", a.name, {{"alias", a.alias}});
         !s.ok())
       return s;
-    auto made = store.Add({.alias = a.alias, .title = a.name, .description = a.description});
+    auto made =
+        store.Add({.id = {}, .alias = a.alias, .title = a.name, .description = a.description});
     if (!made.ok()) return made.status();
     c = *std::move(made);
     std::printf("%s\n", c.id.c_str());

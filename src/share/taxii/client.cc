@@ -278,7 +278,8 @@ class Client final : public TaxiiClient {
         }
         out.objects.emplace_back(object);
       }
-      std::string last = reply->date_last;
+      // (Of a page of one object some servers name the first date alone.)
+      const std::string& last = reply->date_last.empty() ? reply->date_first : reply->date_last;
       const auto at = base::ParseRfc3339(last), before = base::ParseRfc3339(out.last_added);
       if (!last.empty() && !at)
         return Odd(from.url, StrCat("X-TAXII-Date-Added-Last: ", Shown(last), " is no time"));
