@@ -304,6 +304,7 @@ class Service {
                            {"otlp_http_port", config_.otlp_http.enabled ? server_->ports()[1] : 0},
                            {"otlp_grpc_port", otlp_grpc_ ? otlp_grpc_->port() : 0},
                            {"ext_authz_port", ext_authz_ ? ext_authz_->port() : 0},
+                           {"compare_port", compare_ ? server_->ports().back() : 0},
                            {"tls", !config_.tls.certificate.empty()},
                            {"tokens", tokens_->empty() ? "none" : "set up"},
                            {"pid", getpid()}});

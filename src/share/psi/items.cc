@@ -90,7 +90,7 @@ absl::StatusOr<std::string> CardRange(std::string_view v) {
 absl::StatusOr<std::string> MailDomain(std::string_view v) {
   if (v.ends_with('.')) v.remove_suffix(1);
   if (v.empty() || v.find_first_of(" @,;<>\"") != v.npos || v.find("..") != v.npos ||
-      v.starts_with('.'))
+      v.starts_with('.') || v.ends_with('.'))
     return Not("mail-domain", "expected a domain such as example.org");
   return Lower(v);
 }

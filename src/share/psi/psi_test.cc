@@ -326,6 +326,7 @@ TEST(Items, OneNormalForm) {
                                       {"mail", "a@b c"},
                                       {"mail-domain", "a@b"},
                                       {"mail-domain", "."},
+                                      {"mail-domain", "a.b.."},
                                       {"payment", " \t"},
                                       {"payment", "a\nb"},
                                       {"payment", "\xff"},

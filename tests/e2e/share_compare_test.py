@@ -1,0 +1,108 @@
+"""share compare: two sides, by files and over the network; what they learn is what they have in common."""
+import json, os, re, signal, subprocess, time, unittest
+from common import BINARY, PATIENCE, Case
+
+def rows(*values):
+    return "family,value\n" + "".join(f"payment,card_{v}\nmail,User{v}+x@Example.org\n" for v in values)
+
+class Compare(Case):
+    def setUp(self):
+        super().setUp()
+        self.keys = {}
+        for who in ("ant", "bee"):
+            os.mkdir(self.path(who))
+            self.keys[who] = self.run_it("share", "compare", "key", "--data", self.path(who))[0].strip()
+            self.assertRegex(self.keys[who], "^[0-9a-f]{64}$")
+        self.write("ant.csv", rows(*range(0, 60)))
+        self.write("bee.csv", rows(*range(40, 70)))
+        self.peers("ant", "bee")
+        self.peers("bee", "ant")
+
+    def peers(self, who, other, extra="", own="", which="true"):
+        return self.write(f"{who}.yaml", f"name: {who}\n{own}peers:\n  - name: {other}\n    key: {self.keys[other]}\n    count: true\n    which: {which}\n    reliability: B\n{extra}")
+
+    def step(self, who, step, *args, code=0, which=False, items=True):
+        return self.run_it("share", "compare", step, *args, "--peers", self.path(f"{who}.yaml"), "--data", self.path(who),
+                           *(["--set", self.path(f"{who}.csv")] if items else []), *(["--which"] if which else []), code=code)
+
+    def by_files(self, which, name):
+        self.step("ant", "offer", "--peer", "bee", "--out", self.path(f"{name}.offer"), which=which)
+        self.step("bee", "request", self.path(f"{name}.offer"), "--out", self.path(f"{name}.request"), which=which)
+        self.step("ant", "reply", self.path(f"{name}.request"), "--out", self.path(f"{name}.reply"))
+        self.step("bee", "finish", self.path(f"{name}.reply"), "--out", self.path(f"{name}.json"), "--tell")
+        return json.load(open(self.path(f"{name}.json")))
+
+    def test_by_files(self):
+        count = self.by_files(False, "count")
+        self.assertEqual((count["schema"], count["mode"], count["peer"], count["reliability"]), ("stillwatch.comparison/1", "count", "ant", "B"))
+        self.assertEqual(count["families"], [{"family": f, "mine": 30, "theirs": 60, "common": 20} for f in ("mail", "payment")])
+        self.assertEqual(count["matched"], [])
+        which = self.by_files(True, "which")
+        self.assertEqual({m["value"] for m in which["matched"]}, {f"card_{v}" for v in range(40, 60)} | {f"user{v}@example.org" for v in range(40, 60)})
+        # What travels holds no value of either side, not even in part.
+        for name in ("count", "which"):
+            for kind in ("offer", "request", "reply", "json.receipt"):
+                with open(self.path(f"{name}.{kind}"), "rb") as f:
+                    self.assertIsNone(re.search(rb"card_|user\d|example", f.read().lower()), (name, kind))
+        out, _ = self.step("ant", "receipt", self.path("which.json.receipt"), items=False)
+        self.assertIn("(as bee says)", out)
+        # Each file once, each in its turn, each whole.
+        for who, step, file in (("bee", "request", "which.offer"), ("ant", "reply", "which.request"), ("bee", "finish", "which.reply"), ("ant", "reply", "which.offer")):
+            _, err = self.step(who, step, self.path(file), "--out", self.path("again"), code=2, which=step == "request")
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertFalse(os.path.exists(self.path("again")))
+        whole = open(self.path("count.reply"), "rb").read()
+        self.write("cut", whole[:len(whole) // 2])
+        self.assertIn("changed or cut", self.step("bee", "finish", self.path("cut"), "--out", self.path("again"), code=2)[1])
+        # The ration is counted, and the log tells it all without an item.
+        out, _ = self.step("ant", "rations", items=False)
+        self.assertRegex(out, r"bee +payment +60 +100,000")
+        for who in ("ant", "bee"):
+            self.run_it("audit", "verify", os.path.join(self.path(who), "audit"))
+            log = "".join(open(os.path.join(self.path(who), "audit", f)).read() for f in os.listdir(os.path.join(self.path(who), "audit")) if f.endswith(".jsonl"))
+            self.assertIn("compare.re", log)
+            self.assertIsNone(re.search("card_|user[0-9]", log))
+
+    def test_what_is_not_agreed(self):
+        self.peers("ant", "bee", which="false")
+        _, err = self.step("ant", "offer", "--peer", "bee", "--out", self.path("o"), code=2, which=True)
+        self.assertIn("not agreed with bee", err)
+        self.write("ant.csv", "family,value\ncard-range,4242424242424242\n")
+        _, err = self.step("ant", "offer", "--peer", "bee", "--out", self.path("o"), code=2)
+        self.assertIn("ant.csv:2: card-range: a card number does not belong here", err)
+        self.assertNotIn("42424242", err)
+        self.assertFalse(os.path.exists(self.path("o")))
+
+    def test_over_the_network(self):
+        for who in ("ant", "bee"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={who}",
+                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.path(f"{who}.key"), "-out", self.path(f"{who}.pem")], check=True, capture_output=True)
+        self.peers("ant", "bee", "    certificate: bee.pem\n")
+        config = self.write("serve.yaml", f"data: {self.path('ant')}\nlisten: {{port: 0}}\notlp: {{http: {{enabled: false}}, grpc: {{enabled: false}}}}\n"
+                            f"ext_authz: {{enabled: false}}\npasses: {{enabled: false}}\ntls: {{certificate: {self.path('ant.pem')}, key: {self.path('ant.key')}}}\n"
+                            f"compare: {{peers: {self.path('ant.yaml')}, set: {self.path('ant.csv')}, port: 0, threads: 2}}\nlog: {{file: {self.path('log')}}}\ndrain_s: 1\n")
+        server = subprocess.Popen([BINARY, "serve", "--config", config], stderr=subprocess.PIPE)
+        try:
+            port, end = None, time.monotonic() + 60 * PATIENCE
+            while port is None and time.monotonic() < end and server.poll() is None:
+                if os.path.exists(self.path("log")):
+                    for line in open(self.path("log")):
+                        if line.endswith("\n") and '"serving"' in line:
+                            port = json.loads(line)["compare_port"]
+                time.sleep(.02)
+            self.assertTrue(port, server.poll())
+            self.peers("bee", "ant", f"    url: https://127.0.0.1:{port}\n    certificate: ant.pem\n", "certificate: bee.pem\nkey: bee.key\n")
+            self.step("bee", "run", "--peer", "ant", "--out", self.path("r.json"), "--tell", which=True)
+            self.assertEqual(len(json.load(open(self.path("r.json")))["matched"]), 40)
+            # Who has no peer's certificate gets no further than the handshake.
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-quiet", "-tls1_2"], input=b"GET / HTTP/1.1\r\n\r\n", capture_output=True, timeout=60 * PATIENCE)
+            self.assertNotIn(b"HTTP/1.1", done.stdout)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=60 * PATIENCE)
+        _, err = self.step("bee", "run", "--peer", "ant", "--out", self.path("gone.json"), code=2)
+        self.assertIn("ant (https://127.0.0.1:", err)
+        self.assertFalse(os.path.exists(self.path("gone.json")))
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
