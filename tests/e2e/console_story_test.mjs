@@ -218,6 +218,26 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await until(async () => (await decide(accused)).action === "allow", "access to be back");
   await accessible(two, "appeals");
 
+  // A person's word closes it: with the next pass it accuses nobody, and the page says why.
+  const other = members.find((m) => m.verdict === "distillation" && m.account_id !== accused).account_id;
+  assert.equal((await decide(other)).action, "deny");
+  await two.goto(`${base}/campaigns/${campaign.id}`);
+  await two.getByRole("heading", { name: campaign.name }).waitFor();
+  await two.keyboard.press("d");
+  await two.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
+  await two.getByLabel("What it was instead").selectOption({ index: 1 });
+  await two.getByRole("dialog").getByRole("button", { name: "Dismiss" }).click();
+  await two.getByText(`${campaign.name}: dismissed.`).waitFor();
+  await until(async () => (await decide(other)).action === "allow", "what was dismissed to accuse nobody");
+  await two.reload();
+  await two.getByText("neither told nor acted upon").waitFor();
+  await accessible(two, "dismissed");
+  const seen = (await api(base, bob, "GET", `/api/v1/campaigns/${campaign.id}`)).body;
+  const back = { expected: seen.disposition_revision, value: "confirmed", reason: "evidence-checked" };
+  assert.equal((await api(base, bob, "POST", `/api/v1/campaigns/${campaign.id}/disposition`, back)).status, 200);
+  assert.equal((await api(base, ada, "POST", `/api/v1/campaigns/${campaign.id}/disposition`, back)).status, 409, "two people, one campaign");
+  await until(async () => (await decide(other)).action === "deny", "what is confirmed again to be acted upon");
+
   await two.goto(`${base}/directives`);
   await two.getByText("order-7").first().waitFor();
   await two.getByText("asked to verify").waitFor();
