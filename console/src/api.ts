@@ -41,7 +41,7 @@ export const token = {
 
 type Query = Record<string, string | number | undefined>;
 
-async function call(method: string, path: string, query: Query = {}, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+async function ask(method: string, path: string, query: Query = {}, body?: unknown, signal?: AbortSignal): Promise<string> {
   const url = new URL(path, location.origin);
   for (const [key, value] of Object.entries(query)) if (value !== undefined && value !== "") url.searchParams.set(key, String(value));
   const headers: Record<string, string> = { accept: "application/json" };
@@ -67,6 +67,11 @@ async function call(method: string, path: string, query: Query = {}, body?: unkn
     if (response.status === 401) dispatchEvent(new CustomEvent("stillwatch-401", { detail: error }));
     throw error;
   }
+  return text;
+}
+
+async function call(...what: Parameters<typeof ask>): Promise<unknown> {
+  const text = await ask(...what);
   return text === "" ? null : JSON.parse(text);
 }
 
@@ -93,4 +98,14 @@ export type PostPath = { [P in keyof paths]: paths[P] extends { post: object } ?
 
 export function post<P extends PostPath>(path: P, params: Record<string, string | number>, body: Body<P>, signal?: AbortSignal): Promise<Posted<P>> {
   return call("POST", fill(path, params), {}, body, signal) as Promise<Posted<P>>;
+}
+
+// Fetches a file with the token, byte for byte, and hands it to the browser to keep.
+export async function take<P extends keyof paths>(path: P, params: Record<string, string | number>, name: string): Promise<void> {
+  const bytes = await ask("GET", fill(path, params));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
 }

@@ -16,6 +16,7 @@ import { Ingest } from "./screens/ingest";
 import { Overview } from "./screens/overview";
 import { Queue } from "./screens/queue";
 import { Settings } from "./screens/settings";
+import { Sharing } from "./screens/sharing";
 import { Page, Problem, Saying } from "./ui";
 
 const PLACES = [
@@ -26,9 +27,10 @@ const PLACES = [
   { path: "/directives", name: "Directives", key: "5" },
   { path: "/appeals", name: "Appeals", key: "6" },
   { path: "/lists", name: "Lists", key: "7" },
-  { path: "/detector", name: "Detector", key: "8" },
-  { path: "/ingest", name: "Ingest", key: "9" },
-  { path: "/audit", name: "Audit log", key: "0" },
+  { path: "/sharing", name: "Sharing", key: "8" },
+  { path: "/detector", name: "Detector", key: "9" },
+  { path: "/ingest", name: "Ingest", key: "0" },
+  { path: "/audit", name: "Audit log", key: "." },
   { path: "/settings", name: "Settings", key: "," },
 ];
 
@@ -66,7 +68,7 @@ function Help({ close }: { close: () => void }) {
     ["o", "make it mine"],
     ["/", "search"],
     ["n, p", "next, previous page"],
-    ["1 to 0", "the screens, as they are listed; comma: settings"],
+    ["1 to 0", "the screens, as they are listed; full stop: the audit log, comma: settings"],
     ["g", "back"],
     ["?", "this list"],
   ];
@@ -196,6 +198,9 @@ export function App() {
           </Route>
           <Route path="/lists">
             <Lists me={me} />
+          </Route>
+          <Route path="/sharing">
+            <Sharing me={me} />
           </Route>
           <Route path="/detector">
             <Detector />

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/share_one.h"
 #include "base/str.h"
 #include "dossier/read.h"
 #include "engine/live_store.h"
@@ -38,18 +39,21 @@ absl::Status Take(const model::Findings& findings, state::State* state) {
 class OwnLake {
  public:
   explicit OwnLake(std::string dir) : dir_(std::move(dir)) {}
+  absl::StatusOr<lake::Lake*> Get() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (lake_ == nullptr) {
+      auto lake = OpenLake(dir_, 2, true);
+      // Another process may have it open, or it was removed.
+      if (!lake.ok()) return absl::UnavailableError(lake.status().message());
+      lake_ = *std::move(lake);
+    }
+    return lake_.get();
+  }
   absl::StatusOr<std::string> Report(std::string_view sql, std::string_view format,
                                      const lake::ReportBounds& bounds) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (lake_ == nullptr) {
-        auto lake = OpenLake(dir_, 2, true);
-        // Another process may have it open, or it was removed.
-        if (!lake.ok()) return absl::UnavailableError(lake.status().message());
-        lake_ = *std::move(lake);
-      }
-    }
-    return lake_->Report(sql, format, bounds);
+    auto lake = Get();
+    if (!lake.ok()) return lake.status();
+    return (*lake)->Report(sql, format, bounds);
   }
 
  private:
@@ -83,6 +87,15 @@ absl::Status Console(const std::string& dir, uint16_t port) {
   context.report = [&](std::string_view sql, std::string_view format,
                        const lake::ReportBounds& bounds) {
     return lake.Report(sql, format, bounds);
+  };
+  context.share = [&](const serve::ShareAsk& ask) -> absl::StatusOr<serve::Shared> {
+    for (const model::Campaign& c : findings->campaigns) {
+      if (c.id != ask.campaign) continue;
+      auto opened = lake.Get();
+      if (!opened.ok()) return opened.status();
+      return ShareOne(c, *opened, ask);
+    }
+    return absl::NotFoundError("campaign: the findings have none with this id");
   };
   serve::AddApiRoutes(&router, std::move(context));
   serve::AddConsole(&router);

@@ -21,6 +21,7 @@
 #include "app/command.h"
 #include "app/config.h"
 #include "app/lake_child.h"
+#include "app/share_one.h"
 #include "app/try_policy.h"
 #include "audit/log.h"
 #include "base/str.h"
@@ -647,6 +648,23 @@ class Service {
                         const lake::ReportBounds& bounds) {
       return lake_.Report(sql, format, bounds);
     };
+    api.share = [this](const serve::ShareAsk& ask) -> absl::StatusOr<serve::Shared> {
+      std::shared_ptr<const engine::PassFindings> pass;
+      {
+        const std::lock_guard<std::mutex> lock(publish_mutex_);
+        pass = last_;
+      }
+      for (size_t i = 0; pass != nullptr && i < pass->findings.campaigns.size(); ++i) {
+        if (pass->findings.campaigns[i].id != ask.campaign) continue;
+        if (!pass->open[i])
+          return absl::InvalidArgumentError(
+              "campaign: it may not be acted upon, so nothing of it may leave");
+        model::Campaign c = pass->findings.campaigns[i];
+        c.id = pass->finding_ids[i];  // as the lake has it
+        return ShareOne(c, &lake_, ask);
+      }
+      return absl::NotFoundError("campaign: the last pass found none with this id");
+    };
     api.file_policy = [this] {
       const std::lock_guard<std::mutex> lock(publish_mutex_);
       return file_policy_;
@@ -804,6 +822,10 @@ class Service {
     hooks.mark = [this] { return engine::LakeMark(&lake_); };
     hooks.dismissed = [this] { return Dismissed(state_.get()); };
     hooks.publish = [this](const engine::PassFindings& pass) {
+      {
+        const std::lock_guard<std::mutex> lock(publish_mutex_);
+        last_ = std::make_shared<const engine::PassFindings>(pass);
+      }
       const absl::Status taken = maker_.Take(pass, &lake_);
       if (!taken.ok()) {
         {
@@ -1044,6 +1066,7 @@ class Service {
   std::vector<std::string> permits_;              // ids in force
   std::optional<engine::PassFindings> untaken_;   // the lake was away when it came
   std::map<std::string, uint64_t> permits_kept_;  // of their use, what the state has
+  std::shared_ptr<const engine::PassFindings> last_;  // of publish_mutex_ too
   engine::SnapshotMaker maker_;
   std::unique_ptr<serve::Decider> decider_;
   std::mutex tokens_mutex_;

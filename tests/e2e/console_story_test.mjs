@@ -218,6 +218,27 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await until(async () => (await decide(accused)).action === "allow", "access to be back");
   await accessible(two, "appeals");
 
+  // What would leave is read first; another person approves; the file is the one that was approved.
+  await one.goto(`${base}/sharing?campaign=${campaign.id}&audience=provider`);
+  await one.getByRole("region", { name: "What leaves" }).waitFor();
+  await one.getByText("Every value, as it leaves").click();
+  await accessible(one, "sharing");
+  const leaving = await one.getByRole("region", { name: "Values that leave" }).innerText();
+  for (const m of members) assert.ok(!leaving.includes(m.account_id), "no account's own id is among what leaves");
+  await one.getByRole("button", { name: "Propose to share this" }).click();
+  await one.getByLabel("As whom").fill("Acme");
+  await one.getByLabel("Why").fill("they asked");
+  await one.getByRole("button", { name: "Propose it" }).click();
+  await one.getByText("waits for a second person").waitFor();
+  await two.goto(`${base}/sharing`);
+  await two.getByRole("button", { name: "Approve" }).click();
+  await two.getByRole("button", { name: "Approve it" }).click();
+  await two.getByRole("button", { name: "Download" }).waitFor();
+  const [file] = await Promise.all([two.waitForEvent("download"), two.getByRole("button", { name: "Download" }).click()]);
+  const bundle = readFileSync(await file.path(), "utf8");
+  assert.equal(JSON.parse(bundle).type, "bundle");
+  for (const m of members) assert.ok(!bundle.includes(m.account_id));
+
   // A person's word closes it: with the next pass it accuses nobody, and the page says why.
   const other = members.find((m) => m.verdict === "distillation" && m.account_id !== accused).account_id;
   assert.equal((await decide(other)).action, "deny");
@@ -262,21 +283,22 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await two.getByRole("button", { name: "Verify" }).click();
   await two.getByText("none changed, removed or added").waitFor();
   const actions = (await api(base, ada, "GET", "/api/v1/audit?limit=500")).body.records.map((r) => `${r.actor} ${r.action}`);
-  for (const wanted of ["ada disposition.set", "ada policy.propose", "bob policy.approve", "ada policy.activate", "bob appeal.open", "bob appeal.overturn"]) assert.ok(actions.includes(wanted), `${wanted} in ${[...new Set(actions)]}`);
+  for (const wanted of ["ada disposition.set", "ada policy.propose", "bob policy.approve", "ada policy.activate", "bob appeal.open", "bob appeal.overturn", "ada share.propose", "bob share.approve", "bob share.download"]) assert.ok(actions.includes(wanted), `${wanted} in ${[...new Set(actions)]}`);
   assert.ok(actions.some((a) => a.endsWith("decision.deny")));
   await accessible(two, "audit");
   assert.doesNotMatch(await two.title(), /^owned/);
 
   // A token that ends in the middle of the work: another is asked for, and the place is kept.
+  await one.goto(`${base}/enforcement`);
+  await one.getByRole("button", { name: "Roll back" }).waitFor();
   const id = spawnSync(binary, ["token", "list", "--data", join(dir, "data")], { encoding: "utf8" }).stdout.split("\n").find((l) => /\bada\b/.test(l)).trim().split(/\s+/)[0];
   assert.equal(spawnSync(binary, ["token", "revoke", id, "--data", join(dir, "data")]).status, 0);
   await until(async () => (await api(base, ada, "GET", "/api/v1/me")).status === 401, "the token to end");
-  await one.getByRole("button", { name: "Roll back" }).waitFor();
-  await one.keyboard.press("6");
+  await one.keyboard.press("6"); // unless the page has asked again by itself already
   await one.getByText("Your token is not known, or has expired.").waitFor();
   await accessible(one, "expired");
   await enter(one, bob);
-  await one.getByRole("heading", { name: "Appeals" }).waitFor();
+  await one.getByRole("heading", { name: /^(Appeals|Enforcement)$/ }).waitFor();
 
   for (const page of [one, two]) {
     assert.deepEqual(page.wrong.filter((w) => !/status of (401|403|409)/.test(w)), []);

@@ -89,7 +89,7 @@ const campaigns = async () => (await (await fetch(`${base}/api/v1/campaigns?limi
 test("every screen loads, passes axe, and fits wide and narrow, light and dark", { timeout: 300_000 * patience }, async () => {
   const [first] = await campaigns();
   const member = (await (await fetch(`${base}/api/v1/campaigns/${first.id}/members?limit=1`)).json()).rows[0].account_id;
-  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/detector", "/audit", "/settings", "/campaigns/nobody"];
+  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", `/sharing?campaign=${first.id}`, "/detector", "/audit", "/settings", "/campaigns/nobody"];
   for (const screen of screens) {
     for (const [width, dark] of [[1280, false], [390, true]]) {
       const page = await open(screen, { width, dark });

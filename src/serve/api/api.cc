@@ -10,6 +10,7 @@
 #include "respond/decide.h"
 #include "serve/api/hunt.h"
 #include "serve/api/json.h"
+#include "serve/api/sharing.h"
 
 namespace stillwatch::serve::api {
 
@@ -1089,10 +1090,12 @@ class Api {
 
   const ApiContext& context() const { return c_; }
   Hunts& hunts() const { return *hunts_; }
+  Sharing& sharing() const { return *sharing_; }
 
  private:
   const ApiContext c_;
   const std::unique_ptr<Hunts> hunts_ = std::make_unique<Hunts>(&c_);
+  const std::unique_ptr<Sharing> sharing_ = std::make_unique<Sharing>(&c_);
 };
 
 }  // namespace
@@ -1210,6 +1213,16 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.DecideListChange(r, false); });
   add("GET", "/directives", kRead, [](const Api& a, R r) { return a.Directives(r); });
   add("GET", "/permits/usage", kRead, [](const Api& a, R r) { return a.PermitUsage(r); });
+
+  add("GET", "/sharing/preview", kRead, [](const Api& a, R r) { return a.sharing().Preview(r); });
+  add("GET", "/sharing/exports", kRead, [](const Api& a, R r) { return a.sharing().List(r); });
+  add("POST", "/sharing/exports", kWrite, [](const Api& a, R r) { return a.sharing().Propose(r); });
+  add("POST", "/sharing/exports/{id}/approve", Role::kApprover,
+      [](const Api& a, R r) { return a.sharing().Decide(r, true); });
+  add("POST", "/sharing/exports/{id}/reject", kWrite,
+      [](const Api& a, R r) { return a.sharing().Decide(r, false); });
+  add("GET", "/sharing/exports/{id}/file", kRead,
+      [](const Api& a, R r) { return a.sharing().File(r); });
 
   add("POST", "/hunt", kRead, [](const Api& a, R r) { return a.hunts().Run(r); });
   add("GET", "/hunt/answers/{id}", kRead, [](const Api& a, R r) { return a.hunts().Page(r); });

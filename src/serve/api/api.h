@@ -38,6 +38,19 @@ struct DecisionCount {
   uint64_t count = 0;
 };
 
+// What of a campaign would leave for an audience (share/gate.h), as JSON for people.
+struct ShareAsk {
+  std::string campaign, audience;  // provider, cloud, government, public
+  std::string issuer;              // empty: a preview, no bundle is made
+  int64_t now_ms = 0;
+};
+struct Shared {
+  std::string campaign_name;
+  std::string summary;  // {"audience", "campaigns", "leaves", "stays"}: counts, never a value
+  std::string items;    // of a preview: [{"type", "form", "value"}]
+  std::string bundle, digest;  // STIX 2.1 and its BLAKE2b-256
+};
+
 // What the handlers are made of; all of it outlives the router.
 struct ApiContext {
   state::State* state = nullptr;
@@ -56,6 +69,9 @@ struct ApiContext {
   std::function<absl::StatusOr<std::string>(std::string_view sql, std::string_view format,
                                             const lake::ReportBounds&)>
       report;
+  // NotFound: no such campaign among the findings; InvalidArgument: it or the audience may not be.
+  // Null where there are no findings.
+  std::function<absl::StatusOr<Shared>(const ShareAsk&)> share;
   // What was decided, counts above 0; null where nothing is.
   std::function<std::vector<DecisionCount>()> decisions;
   // How taking in goes, as a JSON object (docs/openapi.yaml, Ingest); null where nothing is taken

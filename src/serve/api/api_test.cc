@@ -129,6 +129,22 @@ class ApiTest : public testing::Test {
       EXPECT_FALSE(bounds.wait);
       return report_;
     };
+    c.share = [this](const ShareAsk& ask) -> absl::StatusOr<Shared> {
+      if (ask.campaign != "c1") return absl::NotFoundError("campaign: none with this id");
+      Shared out;
+      out.campaign_name = "amber-otter";
+      out.summary = StrCat(
+          R"({"audience":")", ask.audience,
+          R"(","campaigns":["00ff"],"leaves":[{"type":"settings",)", R"("form":"plain","count":)",
+          leaves_,
+          R"(}],"stays":[{"type":"payment","rule":"never","count":2,"why":"it is somebody's"}]})");
+      out.items = R"([{"type":"settings","form":"plain","value":"temperature=0"}])";
+      if (!ask.issuer.empty()) {
+        out.bundle = StrCat(R"({"type":"bundle","issuer":")", ask.issuer, "\"}");
+        out.digest = "abc";
+      }
+      return out;
+    };
     AddApiRoutes(&router_, c);
   }
 
@@ -207,7 +223,7 @@ class ApiTest : public testing::Test {
 
   std::string dir_, lockout_, noted_, report_;
   absl::Status report_status_;
-  int asked_ = 0;
+  int asked_ = 0, leaves_ = 1;
   std::unique_ptr<audit::AuditLog> log_;
   std::unique_ptr<state::State> state_;
   Router router_;
@@ -567,6 +583,44 @@ TEST_F(ApiTest, BadBodies) {
   EXPECT_EQ(Call("GET", "/nothing").status, 404);
   std::string deep(2000, '[');
   EXPECT_EQ(Call("POST", "/policies/validate", "{\"text\":" + deep).status, 400);
+}
+
+TEST_F(ApiTest, NothingLeavesByOnePersonAlone) {
+  EXPECT_EQ(Call("GET", "/sharing/preview?campaign=nobody&audience=public").status, 404);
+  HttpReply r = Call("GET", "/sharing/preview?campaign=c1&audience=provider");
+  EXPECT_NE(r.body.find("\"value\":\"temperature=0\""), std::string::npos) << r.body;
+  EXPECT_EQ(Call("POST", "/sharing/exports",
+                 R"({"campaign_id":"c1","audience":"provider","issuer":"Acme"})")
+                .status,
+            400);  // without a word why
+  const char* asked =
+      R"({"campaign_id":"c1","audience":"provider","issuer":"Acme","note":"they asked"})";
+  r = Call("POST", "/sharing/exports", asked);
+  ASSERT_EQ(r.status, 201) << r.body;
+  const std::string path = StrCat("/sharing/exports/", Int(r, "id"));
+  EXPECT_EQ(Call("GET", path + "/file").status, 409);
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":1})").status, 403);  // the proposer
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":1})", "bob", {Role::kAnalyst}).status,
+            403);
+  leaves_ = 2;  // the findings have moved on
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":1})", "bob").status, 409);
+  EXPECT_EQ(Call("GET", path + "/file").status, 409);
+  leaves_ = 1;
+  EXPECT_EQ(Call("POST", path + "/approve", R"({"revision":2})", "bob").status, 409);
+  r = Call("POST", path + "/approve", R"({"revision":1})", "bob");
+  ASSERT_EQ(r.status, 200) << r.body;
+  EXPECT_EQ(Text(r, "digest"), "abc");
+  EXPECT_EQ(Call("POST", path + "/reject", R"({"revision":2})", "bob").status, 409);
+  EXPECT_EQ(Call("GET", path + "/file").body, R"({"type":"bundle","issuer":"Acme"})");
+  r = Call("POST", "/sharing/exports", asked);
+  EXPECT_EQ(Call("POST", StrCat("/sharing/exports/", Int(r, "id"), "/reject"), R"({"revision":1})")
+                .status,
+            200);
+  EXPECT_EQ(Int(Call("GET", "/sharing/exports"), "total"), 2);
+  EXPECT_EQ(Call("POST", "/sharing/exports/9/approve", R"({"revision":1})").status, 404);
+  const std::string log = Call("GET", "/audit?action=share.").body;
+  for (const char* action : {"share.propose", "share.approve", "share.reject", "share.download"})
+    EXPECT_NE(log.find(action), std::string::npos) << action;
 }
 
 TEST_F(ApiTest, DirectivesAndPermitsInForce) {

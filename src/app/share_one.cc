@@ -1,0 +1,50 @@
+#include "app/share_one.h"
+
+#include "app/share_release.h"
+#include "base/json.h"
+#include "base/str.h"
+
+namespace stillwatch::app {
+
+absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
+                                       const serve::ShareAsk& ask) {
+  const auto audience = share::AudienceNamed(ask.audience);
+  if (!audience)
+    return absl::InvalidArgumentError(base::StrCat(
+        "audience: expected provider, cloud, government or public, not '", ask.audience, "'"));
+  auto release = Release({&campaign}, *audience, nullptr, lake);
+  if (!release.ok()) return release.status();
+  serve::Shared out;
+  out.campaign_name = campaign.name;
+  out.summary = Summary(*release);
+  if (ask.issuer.empty()) {
+    base::JsonWriter w(&out.items);
+    w.BeginArray();
+    size_t n = 0;
+    for (const auto& c : release->campaigns()) {
+      for (const share::Item& i : c.items) {
+        if (n++ == kItemsShown) break;
+        w.BeginObject();
+        w.Key("type");
+        w.String(share::ItemTypeName(i.type()));
+        w.Key("form");
+        w.String(i.blinded() ? "blinded" : "plain");
+        w.Key("value");
+        w.String(i.value());
+        w.EndObject();
+      }
+    }
+    w.EndArray();
+    return out;
+  }
+  ExportOptions options;
+  options.issuer = ask.issuer;
+  options.now_ms = ask.now_ms;
+  auto files = Render(*release, options);
+  if (!files.ok()) return files.status();
+  out.digest = Digest(*files);
+  out.bundle = std::move((*files)[0].bytes);
+  return out;
+}
+
+}  // namespace stillwatch::app
