@@ -219,6 +219,9 @@ HttpReply Sharing::Propose(const HttpRequest& r) {
   }
   for (const Export& x : *all) e.id = std::max(e.id, x.id);
   ++e.id;
+  // The bytes that are proposed are those that are approved.
+  e.digest = shared->digest;
+  if (absl::Status s = Keep(PathOf(e.id), shared->bundle); !s.ok()) return Fail(s);
   all->push_back(e);
   if (absl::Status s = Record("share.propose", e, e.proposed_by); !s.ok()) return Fail(s);
   if (absl::Status s = Write(*all, revision); !s.ok()) return Fail(s);
@@ -265,14 +268,12 @@ HttpReply Sharing::Decide(const HttpRequest& r, bool approve) {
   ++it->revision;
   if (approve) {
     if (!c_.share) return NoLake();
-    auto shared = c_.share({it->campaign_id, it->audience, it->issuer, it->decided_ms});
+    auto shared = c_.share({it->campaign_id, it->audience, "", 0});
     if (!shared.ok()) return Fail(shared.status());
     if (shared->summary != it->summary)
       return ErrorReply(409,
                         "What would leave has changed since this was proposed, as the findings "
                         "have. Reject it, look at the preview, and propose again.");
-    it->digest = shared->digest;
-    if (absl::Status s = Keep(PathOf(it->id), shared->bundle); !s.ok()) return Fail(s);
   }
   if (absl::Status s = Record(approve ? "share.approve" : "share.reject", *it, it->decided_by);
       !s.ok())
