@@ -10,10 +10,12 @@
 #include <mutex>
 
 #include "base/str.h"
+#include "serve/grpc/test_certificate.h"
 #include "serve/http/server.h"
 #include "serve/http/test_client.h"
 #include "serve/taxii/query.h"
 #include "share/collections/stamp.h"
+#include "share/taxii/client.h"
 #include "share/taxii/media.h"
 
 namespace stillwatch::serve {
@@ -87,10 +89,16 @@ class TaxiiTest : public ::testing::Test {
     analyst.name = "ada";
     analyst.roles = RoleBit(Role::kAnalyst);
     tokens->Add(HashToken("sw_analyst"), analyst);
+    tokens_ = tokens;
+    Start({});
+  }
+  void Start(const std::string& tls) {
+    server_.reset();
     ServerOptions options;
     options.endpoints = {{.router = &router_}};
-    auto server = Server::Start(options, tokens, &metrics_, &log_);
-    EXPECT_TRUE(server.ok()) << server.status();
+    if (!tls.empty()) options.tls_certificate = tls + ".pem", options.tls_key = tls + ".key";
+    auto server = Server::Start(options, tokens_, &metrics_, &log_);
+    ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
   ~TaxiiTest() override {
@@ -145,6 +153,7 @@ class TaxiiTest : public ::testing::Test {
   std::mutex mutex_;
   bool recording_ = true;
   std::vector<std::string> records_;
+  std::shared_ptr<const TokenTable> tokens_;
   Router router_;
   Metrics metrics_;
   Log log_;
@@ -483,6 +492,47 @@ TEST_F(TaxiiTest, VersionsManifestAndDeletion) {
   EXPECT_EQ(gone.body, "");
   Refused(Do("DELETE", object), 404);
   Refused(Get(object, kReader), 404);
+}
+
+TEST_F(TaxiiTest, OurClientOverTls) {
+  for (const char* name : {"/ours", "/other"})
+    WriteCertificate(StrCat(dir_, name, ".pem"), StrCat(dir_, name, ".key"), name);
+  Start(dir_ + "/ours");
+  share::TaxiiClientOptions o;
+  o.url = StrCat("https://127.0.0.1:", server_->ports()[0], "/taxii2/");
+  o.secret = "sw_both";
+  o.pause = std::chrono::milliseconds(1);
+  // Who is not vouched for gets no secret.
+  for (const std::string& ca : {std::string(), dir_ + "/other.pem"}) {
+    o.ca_file = ca;
+    const auto refused = (*share::TaxiiClient::Create(o))->Collections().status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    EXPECT_NE(std::string(refused.message()).find("certificate"), std::string::npos) << refused;
+  }
+  o.ca_file = dir_ + "/ours.pem";
+  auto client = *share::TaxiiClient::Create(o);
+  auto peers = client->Find("peers");
+  ASSERT_TRUE(peers.ok()) << peers.status();
+  std::vector<std::string> store;
+  for (int i = 0; i < 3000; ++i) store.push_back(Indicator(i));
+  const auto pushed =
+      client->Push(*peers, std::vector<std::string_view>(store.begin(), store.end()));
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->success, 3000u);
+  auto first = client->Pull(*peers, {.page = 700});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->objects, store);
+  EXPECT_EQ(first->pages, 5u);
+  // Basic, and from where the last pull ended.
+  o.user = "whoever";
+  auto again = *share::TaxiiClient::Create(o);
+  auto none = again->Pull(*peers, {.added_after = first->last_added});
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_TRUE(none->objects.empty());
+  ASSERT_EQ(again->Push(*peers, {Indicator(1, "2026-02-01T00:00:00.000Z")})->success, 1u);
+  auto news = again->Pull(*peers, {.added_after = first->last_added});
+  ASSERT_TRUE(news.ok()) << news.status();
+  EXPECT_EQ(news->objects, (std::vector<std::string>{Indicator(1, "2026-02-01T00:00:00.000Z")}));
 }
 
 TEST_F(TaxiiTest, NothingLeavesOrChangesUnrecorded) {
