@@ -393,7 +393,7 @@ TEST_F(EvaluateTest, ReplayOfALogThatIsABeginningAndOfThePoolThatTakesOver) {
       "campaign,operator,exchanges,accounts,first_seen,last_seen,capability",
       {"alpha,op-a,10,2,,,grading"}, 0);
   Csv("truth/truth_pools.csv", "account_id,pool", {"a0,one", "a1,two"}, 0);
-  const auto scenario = [&](int planned) {
+  const auto scenario = [&](const char* planned) {
     Write("truth/scenario.yaml",
           StrCat("pools:\n  - {name: one, failover: two}\n  - {name: two}\ncampaigns:\n"
                  "  - {name: alpha, exchanges: ",
@@ -430,7 +430,7 @@ TEST_F(EvaluateTest, ReplayOfALogThatIsABeginningAndOfThePoolThatTakesOver) {
     fs::remove(dir_ / "found/candidates.jsonl");
     return (dir_ / "found").string();
   };
-  auto replay = ReplayWorld(scenario(20), input);
+  auto replay = ReplayWorld(scenario("2e+01"), input);
   ASSERT_TRUE(replay.ok()) << replay.status();
   EXPECT_EQ(asked, (std::vector<int64_t>{11, 41, 91}));  // 2, 5 and 10 of 20
   ASSERT_EQ(replay->campaigns.size(), 2u);
@@ -441,7 +441,7 @@ TEST_F(EvaluateTest, ReplayOfALogThatIsABeginningAndOfThePoolThatTakesOver) {
   EXPECT_TRUE(replay->campaigns[1].moments.empty());
 
   asked.clear();
-  replay = ReplayWorld(scenario(10), input);
+  replay = ReplayWorld(scenario("10"), input);
   ASSERT_TRUE(replay.ok()) << replay.status();
   EXPECT_EQ(asked, (std::vector<int64_t>{1, 21, 41, 61, 71, 91}));
   const ReplayedCampaign& pool = replay->campaigns[1];

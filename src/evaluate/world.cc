@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -97,9 +99,10 @@ bool World::IsOperators(const TrueAccount& a) const {
 }
 
 uint64_t World::Planned(const TrueCampaign& c) const {
-  uint64_t n = 0;
   const auto it = scenario.find(StrCat("campaigns.", c.name, ".exchanges"));
-  return it != scenario.end() && ParseUint(it->second, &n) ? std::max(n, c.exchanges) : c.exchanges;
+  if (it == scenario.end()) return c.exchanges;
+  const double planned = std::strtod(it->second.c_str(), nullptr);  // "1.08e+07"
+  return std::max(c.exchanges, static_cast<uint64_t>(std::clamp(std::round(planned), 0., 1e15)));
 }
 
 bool World::TookOver(uint32_t pool) const {
