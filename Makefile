@@ -24,6 +24,7 @@ interop: build
 	@tests/interop/run
 	@tests/interop/gateways
 	@tests/interop/taxii
+	@tests/interop/stix/run
 bench:
 	@tools/setup bench
 	@tools/build release

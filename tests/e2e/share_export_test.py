@@ -1,6 +1,7 @@
 """share export, preview, validate: what leaves is what the preview says, and nothing of what must stay is in its bytes."""
-import base64, collections, json, os, re, struct, subprocess, unittest
-from common import BINARY, SAMPLE, Case
+import base64, collections, json, os, re, struct, subprocess, tempfile, unittest
+from clickhouse import Servers
+from common import SAMPLE, Case
 
 class Share(Case):
     @classmethod
@@ -222,6 +223,38 @@ class Share(Case):
         _, err = self.run_it("share", "validate", self.write("cut.json", good[:len(good) // 2]), code=2)
         self.assertRegex(err, r"cut.json: /objects/\d+.*: byte \d+: ")
         self.run_it("share", "validate", self.path("nowhere"), code=2)
+
+    def test_schemas(self):
+        first = self.export("--key", self.key, "--opinion", "agree", "--at", "2026-11-21T12:00:00Z", audience="cloud")
+        self.export("--key", self.key, "--previous", self.path("bundle.json"), self.campaigns[0]["id"], to="second.json", audience="cloud")
+        def faults(*names):
+            check = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stix_schemas.py")
+            done = subprocess.run(["/usr/bin/python3", check, *map(self.path, names)], capture_output=True, text=True, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout.splitlines()
+        self.assertEqual(faults("bundle.json", "second.json"), [])
+        # The schemas do check.
+        bundle = json.loads(first)
+        campaign = next(o for o in bundle["objects"] if o["type"] == "campaign")
+        campaign["extensions"]["extension-definition--499bd72f-1df0-4fa4-9a5d-d86d61a64ab3"]["campaign_figures"]["prompts"] = ["x"]
+        del campaign["name"]
+        self.write("bad.json", json.dumps(bundle))
+        self.assertEqual(len(faults("bad.json")) > 1, "STILLWATCH_STIX_SCHEMAS" in os.environ)
+        self.assertGreater(len(faults("bad.json")), 0)
+
+    def test_a_lake_on_a_cluster_gives_the_same_bytes(self):
+        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+            servers = Servers(folder, 2)
+            try:
+                lake = servers.url("sharing")
+                out = self.path("clustered")
+                self.run_it("scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml", "--out", out, "--lake", lake, self.log)
+                at = ("--at", "2026-11-21T12:00:00Z", "--key", self.key)
+                want = self.export(*at, audience="cloud")
+                self.run_it("share", "export", "--out-of", out, "--lake", lake, "--audience", "cloud", "--issuer", "Provider A", "--to", self.path("there.json"), *at)
+                self.assertTrue(open(self.path("there.json")).read() == want, "other bytes than of the embedded lake")
+            finally:
+                servers.stop()
 
     def test_what_may_not_leave_is_refused_plainly(self):
         if self.others:
