@@ -15,14 +15,14 @@ _stillwatch() {
     --issuer | --at) return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --peers | --from | --token-file)
+    --out | --html | --accounts | --permits | --known | --indicators | --blinding-key | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --peers | --from | --token-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin share" -- "$cur"); return ;;
     --anchor | --public-key | --label | --expires | --url | --note | --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
   esac
   local flags
   case "$cmd" in
-    scan) flags="--format --accounts --lake --out --attribution --permits --known --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
+    scan) flags="--format --accounts --lake --out --attribution --permits --known --indicators --reliability --blinding-key --mmdb --since --until --specimens --threads --strict --json --quiet --help" ;;
     explain) flags="--out --help" ;;
     console) flags="--port --help" ;;
     dossier) flags="--out --to --lake --audience --preview --prices --milestones --key --no-pdf --help"
@@ -36,7 +36,7 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
       fi ;;
     link) flags="--traits --out --help" ;;
-    simulate) flags="--list --show --scale --seed --days --prompts --out --side --set --threads --quiet --help" ;;
+    simulate) flags="--list --show --scale --seed --days --prompts --out --side --part --set --threads --quiet --help" ;;
     evaluate) flags="--truth --found --json --html --out --replay --shares --threads --help" ;;
     serve) flags="--config --help" ;;
     config) flags="--person --role --help"
@@ -55,9 +55,9 @@ _stillwatch() {
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
       fi ;;
-    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --peers --peer --set --from --campaign --which --tell --out --data --config --threads --collection --user --token-file --ca --cert --cert-key --after --type --add --alias --description --read --write --deny --remove --help"
+    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --source --reliability --note --status --peers --peer --set --from --campaign --which --tell --out --data --config --threads --collection --user --token-file --ca --cert --cert-key --after --type --add --alias --description --read --write --deny --remove --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "export preview validate key compare push pull collection" -- "$cur"); return
+        mapfile -t COMPREPLY < <(compgen -W "export preview validate key compare push pull collection import revoke sources imports" -- "$cur"); return
       fi ;;
     *) return ;;
   esac

@@ -75,7 +75,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l url -x -d 'the
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l token-file -r -d 'file with the token'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l note -x -d 'why'
 complete -c stillwatch -n '__fish_seen_subcommand_from console' -l port -x -d 'of 127.0.0.1'
-complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key compare push pull collection'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key compare push pull collection import revoke sources imports'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l out-of -r -d 'folder of the scan'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l lake -r -d 'its lake'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l audience -x -a 'provider cloud government public' -d 'whom it is for'
@@ -116,3 +116,11 @@ complete -c stillwatch -n '__fish_seen_subcommand_from share' -l read -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l write -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l deny -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l remove 
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l source -x -d 'who said it'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l reliability -x -a 'A B C D E F' -d 'of the source'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l note -x -d 'why'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l status -x -a 'active expired revoked waiting' -d 'whether it acts'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l indicators -r -d 'what others shared'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l reliability -x -a 'A B C D E F' -d 'of whom it came from'
+complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l blinding-key -r -d 'key of a group of peers'
+complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l part -x -d 'of N providers'

@@ -33,6 +33,8 @@ _stillwatch() {
         '--lake[folder or URL of the lake]:folder:_files -/' '--out[where results go]:folder:_files -/' \
         '--attribution[how attributed exchanges are listed]:how:(csv parquet none)' \
         '--permits[licensed distillation]:file:_files' '--known[known actors]:file:_files' \
+        '*--indicators[what others shared]:file:_files' '--reliability[of whom it came from]:grade:(A B C D E F)' \
+        '*--blinding-key[key of a group of peers]:file:_files' \
         '*--mmdb[address database]:file:_files' '--since[RFC 3339]:time:' '--until[RFC 3339]:time:' \
         '--specimens[texts kept per template]:number:' '--threads[workers]:number:' \
         '--strict[stop at a malformed record]' '--json[print JSON]' '--quiet[print errors alone]' \
@@ -48,7 +50,7 @@ _stillwatch() {
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
     simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' '--days[the first N alone]:number:' \
       '--seed[another world]:number:' '--prompts[payloads, one a line]:file:_files' '--out[folder of the world]:folder:_files -/' \
-      '--side[accounts and truth, with --out -]:folder:_files -/' '*--set[knob of every pool or campaign]:KNOB=VALUE:' \
+      '--side[accounts and truth, with --out -]:folder:_files -/' '--part[of N providers]:I/N:' '*--set[knob of every pool or campaign]:KNOB=VALUE:' \
       '--threads[workers]:number:' '--quiet[print errors alone]' '--help[help]' '1:scenario:_files' ;;
     evaluate) _arguments '*--truth[labelled world]:folder:_files -/' '*--found[results]:folder:_files -/' \
       '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
@@ -69,7 +71,8 @@ _stillwatch() {
       '--issuer[who says so]:name:' '--format[form]:form:(stix misp-event misp-feed)' '--to[file to write]:file:_files' \
       '--previous[bundle issued before]:file:_files' '--revoke[revoke all of it]' '--tlp[marking]:level:(clear green amber amber+strict red)' \
       '--opinion[of who reviewed it]:opinion:(strongly-disagree disagree neutral agree strongly-agree)' '--at[time of this version]:time:' \
-      '--audit[folder of the audit log]:folder:_files -/' '--json[counts as JSON]' '--help[help]' \
+      '--audit[folder of the audit log]:folder:_files -/' '--json[counts as JSON]' '--source[who said it]:name:' '--reliability[of the source]:grade:(A B C D E F)' '--note[why]:text:' \
+      '--status[whether it acts]:status:(active expired revoked waiting)' '--help[help]' \
       '--peers[who may be compared with]:file:_files' '--peer[with whom]:name:' '--set[items]:file:_files' \
       '--from[finished scan]:folder:_files -/' '--campaign[of it]:id:' '--which[which, not how many]' \
       '--tell[tell the other side the numbers]' '--out[what is written]:file:_files' '--data[folder of the service]:folder:_files -/' \
@@ -80,7 +83,7 @@ _stillwatch() {
       '--add[make the collection]' \
       '--alias[another name in URLs]:name:' '--description[of a new collection]:text:' '*--read[who may read it]:subject:' \
       '*--write[who may add to it]:subject:' '*--deny[who may neither]:subject:' '--remove[remove the collection]' \
-      '1:what:(export preview validate key compare push pull collection)' '*:campaign, URL or file:_files' ;;
+      '1:what:(export preview validate key compare push pull collection import revoke sources imports)' '*:campaign, URL or file:_files' ;;
   esac
 }
 _stillwatch "$@"

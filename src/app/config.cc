@@ -323,6 +323,7 @@ void Visit(V& v, Config* c) {
   v.Words("permits", &c->permits);
   v.Words("known", &c->known);
   v.Words("mmdb", &c->mmdb);
+  v.Section("imports", [&](V& s) { s.Words("blinding_keys", &c->imports.blinding_keys); });
   v.Section("passes", [&](V& s) {
     s.Flag("enabled", &c->passes.enabled);
     s.Number("interval_s", &c->passes.interval_s, 1, 86'400);

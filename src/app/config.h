@@ -80,6 +80,9 @@ struct Config {
   std::string accounts;                     // account records, for directives and recognition
   std::vector<std::string> permits, known, mmdb;  // side files of `scan`
   struct {
+    std::vector<std::string> blinding_keys;  // files of `share key`, one a group of peers
+  } imports;                                 // what others shared and passes act on
+  struct {
     bool enabled = true;
     int64_t interval_s = 60, window_days = 30, threads = 1, memory_mib = 8192;
   } passes;

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/indicators.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -97,7 +98,8 @@ class ProgressLine {
 struct Options {
   std::string format = "auto", accounts, lake, out = "stillwatch-out", attribution = "csv", permits,
               known, since, until;
-  std::vector<std::string> logs, mmdb;
+  std::vector<std::string> logs, mmdb, indicators, blinding_keys;
+  std::string reliability = "F";
   int threads = static_cast<int>(std::thread::hardware_concurrency());
   uint32_t specimens = 0;
   bool strict = false, json = false, quiet = false;
@@ -220,6 +222,20 @@ absl::Status Run(const Options& o) {
     if (!known.ok()) return known.status();
     in.judge.known = std::move(*known);
   }
+  const int64_t now = NowMs();
+  if (!o.indicators.empty()) {
+    if (o.reliability.size() != 1 || o.reliability[0] < 'A' || o.reliability[0] > 'F') {
+      return absl::InvalidArgumentError(
+          "--reliability: expected A (reliable) to F (cannot be judged)");
+    }
+    // Of what is judged up to an earlier time, by what was valid then.
+    auto shared = ReadIndicators(o.indicators, std::min(now, in.until_ms), o.reliability[0]);
+    if (!shared.ok()) return shared.status();
+    in.judge.shared = *std::move(shared);
+    auto blind = BlindWith(o.blinding_keys);
+    if (!blind.ok()) return blind.status();
+    in.judge.blind = *std::move(blind);
+  }
   absl::StatusOr<enrich::AddressBook> book = enrich::AddressBook::Open(o.mmdb);
   if (!book.ok()) return book.status();
   if (!o.mmdb.empty()) {
@@ -266,7 +282,6 @@ absl::Status Run(const Options& o) {
       std::fprintf(stderr, "%sstillwatch: note: %s\n", terminal ? "\r\033[K" : "", text.c_str());
   };
   ingest::Progress progress;
-  const int64_t now = NowMs();
   std::unique_ptr<ingest::Source> source;
   if (!o.logs.empty()) {
     for (const std::string& why : log->recognised()) note(why);
@@ -351,6 +366,14 @@ void AddScan(CLI::App& app, int* code) {
   sub->add_option("--attribution", o->attribution, "csv, parquet or none")->capture_default_str();
   sub->add_option("--permits", o->permits, "licensed distillation (YAML)");
   sub->add_option("--known", o->known, "known actors (YAML)");
+  sub->add_option("--indicators", o->indicators,
+                  "what others shared: STIX bundles, or a folder of them; may be repeated")
+      ->allow_extra_args(false);
+  sub->add_option("--reliability", o->reliability, "of whom the bundles came from: A to F")
+      ->capture_default_str();
+  sub->add_option("--blinding-key", o->blinding_keys,
+                  "key of a group of peers (share key); may be repeated")
+      ->allow_extra_args(false);
   sub->add_option(
          "--mmdb", o->mmdb,
          "MaxMind database (ASN, Anonymous-IP, Residential-Proxy, Enterprise); may be repeated")

@@ -15,17 +15,20 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
 #include "app/command.h"
 #include "app/config.h"
+#include "app/indicators.h"
 #include "app/lake_child.h"
 #include "app/share_one.h"
 #include "app/try_policy.h"
 #include "audit/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "dossier/outputs.h"
 #include "engine/live.h"
 #include "engine/live_store.h"
 #include "engine/snapshot.h"
@@ -290,6 +293,7 @@ class Service {
     }
     if (absl::Status s = OpenStores(); !s.ok()) return s;
     if (absl::Status s = ReadPolicy(config_); !s.ok()) return s;
+    if (auto followed = FollowImports(); !followed.ok()) return followed.status();
     if (absl::Status s = Publish(); !s.ok()) return s;
     ChooseLake();
     if (absl::Status s = OpenPasses(); !s.ok()) return s;
@@ -467,6 +471,41 @@ class Service {
     return absl::OkStatus();
   }
 
+  // What others shared, as of now: the file that the next pass reads, and what decisions may rest
+  // on. True when it is not what it was.
+  absl::StatusOr<bool> FollowImports() {
+    auto changes = state_->GetChanges();
+    if (!changes.ok()) return changes.status();
+    auto active = state_->GetActiveImports();
+    if (!active.ok()) return active.status();
+    const std::string bytes = IndicatorsJson(active->rows);
+    auto acting = std::make_shared<std::set<std::pair<std::string, std::string>>>();
+    for (const auto& i : active->rows) acting->emplace(i.source, i.id);
+    const std::lock_guard<std::mutex> lock(publish_mutex_);
+    if (bytes != indicators_) {
+      if (absl::Status s = dossier::WriteWhole(IndicatorFile(), bytes); !s.ok()) return s;
+    }
+    maker_.ActsOn([acting](const model::ImportRef& r) {
+      return acting->contains({r.origin, r.id});
+    });
+    imports_change_ = changes->imports;
+    imports_until_ = active->until_ms;
+    const bool first = indicators_.empty(), differs = bytes != indicators_;
+    indicators_ = bytes;
+    return differs && !first;
+  }
+  std::string IndicatorFile() const { return config_.data + "/indicators.json"; }
+
+  // After a change of what others shared: it acts, or acts no more, from now on.
+  absl::Status ImportsChanged() {
+    auto differs = FollowImports();
+    if (!differs.ok()) return differs.status();
+    if (!*differs) return absl::OkStatus();
+    absl::Status s = Publish();
+    if (live_) live_->Kick();
+    return s;
+  }
+
   // After a change through the API.
   void Changed(std::string_view topic) {
     absl::Status s;
@@ -476,6 +515,8 @@ class Service {
       s = Publish();
     else if (topic == "dispositions" && live_)
       live_->Kick();  // what was dismissed is closed with the next pass
+    else if (topic == "imports")
+      s = ImportsChanged();
     if (!s.ok())
       log_->Error("a change is kept and not yet in force", {{"topic", topic}, {"why", Text(s)}});
   }
@@ -508,6 +549,9 @@ class Service {
     }
     if (differs) s = Publish();
     if (!s.ok()) log_->Error("state", {{"why", Text(s)}});
+    if (changes.ok() && (changes->imports != imports_change_ || NowMs() >= imports_until_)) {
+      if (s = ImportsChanged(); !s.ok()) log_->Error("imports", {{"why", Text(s)}});
+    }
     std::map<std::string, uint64_t> used;
     {
       const std::lock_guard<std::mutex> lock(publish_mutex_);
@@ -812,6 +856,8 @@ class Service {
     for (const auto& f : config_.permits) flag("--permits", f);
     for (const auto& f : config_.known) flag("--known", f);
     for (const auto& f : config_.mmdb) flag("--mmdb", f);
+    flag("--indicators", IndicatorFile());
+    for (const auto& f : config_.imports.blinding_keys) flag("--blinding-key", f);
     o.window_ms = config_.passes.window_days * base::kMsPerDay;
     o.interval_ms = config_.passes.interval_s * 1000;
     o.threads = int(config_.passes.threads);
@@ -1068,6 +1114,9 @@ class Service {
   std::map<std::string, uint64_t> permits_kept_;  // of their use, what the state has
   std::shared_ptr<const engine::PassFindings> last_;  // of publish_mutex_ too
   engine::SnapshotMaker maker_;
+  std::string indicators_;  // what the file holds
+  std::atomic<uint64_t> imports_change_{0};
+  std::atomic<int64_t> imports_until_{INT64_MAX};
   std::unique_ptr<serve::Decider> decider_;
   std::mutex tokens_mutex_;
   std::shared_ptr<const serve::TokenStore> tokens_;

@@ -12,6 +12,7 @@ void AddShare(CLI::App& app, int* code) {
   AddShareExport(sub, code);
   AddShareCompare(sub, code);
   AddShareTaxii(sub, code);
+  AddShareImport(sub, code);
 }
 
 }  // namespace stillwatch::app

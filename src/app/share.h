@@ -9,5 +9,6 @@ void AddShareExport(CLI::App* share, int* code);  // export, preview, validate, 
 void AddShareCompare(CLI::App* share, int* code);
 
 void AddShareTaxii(CLI::App* share, int* code);  // push, pull, collection
+void AddShareImport(CLI::App* share, int* code);  // import, revoke, sources, imports
 
 }  // namespace stillwatch::app

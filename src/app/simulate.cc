@@ -27,10 +27,11 @@ using base::StrCat;
 
 constexpr size_t kBlocksAhead = 4;  // rendered blocks per thread that may wait for the writer
 constexpr uint64_t kPromptBytesMax = 2ULL << 30;  // of --prompts
+constexpr unsigned kPartsMax = 100;               // of a world
 constexpr size_t kPromptBytesOne = 32'000;  // of one payload; longer ones are cut at a character
 
 struct Options {
-  std::string scenario, out, side, prompts;
+  std::string scenario, out, side, prompts, part;
   double scale = 1;
   uint64_t seed = 1;
   int days = 0;  // all
@@ -281,6 +282,17 @@ absl::Status Run(const Options& o) {
     return absl::InvalidArgumentError(
         StrCat("--days: the scenario has ", world.days(), "; expected 1 to that many"));
   if (o.days > 0) world.StopAfter(o.days);
+  if (!o.part.empty()) {
+    unsigned part = 0, parts = 0;
+    char end = 0;
+    if (std::sscanf(o.part.c_str(), "%u/%u%c", &part, &parts, &end) != 2 || part < 1 ||
+        part > parts || parts > kPartsMax) {
+      return absl::InvalidArgumentError(
+          StrCat("--part ", o.part, ": expected I/N, 1/2 for the first of two (N at most ",
+                 kPartsMax, ")"));
+    }
+    world.Only(part - 1, parts);
+  }
 
   std::error_code error;
   std::filesystem::create_directories(side, error);
@@ -291,6 +303,7 @@ absl::Status Run(const Options& o) {
   for (const char* name : {"/exchanges.jsonl", "/truth_exchanges.csv", "/truth_campaigns.csv"}) {
     std::filesystem::remove(side + name, error);
   }
+  size_t accounts_written = 0;
   // What a scan reads beside the log comes first.
   {
     File roles(side + "/truth_accounts.csv"), accounts(side + "/accounts.jsonl"),
@@ -300,6 +313,7 @@ absl::Status Run(const Options& o) {
     simulate::Text lines, truth, pool;
     constexpr size_t kFlush = 4 << 20;
     const std::vector<uint32_t> order = world.AccountOrder();
+    accounts_written = order.size();
     for (size_t i = 0; s.ok() && i < order.size(); ++i) {
       const simulate::Person& p = world.people()[order[i]];
       world.RenderAccount(order[i], &lines);
@@ -358,8 +372,8 @@ absl::Status Run(const Options& o) {
   if (status.ok()) status = harvest.Finish();
   if (status.ok()) status = exchanges.Finish();
   if (status.ok() && !o.quiet && o.out != "-") {
-    std::printf("%llu exchanges of %u accounts -> %s\n",
-                static_cast<unsigned long long>(meter.done()), world.accounts(), o.out.c_str());
+    std::printf("%llu exchanges of %zu accounts -> %s\n",
+                static_cast<unsigned long long>(meter.done()), accounts_written, o.out.c_str());
   }
   return status;
 }
@@ -379,6 +393,9 @@ void AddSimulate(CLI::App& app, int* code) {
   sub->add_option("--set", o->set, "KNOB=VALUE for every pool or campaign; may be repeated")
       ->type_name("KNOB=VALUE")
       ->allow_extra_args(false);
+  sub->add_option("--part", o->part,
+                  "the I-th of N providers among whom the accounts are dealt out")
+      ->type_name("I/N");
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();
   sub->add_flag("--list", o->list, "list the presets");
   sub->add_flag("--show", o->show, "print the scenario with everything resolved");

@@ -44,10 +44,10 @@ bool Wide(const Interval& i) { return i.high - i.low >= .5; }
 
 // The four circumstances from which purpose may be inferred (docs/DETECTION.md), in the bill's
 // order.
-enum Circumstance { kPattern, kConcentration, kCoordination };
-constexpr const char* kCircumstance[] = {"Volume, structure, pattern, coordination and timing",
-                                         "Concentration on specific capabilities",
-                                         "Several accounts used in a coordinated manner"};
+enum Circumstance { kPattern, kConcentration, kCoordination, kElsewhere };
+constexpr const char* kCircumstance[] = {
+    "Volume, structure, pattern, coordination and timing", "Concentration on specific capabilities",
+    "Several accounts used in a coordinated manner", "What others say of it"};
 Circumstance Of(Family f) {
   switch (f) {
     case Family::kRhythm:
@@ -57,6 +57,8 @@ Circumstance Of(Family f) {
       return kPattern;
     case Family::kPurpose:
       return kConcentration;
+    case Family::kShared:
+      return kElsewhere;
     default:
       return kCoordination;
   }
@@ -144,7 +146,8 @@ class Page {
       }
       Add(".</li>");
     }
-    for (const Circumstance k : {kPattern, kConcentration, kCoordination}) {
+    for (const Circumstance k : {kPattern, kConcentration, kCoordination, kElsewhere}) {
+      if (k == kElsewhere && c_.imports.empty()) continue;
       if (const model::Evidence* e = Strongest(k)) Add("<li>", Html(e->statement), "</li>");
     }
     for (const auto& p : c_.pivots)
@@ -411,7 +414,9 @@ class Page {
     const bool together = rival == Verdict::kCoordinatedOther;
     const model::Evidence* first = nullptr;
     for (const auto& e : c_.evidence) {
-      if (e.bits <= 0 || e.family == Family::kText || e.family == Family::kManner) continue;
+      if (e.bits <= 0 || e.family == Family::kText || e.family == Family::kManner ||
+          e.family == Family::kShared)
+        continue;
       if ((e.family == Family::kPurpose) == together && (first == nullptr || e.bits > first->bits))
         first = &e;
     }

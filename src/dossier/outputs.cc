@@ -159,6 +159,24 @@ std::string CampaignsJson(std::span<const model::Campaign> campaigns) {
       w.EndObject();
     }
     w.EndArray();
+    if (!c.imports.empty()) {
+      w.Key("imports");
+      w.BeginArray();
+      for (const auto& i : c.imports) {
+        w.BeginObject();
+        text("id", i.id);
+        text("campaign", i.campaign);
+        text("origin", i.origin);
+        text("type", i.type);
+        text("grade", base::StrCat(std::string(1, i.reliability), i.credibility));
+        number("accounts", i.accounts);
+        number("exchanges", i.exchanges);
+        w.EndObject();
+      }
+      w.EndArray();
+      w.Key("rests_on_imports");
+      w.Bool(c.rests_on_imports);
+    }
     w.Key("timeline");
     w.BeginArray();
     for (const auto& d : c.timeline) {

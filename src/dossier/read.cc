@@ -165,6 +165,21 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
   r->Each(o, "attribution", [&](const object& a) {
     c.attribution.push_back({r->Text(a, "actor"), r->Text(a, "basis"), r->Real(a, "probability")});
   });
+  if (element imports; o["imports"].get(imports) == simdjson::SUCCESS) {
+    r->Each(o, "imports", [&](const object& i) {
+      const std::string grade = r->Text(i, "grade");
+      if (grade.size() != 2 || grade[0] < 'A' || grade[0] > 'F' || grade[1] < '1' ||
+          grade[1] > '6') {
+        r->Fail("imports.grade", "a grade, A1 to F6");
+        return;
+      }
+      c.imports.push_back({r->Text(i, "id"), r->Text(i, "campaign"), r->Text(i, "origin"),
+                           r->Text(i, "type"), grade[0], grade[1] - '0', r->Number(i, "accounts"),
+                           r->Number(i, "exchanges")});
+    });
+    if (o["rests_on_imports"].get(c.rests_on_imports) != simdjson::SUCCESS)
+      r->Fail("rests_on_imports", "true or false");
+  }
   r->Each(o, "timeline", [&](const object& d) {
     model::TimelineDay day{
         r->Text(d, "day"), r->Number(d, "exchanges"), r->Number(d, "accounts"), {}};

@@ -87,6 +87,8 @@ absl::Status StateStore::Commit(const PassFindings& pass, const watch::Identitie
   std::unordered_map<std::string, uint64_t> written;
   for (size_t i = 0; i < pass.findings.campaigns.size(); ++i) {
     const model::Campaign& c = pass.findings.campaigns[i];
+    for (const model::ImportRef& r : c.imports)
+      result.hits.push_back({c.id, r.origin, r.id, r.accounts, r.exchanges});
     auto json = Json(c, pass.finding_ids[i], pass.open[i], pass.bits_short[i],
                      i < pass.dismissed.size() && pass.dismissed[i] != 0);
     if (!json.ok()) return json.status();

@@ -233,16 +233,23 @@ absl::Status SnapshotMaker::Take(const PassFindings& pass, lake::Lake* lake) {
   return absl::OkStatus();
 }
 
+void SnapshotMaker::ActsOn(std::function<bool(const model::ImportRef&)> acts) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  acts_ = std::move(acts);
+}
+
 absl::StatusOr<std::shared_ptr<const respond::Snapshot>> SnapshotMaker::Make(
     respond::Policy policy, const state::Enforcement& enforcement,
     std::span<const uint8_t, 16> appeal_key, int64_t now_ms) const {
   std::shared_ptr<const Facts> facts;
   std::shared_ptr<const std::vector<model::Campaign>> campaigns;
+  std::function<bool(const model::ImportRef&)> acts;
   int64_t as_of = now_ms;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     facts = facts_;
     campaigns = campaigns_;
+    acts = acts_;
     if (as_of_ms_ > 0) as_of = as_of_ms_;
   }
   respond::SnapshotBuilder builder(std::move(policy));
@@ -304,6 +311,10 @@ absl::StatusOr<std::shared_ptr<const respond::Snapshot>> SnapshotMaker::Make(
   if (campaigns != nullptr) {
     std::unordered_map<std::string_view, const model::Campaign*> accused;
     for (const model::Campaign& c : *campaigns) {
+      if (acts && c.rests_on_imports && !std::all_of(c.imports.begin(), c.imports.end(), acts)) {
+        builder.AddCampaign(ForDecisions(c, false));
+        continue;
+      }
       builder.AddCampaign(c);
       if (c.verdict == Verdict::kDistillation) accused[c.id] = &c;
     }

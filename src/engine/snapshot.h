@@ -31,6 +31,10 @@ class SnapshotMaker {
   // they asked, and one of what everybody else did, which is no sign of them. An error keeps what
   // was read before; the findings are taken up all the same.
   absl::Status Take(const PassFindings& pass, lake::Lake* lake);
+  // Whether an imported indicator still acts (model::ImportRef). What was accused on the strength
+  // of one that does not is `unresolved` in what Make gives from now on, until a pass judges it
+  // anew.
+  void ActsOn(std::function<bool(const model::ImportRef&)> acts);
   // A snapshot of all that, under `policy` with what `enforcement` adds to it: attestations (they
   // go before what an account's record says), lists, appeals.
   absl::StatusOr<std::shared_ptr<const respond::Snapshot>> Make(
@@ -43,6 +47,7 @@ class SnapshotMaker {
   std::shared_ptr<const Facts> facts_;
   std::shared_ptr<const std::vector<model::Campaign>> campaigns_;  // as decisions may use them
   int64_t as_of_ms_ = 0;
+  std::function<bool(const model::ImportRef&)> acts_;  // null: all do
 };
 
 // A number that differs once something was loaded into the lake, by whomever (LiveHooks::mark).

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "judge/prior.h"
 #include "link/log.h"
 #include "link/pools.h"
 #include "link/rhythm.h"
@@ -94,6 +95,7 @@ struct Facts {
   double replayed_volume = 0;   // share of exchanges by accounts that replay
   double company = 0;           // share of accounts that do other work which is accused
   double focus = 0;             // share of exchanges with the commonest shingle; of kCompany alone
+  Prior prior;                  // what others say of it; not Measure's
 };
 
 // Evidence that looks at all accounts together, computed once per log.

@@ -165,6 +165,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   out.templates = templates.size();
   std::vector<uint64_t> over;
   const std::vector<uint16_t> permitted = Permitted(log, options.permits, &over);
+  const Imports imports(log, templates, options.shared, options.blind);
   const auto free = [&](uint32_t row) { return permitted.empty() || permitted[row] == 0; };
   const auto worth = [&](const Candidate& c) {
     return c.rows.size() >= options.exchanges_min &&
@@ -286,6 +287,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       AccountSet excluded = queued;
       for (const uint32_t a : f.candidate.accounts) excluded[a] = true;
       f.facts = Measure(background, graph, f.candidate, excluded, workers);
+      f.facts.prior = imports.Of(f.candidate);
       f.weighed = Weigh(f.facts, f.candidate.formed);
     });
     const std::span<Finding> judged(findings.begin() + static_cast<ptrdiff_t>(first),
@@ -421,9 +423,16 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   out.candidates = findings.size();
 
   // The error budget of the review.
-  std::vector<double> e_values;
-  for (const Finding& f : findings) e_values.push_back(f.weighed.independent_bits);
-  const std::vector<bool> within = SelectByEBH(e_values, kErrorRate);
+  std::vector<double> e_values, weighted, priors;
+  for (const Finding& f : findings) {
+    e_values.push_back(f.weighed.independent_bits);
+    priors.push_back(f.facts.prior.scaffold_bits);
+  }
+  weighted = BudgetBits(priors);
+  for (size_t i = 0; i < findings.size(); ++i) weighted[i] += e_values[i];
+  const std::vector<bool> within = SelectByEBH(weighted, kErrorRate);
+  const std::vector<bool> alone =
+      imports.empty() ? within : SelectByEBH(e_values, kErrorRate);  // had nobody said anything
   std::vector<const Finding*> reported;
   for (size_t i = 0; i < findings.size(); ++i) {
     Finding& f = findings[i];
@@ -432,6 +441,12 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       f.weighed.would_change =
           "The evidence does not fit into the error budget of this review; more "
           "volume would decide it.";
+    }
+    if (f.weighed.verdict == Verdict::kDistillation && !f.facts.prior.refs.empty()) {
+      Facts own = f.facts;
+      own.prior = {};
+      f.weighed.rests_on_imports =
+          !alone[i] || Weigh(own, f.candidate.formed).verdict != Verdict::kDistillation;
     }
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
     Calibrate(f.candidate.formed, &f.weighed);

@@ -29,6 +29,8 @@ struct JudgeOptions {
   uint32_t specimens = 0;  // texts wanted of each template; 16 times as many are named
   std::vector<model::Permit> permits;
   std::vector<model::KnownActor> known;
+  std::vector<SharedIndicator> shared;  // what others say (judge/prior.h)
+  Blind blind;
 };
 
 // A candidate that was weighed, reported or not: what the stated probabilities are measured by.

@@ -586,6 +586,10 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   Members(candidate, facts, &c);
   Cite(candidate, &c);
   Attribute(candidate, &c);
+  c.imports = facts.prior.refs;
+  c.rests_on_imports = weighed.rests_on_imports;
+  if (c.rests_on_imports)
+    c.would_change += " It rests on what others say: without that it would be unresolved.";
   const std::string aim = c.capabilities.empty()
                               ? "an aim that the log does not show"
                               : std::string(model::CapabilityName(c.capabilities[0].first));

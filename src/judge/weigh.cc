@@ -290,6 +290,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
       -6 + coordination - (w.overt ? 0 : std::clamp(purpose - 2, -4.0, 6.0));
   bits[int(Verdict::kSharedTool)] = formed == Formed::kText ? 0 : -2;
   bits[int(Verdict::kEvaluation)] = -6 + (f.recurring_items >= .3 ? 10 : 0) + (w.crowd ? 3 : 0);
+  bits[int(Verdict::kDistillation)] += f.prior.bits;
+  if (!f.prior.statement.empty())
+    add(Family::kShared, f.prior.bits, f.prior.statement, f.prior.null, false);
   if (!f.has_text && replay == 0)
     bits[0] = std::min(bits[0], bits[int(Verdict::kCoordinatedOther)] - 2);
   const double top = *std::max_element(bits.begin(), bits.end());

@@ -33,6 +33,7 @@ struct Weighed {
   bool crowd = false;  // few items, many people
   model::Verdict verdict = model::Verdict::kUnresolved;
   std::string would_change;
+  bool rests_on_imports = false;  // accused, and not without Facts::prior; Judge says so
 };
 
 // Probabilities and evidence; the verdict as far as one candidate alone can have it.

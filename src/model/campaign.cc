@@ -10,9 +10,9 @@ const char* VerdictName(Verdict v) {
 }
 
 const char* FamilyName(Family f) {
-  static constexpr const char* kNames[kFamilies] = {"network", "client", "enrolment",
-                                                    "payment", "text",   "manner",
-                                                    "rhythm",  "replay", "purpose"};
+  static constexpr const char* kNames[kFamilies] = {"network", "client", "enrolment", "payment",
+                                                    "text",    "manner", "rhythm",    "replay",
+                                                    "purpose", "shared"};
   return kNames[static_cast<int>(f)];
 }
 

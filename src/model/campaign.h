@@ -27,7 +27,8 @@ std::optional<Verdict> VerdictNamed(std::string_view name);
 // Words of likelihood, ICD 203: "almost certain" for .95 to .99 and so on.
 const char* LikelihoodWords(double probability);
 
-// Families of evidence. The first eight are of coordination, the last is of purpose.
+// Families of evidence. The first eight are of coordination, then one of purpose; what others say
+// (`shared`) is of neither and counts for no gate.
 enum class Family : uint8_t {
   kNetwork,
   kClient,
@@ -38,8 +39,9 @@ enum class Family : uint8_t {
   kRhythm,
   kReplay,
   kPurpose,
+  kShared,
 };
-inline constexpr int kFamilies = 9;
+inline constexpr int kFamilies = 10;
 const char* FamilyName(Family f);  // "network"
 std::optional<Family> FamilyNamed(std::string_view name);
 
@@ -53,6 +55,16 @@ struct Evidence {
   std::vector<uint32_t> rows;          // of the log that show it, until they are named
   std::vector<std::string> exchanges;  // their ids, at most 20, ascending
 };
+
+// An imported indicator that a campaign matches (judge/prior.h).
+struct ImportRef {
+  std::string id, campaign, origin;  // STIX ids of the indicator and of its campaign; who said so
+  std::string type;                  // of the item: "template-sketch"
+  char reliability = 'F';            // of the source, Admiralty A to F
+  int credibility = 6;               // of what it says, 1 to 6
+  uint64_t accounts = 0, exchanges = 0;  // of the campaign that match it
+};
+inline constexpr size_t kImportRefsMax = 32;  // of one campaign
 
 struct PoolRef {
   std::string id;
@@ -124,6 +136,8 @@ struct Campaign {
   std::vector<TemplateRef> templates;
   std::vector<Evidence> evidence;  // by bits, descending
   std::vector<Attribution> attribution;
+  std::vector<ImportRef> imports;  // by id; those that count, then others, kImportRefsMax at most
+  bool rests_on_imports = false;   // accused, and would not be without them
   std::vector<TimelineDay> timeline;
   std::vector<Pivot> pivots;
   std::vector<InfrastructureLine> infrastructure;

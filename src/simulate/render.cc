@@ -671,8 +671,10 @@ void World::PutAccountId(uint32_t account, Text* out) const {
 }
 
 std::vector<uint32_t> World::AccountOrder() const {
-  std::vector<std::pair<uint64_t, uint32_t>> ids(people_.size());
-  for (uint32_t a = 0; a < ids.size(); ++a) ids[a] = {AccountNumber(a), a};
+  std::vector<std::pair<uint64_t, uint32_t>> ids;
+  for (uint32_t a = 0; a < people_.size(); ++a) {
+    if (Kept(a)) ids.push_back({AccountNumber(a), a});
+  }
   std::sort(ids.begin(), ids.end());
   std::vector<uint32_t> out(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) out[i] = ids[i].second;
@@ -747,7 +749,7 @@ void World::RenderAccount(uint32_t account, Text* out) const {
   const double u = r.Unit();
   std::string own;
   std::string_view domain;
-  if (operators && r.Chance(.75)) {
+  if (operators && r.Chance(scenario_.pools[p.pool].mail)) {
     const auto& domains = pools_[p.pool].domains;
     domain = domains[r.Below(static_cast<uint32_t>(domains.size()))];
   } else if (k.network == Network::kCampus && k.frame == Frame::kClassTask) {

@@ -112,7 +112,7 @@ class Reader {
 
 const std::set<std::string_view> kPoolKnobs = {"infrastructure", "card_accounts", "addresses",
                                                "account_age",    "customers",     "duty_cycle",
-                                               "own_hours",      "spread"};
+                                               "own_hours",      "spread",        "mail"};
 const std::set<std::string_view> kCampaignKnobs = {
     "scaffold", "wordings",   "reworded", "samples",     "chinese",    "jitter",
     "ramp",     "own_manner", "replay",   "pivot_share", "pivot_hours"};
@@ -124,6 +124,8 @@ void PoolKnob(const Reader& r, const std::string& key, const YAML::Node& v, Pool
     p->card_accounts = static_cast<uint32_t>(r.Count(v, key, 1, 100'000));
   else if (key == "addresses")
     p->addresses = r.Number(v, key, .001, 100);
+  else if (key == "mail")
+    p->mail = r.Number(v, key, 0, 1);
   else if (key == "account_age") {
     if (v.IsScalar() && v.Scalar() == "any")
       p->account_age_days.reset();
@@ -610,6 +612,7 @@ std::string ScenarioYaml(const Scenario& s) {
                       Real(p.account_age_days->second), "]");
     else
       out += "any";
+    if (p.mail != PoolSpec().mail) base::StrAppend(&out, "\n    mail: ", Real(p.mail));
     if (p.banned_ms != 0) base::StrAppend(&out, "\n    banned: ", Time(p.banned_ms));
     if (!p.failover.empty())
       base::StrAppend(&out, "\n    failover: ", p.failover,

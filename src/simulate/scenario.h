@@ -42,6 +42,7 @@ struct PoolSpec {
   double infrastructure = .9;   // share of accounts on the pool's cards, addresses and mail domains
   uint32_t card_accounts = 10;  // accounts per card
   double addresses = .4;        // exit addresses per account
+  double mail = .75;            // share of those accounts with the pool's mail domains
   std::optional<std::pair<double, double>>
       account_age_days;   // at first use; nothing: like everybody's
   int64_t banned_ms = 0;  // 0: never

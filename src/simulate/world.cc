@@ -1119,6 +1119,9 @@ DayPlan World::Plan(int day, const base::Parallel& parallel) {
       }
     }
   });
+  if (parts_ > 1) {
+    for (auto& part : parts) std::erase_if(part, [&](const Event& e) { return !Kept(e.account); });
+  }
   const int64_t day_ms = scenario_.start_ms + day * kMsPerDay;
   for (size_t i = 0; i < campaigns; ++i) {
     Tally& t = tallies_[i];

@@ -126,6 +126,13 @@ class World {
   // Exchanges to be expected, for a progress bar.
   double Expected() const;
 
+  // Of this world one part in `parts` alone: accounts are dealt out by a hash, with all that they
+  // do, as if each were with one of several providers. Before the first Plan.
+  void Only(uint32_t part, uint32_t parts) {
+    part_ = part;
+    parts_ = parts;
+  }
+
   // Days in order, each once: what runs past midnight is carried over, and the truth is counted.
   DayPlan Plan(int day, const base::Parallel& parallel);
   // Thread-safe. Appends JSON lines, and `id,campaign` lines of the harvest.
@@ -217,6 +224,9 @@ class World {
   void PlanCustomers(uint16_t pool, int day, const PoolDay& pd, std::vector<Event>* out) const;
   void Push(int day, int64_t ts, uint32_t account, uint64_t ref, std::vector<Event>* out) const;
   uint64_t UnitKey(uint32_t unit) const { return Key(seed_, 0x756e6974, unit); }
+  bool Kept(uint32_t account) const {
+    return parts_ == 1 || Key(Key(seed_, 0x9a27), account) % parts_ == part_;
+  }
   uint64_t AccountNumber(uint32_t account) const {
     return base::Mix64(seed_ ^ 0xacc0 ^ (uint64_t{account} << 20));
   }
@@ -224,6 +234,7 @@ class World {
   Scenario scenario_;
   int made_ = 0;  // days
   uint64_t seed_ = 0;
+  uint32_t part_ = 0, parts_ = 1;
   Grammar grammar_;
   std::unique_ptr<Catalogue> catalogue_;
   std::vector<std::string_view> prompts_;

@@ -116,6 +116,14 @@ absl::StatusOr<int64_t> State::RecordPass(const PassResult& result) {
                              "VALUES (?1, ?2, ?3, ?4, ?5)",
                              e.campaign_id, e.ms, id, e.kind, e.details));
     }
+    for (const ImportHit& h : result.hits) {
+      SW_RETURN_IF_ERROR(
+          Run(db,
+              "INSERT INTO import_hits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT "
+              "(campaign_id, source, id) DO UPDATE SET accounts = ?4, exchanges = ?5, "
+              "last_ms = ?6",
+              h.campaign_id, h.source, h.id, h.accounts, h.exchanges, p.ended_ms));
+    }
     for (const auto& [key, value] : result.notes) {
       SW_RETURN_IF_ERROR(Run(db,
                              "INSERT INTO notes VALUES (?1, 1, ?2) ON CONFLICT (key) DO UPDATE SET "

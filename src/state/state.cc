@@ -35,7 +35,8 @@ absl::Status ReadChanges(Db& db, Changes* out) {
                                         {"permits", &out->permits},
                                         {"tokens", &out->tokens},
                                         {"dispositions", &out->dispositions},
-                                        {"campaigns", &out->campaigns}}) {
+                                        {"campaigns", &out->campaigns},
+                                        {"imports", &out->imports}}) {
       if (topic == name) *counter = q.Uint(1);
     }
   }

@@ -42,6 +42,10 @@ inline constexpr size_t kPageRows = 500;
 inline constexpr size_t kListEntries = 1'000'000; // of all lists together
 inline constexpr size_t kPassesKept = 10'000;     // a week of one a minute
 inline constexpr size_t kOpenAppeals = 100'000;
+inline constexpr size_t kImportBatch = 200'000;   // indicators of one import
+inline constexpr size_t kImportsMax = 1'000'000;  // of all sources together, revoked ones too
+inline constexpr size_t kImportSources = 1'000;
+inline constexpr size_t kImportValueBytes = 16 << 10;
 
 struct StateOptions {
   std::string dir;                  // holds state.db and token.key; made when it is missing
@@ -63,7 +67,7 @@ struct Rows {
 // ask every second; other processes' changes count too.
 struct Changes {
   uint64_t policy = 0, appeals = 0, lists = 0, attestations = 0, permits = 0, tokens = 0,
-           dispositions = 0, campaigns = 0;
+           dispositions = 0, campaigns = 0, imports = 0;
   bool operator==(const Changes&) const = default;
 };
 
@@ -171,6 +175,34 @@ class State {
   absl::StatusOr<std::vector<ListInfo>> Lists();
   absl::StatusOr<Rows<ListEntry>> ReadList(std::string_view name, std::string_view prefix, Page page);
   absl::StatusOr<Rows<ListProposal>> ListProposals(std::string_view status, Page page);
+
+  // --- what others shared ---
+  // All or nothing, and nothing twice: what is not newer than what is there changes nothing, so a
+  // replayed bundle neither alters nor revives. What was revoked stays revoked. A new source is
+  // graded F. ResourceExhausted beyond kImportsMax.
+  absl::StatusOr<ImportCounts> Import(std::string_view source,
+                                      const std::vector<ImportedIndicator>& indicators,
+                                      std::string_view person);
+  // Stops a source's indicators: of one STIX id, an indicator's or a campaign's; of an empty one,
+  // all. Returns how many were not revoked before. They are not revived by importing them again.
+  absl::StatusOr<uint64_t> RevokeImports(std::string_view source, std::string_view id,
+                                         std::string_view person);
+  // Of a source that may be new: so that it is graded before anything of it acts.
+  absl::StatusOr<ImportSource> GradeSource(std::string_view name, char reliability,
+                                           std::string_view note, std::string_view person);
+  absl::StatusOr<std::vector<ImportSource>> ImportSources();  // by name
+  struct ImportQuery {
+    std::string source, type, campaign;  // empty: any
+    std::string status;  // active, expired, revoked, waiting (not valid yet); empty: any
+  };
+  absl::StatusOr<Rows<ImportedIndicator>> ListImports(const ImportQuery& query, Page page);
+  // Those that act now, by source and id, and when that changes by the clock alone (INT64_MAX:
+  // never).
+  struct ActiveImports {
+    std::vector<ImportedIndicator> rows;
+    int64_t until_ms = INT64_MAX;
+  };
+  absl::StatusOr<ActiveImports> GetActiveImports();
 
   // --- permits ---
   // Adds to what each permit has used; called every few seconds, so a kill forgets that much.

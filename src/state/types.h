@@ -158,6 +158,46 @@ struct Pass {
   std::string details = "{}";
 };
 
+// --- what others shared ---
+
+struct ImportedIndicator {
+  std::string source;        // who said it, as this instance calls them
+  std::string id, campaign;  // STIX ids of the indicator and of what it indicates
+  std::string type, value;   // of the item (share/indicator.h); blinded: "KEYID:HASH"
+  bool blinded = false;
+  std::string tlp;
+  int credibility = 6;  // of the information, Admiralty 1 to 6
+  int64_t modified_ms = 0, valid_from_ms = 0;
+  int64_t valid_until_ms = INT64_MAX;  // INT64_MAX: no end
+  bool revoked = false;
+  // Filled in by the state.
+  char reliability = 'F';  // of the source
+  int64_t imported_ms = 0, revoked_ms = 0;
+  std::string imported_by, revoked_by;
+  uint64_t hits = 0;  // campaigns here that match it or did
+};
+
+struct ImportCounts {
+  uint64_t added = 0, updated = 0, unchanged = 0, revoked = 0;
+};
+
+struct ImportSource {
+  std::string name;
+  char reliability = 'F';  // Admiralty A to F; F until somebody grades it
+  std::string note, graded_by;
+  int64_t graded_ms = 0, first_ms = 0, last_ms = 0;  // imports
+  uint64_t indicators = 0, active = 0, revoked = 0, expired = 0;
+  // Campaigns here that match any of its indicators or did, and what people said of them: how often
+  // the source was right here.
+  uint64_t campaigns = 0, right = 0, wrong = 0, unsure = 0;
+};
+
+// A campaign of a pass that matches an indicator.
+struct ImportHit {
+  std::string campaign_id, source, id;
+  uint64_t accounts = 0, exchanges = 0;
+};
+
 // What one pass changed; kept whole or not at all.
 struct PassResult {
   Pass pass;
@@ -167,6 +207,7 @@ struct PassResult {
     std::vector<CampaignMember> members;
   };
   std::vector<Changed> campaigns;
+  std::vector<ImportHit> hits;
   std::vector<CampaignEvent> events;         // id and pass are filled in
   std::map<std::string, std::string> notes;  // replaced in the same transaction (State::GetNote)
 };

@@ -113,6 +113,48 @@ void Write(Out& o, const state::Feedback& f) {
       .End();
 }
 
+void Write(Out& o, const state::ImportSource& s) {
+  o.Object()
+      .Text("name", s.name)
+      .Text("reliability", std::string_view(&s.reliability, 1))
+      .Text("note", s.note)
+      .Text("graded_by", s.graded_by)
+      .Time("graded_at", s.graded_ms)
+      .Time("first_import", s.first_ms)
+      .Time("last_import", s.last_ms);
+  o.Int("indicators", s.indicators)
+      .Int("active", s.active)
+      .Int("expired", s.expired)
+      .Int("revoked", s.revoked)
+      .Int("campaigns", s.campaigns)
+      .Int("right", s.right)
+      .Int("wrong", s.wrong)
+      .Int("unsure", s.unsure)
+      .End();
+}
+
+void Write(Out& o, const state::ImportedIndicator& i) {
+  o.Object()
+      .Text("source", i.source)
+      .Text("id", i.id)
+      .Text("campaign", i.campaign)
+      .Text("type", i.type)
+      .Text("value", i.value)
+      .Bool("blinded", i.blinded)
+      .Text("tlp", i.tlp)
+      .Text("reliability", std::string_view(&i.reliability, 1))
+      .Int("credibility", i.credibility);
+  o.Time("modified", i.modified_ms)
+      .Time("valid_from", i.valid_from_ms)
+      .Time("valid_until", i.valid_until_ms == INT64_MAX ? 0 : i.valid_until_ms)
+      .Time("imported_at", i.imported_ms)
+      .Text("imported_by", i.imported_by)
+      .Time("revoked_at", i.revoked_ms)
+      .Text("revoked_by", i.revoked_by)
+      .Int("hits", i.hits)
+      .End();
+}
+
 void Write(Out& o, const state::TokenInfo& t) {
   o.Object().Text("id", t.id).Text("person", t.person).Text("label", t.label).Array("roles");
   for (const auto role : {state::kIngest, state::kDecide, state::kAnalyst, state::kApprover,
@@ -907,6 +949,28 @@ class Api {
     return Told(c_.state->DecideListChange(*id, approve, r.principal->name), "lists");
   }
 
+  // --- what others shared ---
+
+  HttpReply GradeSource(const HttpRequest& r) const {
+    Body b(r, {"reliability", "note"});
+    const std::string grade = b.Text("reliability", true), note = b.Text("note");
+    if (!b.ok()) return b.Error();
+    if (grade.size() != 1)
+      return ErrorReply(400, "reliability: expected A (reliable) to F (cannot be judged)");
+    return Told(c_.state->GradeSource(r.Param("name"), grade[0], note, r.principal->name),
+                "imports");
+  }
+
+  HttpReply RevokeImports(const HttpRequest& r) const {
+    Body b(r, {"id"});
+    const std::string id = b.Text("id");
+    if (!b.ok()) return b.Error();
+    auto n = c_.state->RevokeImports(r.Param("name"), id, r.principal->name);
+    if (!n.ok()) return Fail(n.status());
+    if (c_.changed) c_.changed("imports");
+    return JsonReply(StrCat(R"({"revoked":)", *n, "}"));
+  }
+
   HttpReply PermitUsage(const HttpRequest&) const {
     auto used = c_.state->PermitUsage();
     if (!used.ok()) return Fail(used.status());
@@ -1069,6 +1133,7 @@ class Api {
         .Int("tokens", c->tokens)
         .Int("dispositions", c->dispositions)
         .Int("campaigns", c->campaigns)
+        .Int("imports", c->imports)
         .End();
     return JsonReply(o.Done());
   }
@@ -1229,6 +1294,20 @@ void AddApiRoutes(Router* router, ApiContext context) {
   add("GET", "/hunt/schema", kRead, [](const Api& a, R r) { return a.hunts().Schema(r); });
   add("GET", "/hunt/queries", kRead, [](const Api& a, R r) { return a.hunts().Saved(r); });
   add("POST", "/hunt/queries/{name}", kWrite, [](const Api& a, R r) { return a.hunts().Save(r); });
+  add("GET", "/sharing/sources", kRead,
+      [](const Api& a, R) { return a.Listed(a.context().state->ImportSources()); });
+  add("POST", "/sharing/sources/{name}", kWrite,
+      [](const Api& a, R r) { return a.GradeSource(r); });
+  add("POST", "/sharing/sources/{name}/revoke", kWrite,
+      [](const Api& a, R r) { return a.RevokeImports(r); });
+  add("GET", "/sharing/imports", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) {
+      return a.context().state->ListImports(
+          {r.Query("source").value_or(""), r.Query("type").value_or(""),
+           r.Query("campaign").value_or(""), r.Query("status").value_or("")},
+          p);
+    });
+  });
 
   add("GET", "/audit", kRead, [](const Api& a, R r) { return a.Audit(r); });
   add("GET", "/audit/head", kRead, [](const Api& a, R r) { return a.Head(r); });

@@ -62,7 +62,8 @@ struct ApiContext {
   // What holds while the state has no active policy; null: nothing does.
   std::function<respond::Policy()> file_policy;
   // Told after each change, so that a snapshot can follow at once ("policy", "appeals", "lists",
-  // "attestations", "tokens", "dispositions", "campaigns"); may be null, must not block for long.
+  // "attestations", "tokens", "dispositions", "campaigns", "imports"); may be null, must not block
+  // for long.
   std::function<void(std::string_view topic)> changed;
   // A read-only statement over the lake (lake::Lake::Report), for hunting; null where there is
   // none.
