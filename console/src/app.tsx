@@ -6,9 +6,12 @@ import { useKeys } from "./hooks";
 import { Account } from "./screens/account";
 import { Audit } from "./screens/audit";
 import { Campaign } from "./screens/campaign";
+import { Compare } from "./screens/compare";
 import { Detector } from "./screens/detector";
 import { Directives } from "./screens/directives";
 import { Enforcement } from "./screens/enforcement";
+import { GraphScreen } from "./screens/graph";
+import { Holders } from "./screens/holders";
 import { Hunt } from "./screens/hunt";
 import { Appeals } from "./screens/appeals";
 import { Lists } from "./screens/lists";
@@ -183,6 +186,13 @@ export function App() {
             <Queue me={me} />
           </Route>
           <Route path="/campaigns/:id">{({ id }) => <Campaign id={decodeURIComponent(id)} me={me} />}</Route>
+          <Route path="/campaigns/:id/graph">{({ id }) => <GraphScreen id={decodeURIComponent(id)} />}</Route>
+          <Route path="/compare">
+            <Compare />
+          </Route>
+          <Route path="/holders">
+            <Holders />
+          </Route>
           <Route path="/accounts/:id">{({ id }) => <Account id={decodeURIComponent(id)} />}</Route>
           <Route path="/hunt">
             <Hunt />

@@ -376,6 +376,7 @@ const std::vector<Place>& Network::PlacesIn(uint32_t cluster) const {
     const auto accounts = static_cast<float>(n.accounts);
     radii.push_back(n.kind == Kind::kCluster   ? 1.6f + std::sqrt(accounts)
                     : n.kind == Kind::kAccount ? 1.f
+                    : n.kind == Kind::kValue   ? .8f + .15f * std::log2(1 + accounts)
                                                : 1.f + .25f * std::log2(1 + accounts));
   }
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> counts;

@@ -231,6 +231,24 @@ absl::StatusOr<Rows<CampaignMember>> State::CampaignMembers(std::string_view id,
   return out;
 }
 
+absl::StatusOr<CampaignMember> State::GetCampaignMember(std::string_view id,
+                                                        std::string_view account) {
+  CampaignMember out;
+  SW_RETURN_IF_ERROR(impl_->Read([&](Db& db) -> absl::Status {
+    Query q(db,
+            "SELECT account_id, pool_id, verdict, why, probability, exchanges, attributed FROM "
+            "campaign_members WHERE campaign_id = ?1 AND account_id = ?2",
+            id, account);
+    if (q.Row()) {
+      out = {q.Text(0), q.Text(1), q.Text(2), q.Text(3), q.Real(4), q.Uint(5), q.Uint(6)};
+      return q.status();
+    }
+    SW_RETURN_IF_ERROR(q.status());
+    return absl::NotFoundError(StrCat("account ", account, ": is no member of campaign ", id));
+  }));
+  return out;
+}
+
 absl::StatusOr<Rows<CampaignEvent>> State::CampaignEvents(std::string_view id, Page page) {
   SW_RETURN_IF_ERROR(CheckPage(page));
   Rows<CampaignEvent> out;

@@ -226,6 +226,7 @@ class State {
   absl::StatusOr<Campaign> TakeCampaign(std::string_view id, std::string_view expected_owner,
                                         std::string_view owner, std::string_view person);
   absl::StatusOr<Rows<CampaignMember>> CampaignMembers(std::string_view id, Page page);
+  absl::StatusOr<CampaignMember> GetCampaignMember(std::string_view id, std::string_view account);
   absl::StatusOr<Rows<CampaignEvent>> CampaignEvents(std::string_view id, Page page);
   absl::StatusOr<Rows<Pass>> Passes(Page page);  // newest first
   // Small values that a module keeps: an unknown key is empty, revision 0.

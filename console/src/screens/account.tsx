@@ -2,6 +2,7 @@ import { Link } from "wouter";
 import { useGet } from "../hooks";
 import { minute, number, percent, words } from "../text";
 import { Page, Show, Table, Verdict } from "../ui";
+import { ProfileOf } from "./profile";
 
 export function Account({ id }: { id: string }) {
   const account = useGet("/api/v1/accounts/{id}", { id });
@@ -64,6 +65,7 @@ export function Account({ id }: { id: string }) {
           </>
         )}
       </Show>
+      <ProfileOf key={id} id={id} />
     </Page>
   );
 }

@@ -239,6 +239,9 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
       aside={
         c && (
           <>
+            <Link className="button" href={`/campaigns/${encodeURIComponent(id)}/graph`}>
+              Network
+            </Link>
             <button type="button" className="primary" onClick={() => setWord("confirmed")}>
               Confirm <kbd>c</kbd>
             </button>

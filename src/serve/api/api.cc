@@ -8,6 +8,7 @@
 #include "audit/verify.h"
 #include "base/embedded_file.h"
 #include "respond/decide.h"
+#include "serve/api/explore.h"
 #include "serve/api/hunt.h"
 #include "serve/api/json.h"
 #include "serve/api/sharing.h"
@@ -1154,11 +1155,13 @@ class Api {
   }
 
   const ApiContext& context() const { return c_; }
+  Explore& explore() const { return *explore_; }
   Hunts& hunts() const { return *hunts_; }
   Sharing& sharing() const { return *sharing_; }
 
  private:
   const ApiContext c_;
+  const std::unique_ptr<Explore> explore_ = std::make_unique<Explore>(&c_);
   const std::unique_ptr<Hunts> hunts_ = std::make_unique<Hunts>(&c_);
   const std::unique_ptr<Sharing> sharing_ = std::make_unique<Sharing>(&c_);
 };
@@ -1230,6 +1233,13 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.Dispose(r); });
   add("POST", "/campaigns/{id}/owner", kWrite, [](const Api& a, R r) { return a.Take(r); });
   add("GET", "/accounts/{id}", kRead, [](const Api& a, R r) { return a.Account(r); });
+  add("GET", "/campaigns/{id}/graph", kRead, [](const Api& a, R r) { return a.explore().Graph(r); });
+  add("GET", "/campaigns/{id}/graph/nodes", kRead,
+      [](const Api& a, R r) { return a.explore().Nodes(r); });
+  add("GET", "/accounts/{id}/profile", kRead,
+      [](const Api& a, R r) { return a.explore().Profile(r); });
+  add("GET", "/compare", kRead, [](const Api& a, R r) { return a.explore().Compare(r); });
+  add("GET", "/holders", kRead, [](const Api& a, R r) { return a.explore().Holders(r); });
   add("GET", "/passes", kRead, [](const Api& a, R r) { return a.Passes(r); });
 
   add("GET", "/dispositions", kRead,

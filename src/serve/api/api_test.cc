@@ -756,5 +756,70 @@ TEST_F(ApiTest, WithoutTraffic) {
   EXPECT_EQ(propose(false), 201);
 }
 
+TEST_F(ApiTest, NetworksProfilesAndHolders) {
+  state::PassResult pass;
+  state::PassResult::Changed& c = pass.campaigns.emplace_back();
+  c.campaign.id = c.campaign.finding_id = "c1";
+  c.campaign.name = "amber-otter", c.campaign.status = "current";
+  c.campaign.verdict = "distillation";
+  c.campaign.json = R"({"templates":[{"id":"tpl_1","exchanges":9,"hashes":[7,8,9]}]})";
+  c.members_given = true;
+  for (int i = 0; i < 6; ++i)
+    c.members.push_back(
+        {StrCat("acct-", i), i < 4 ? "pool_a" : "", "distillation", "why", .9, 5, 4});
+  ASSERT_TRUE(state_->RecordPass(pass).ok());
+  // The same two columns answer every question for a network: what is no member's is dropped.
+  report_ = "1\tacct-1\n1\tacct-2\n1\tsomebody\n2\\t\tacct-3\n";
+  HttpReply r = Call("GET", "/campaigns/c1/graph");
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(Int(r, "accounts"), 6);
+  EXPECT_EQ(Int(r, "values"), 5);  // one of each field of an exchange
+  EXPECT_EQ(Int(r, "links_total"), 10);
+  EXPECT_NE(r.body.find(R"("id":"v:client_ip:1")"), std::string::npos) << r.body;
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph?open=none&focus=a:acct-1"), "unknown"), 0);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph?open=c:pool_a~c:gone"), "unknown"), 1);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph/nodes?kind=account&limit=2"), "total"), 6);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph/nodes?text=ACCT-3"), "total"), 1);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph/nodes?linked=v:ja4:1"), "total"), 2);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph/nodes?linked=a:acct-2&kind=value"), "total"), 5);
+  EXPECT_EQ(Int(Call("GET", "/campaigns/c1/graph/nodes?parent=c:pool_a&kind=account"), "total"), 4);
+  EXPECT_EQ(Call("GET", "/campaigns/c1/graph/nodes?node=a:nobody").status, 404);
+  EXPECT_EQ(Call("GET", "/campaigns/c1/graph/nodes?limit=501").status, 400);
+  EXPECT_EQ(Call("GET", "/campaigns/none/graph").status, 404);
+  // Seven columns: an account's habits.
+  report_ =
+      "total\t\t3\t10\t20\t1780000000000\t1780000000001\nhour\t5\t3\t0\t0\t0\t0\n"
+      "client_ip\t203.0.113.1\t3\t0\t0\t0\t0\n";
+  r = Call("GET", "/accounts/acct-1/profile");
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(Int(r, "exchanges"), 3);
+  EXPECT_NE(r.body.find("203.0.113.1"), std::string::npos);
+  EXPECT_NE(r.body.find(R"("pool_id":"pool_a")"), std::string::npos) << r.body;
+  r = Call("GET", "/compare?a=acct-1&b=acct-2");
+  EXPECT_EQ(r.status, 200);
+  EXPECT_NE(r.body.find(R"("same_pool":true)"), std::string::npos) << r.body;
+  EXPECT_EQ(Call("GET", "/compare?a=acct-1&b=acct-1").status, 400);
+  report_ = "acct-1\t5\t1780000000000\t1780000000001\nfree\t4\t0\t0\n";
+  r = Call("GET", "/holders?field=client_ip&value=203.0.113.1&limit=1");
+  EXPECT_EQ(Int(r, "total"), 2);
+  EXPECT_NE(r.body.find(R"("name":"amber-otter")"), std::string::npos) << r.body;
+  EXPECT_EQ(Int(Call("GET", "/holders?field=template&value=tpl_1&campaign=c1"), "total"), 2);
+  EXPECT_EQ(Call("GET", "/holders?field=template&value=tpl_2&campaign=c1").status, 404);
+  EXPECT_EQ(Call("GET", "/holders?field=country&value=XX").status, 400);
+  // Without the lake a network is what the findings say, and says so; what is read from it alone is not.
+  report_status_ = absl::UnavailableError("away");
+  state::PassResult next = pass;
+  next.campaigns[0].campaign.id = "c2";
+  ASSERT_TRUE(state_->RecordPass(next).ok());
+  r = Call("GET", "/campaigns/c2/graph");
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(Int(r, "values"), 0);
+  EXPECT_NE(r.body.find("does not answer at the moment"), std::string::npos) << r.body;
+  EXPECT_EQ(Call("GET", "/accounts/acct-1/profile").status, 503);
+  EXPECT_EQ(Call("GET", "/compare?a=acct-1&b=acct-2").status, 503);
+  report_status_ = absl::DeadlineExceededError("late");
+  EXPECT_EQ(Call("GET", "/holders?field=ja4&value=x").status, 504);
+}
+
 }  // namespace
 }  // namespace stillwatch::serve

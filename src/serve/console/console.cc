@@ -91,9 +91,10 @@ void AddConsole(Router* router) {
       continue;
     }
     // The screens (console/src/app.tsx): the page finds out which from the address.
-    for (const char* place : {"/", "/index.html", "/campaigns", "/campaigns/*", "/accounts/*",
-                              "/hunt", "/enforcement", "/directives", "/appeals", "/lists",
-                              "/sharing", "/detector", "/ingest", "/audit", "/settings"}) {
+    for (const char* place :
+         {"/", "/index.html", "/campaigns", "/campaigns/*", "/compare", "/holders", "/accounts/*",
+          "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", "/detector",
+          "/ingest", "/audit", "/settings"}) {
       at(place);
     }
   }
