@@ -786,10 +786,10 @@ TEST_F(ApiTest, NetworksProfilesAndHolders) {
   EXPECT_EQ(Call("GET", "/campaigns/c1/graph/nodes?node=a:nobody").status, 404);
   EXPECT_EQ(Call("GET", "/campaigns/c1/graph/nodes?limit=501").status, 400);
   EXPECT_EQ(Call("GET", "/campaigns/none/graph").status, 404);
-  // Seven columns: an account's habits.
+  // Thirteen columns: an account's hours, then combinations of values.
   report_ =
-      "total\t\t3\t10\t20\t1780000000000\t1780000000001\nhour\t5\t3\t0\t0\t0\t0\n"
-      "client_ip\t203.0.113.1\t3\t0\t0\t0\t0\n";
+      "5\t3\t10\t20\t1780000000000\t1780000000001\t\t\t\t\t\t\t\n"
+      "24\t3\t0\t0\t0\t0\tatlas-4\tapi\t203.0.113.1\tt13\tclient/1\t\t\n";
   r = Call("GET", "/accounts/acct-1/profile");
   EXPECT_EQ(r.status, 200);
   EXPECT_EQ(Int(r, "exchanges"), 3);
@@ -806,7 +806,8 @@ TEST_F(ApiTest, NetworksProfilesAndHolders) {
   EXPECT_EQ(Int(Call("GET", "/holders?field=template&value=tpl_1&campaign=c1"), "total"), 2);
   EXPECT_EQ(Call("GET", "/holders?field=template&value=tpl_2&campaign=c1").status, 404);
   EXPECT_EQ(Call("GET", "/holders?field=country&value=XX").status, 400);
-  // Without the lake a network is what the findings say, and says so; what is read from it alone is not.
+  // Without the lake a network is what the findings say, and says so; what is read from it alone is
+  // not.
   report_status_ = absl::UnavailableError("away");
   state::PassResult next = pass;
   next.campaigns[0].campaign.id = "c2";

@@ -117,7 +117,6 @@ struct Explore::Facts {
   uint64_t exchanges = 0, input_tokens = 0, output_tokens = 0;
   int64_t first_ms = 0, last_ms = 0;
   std::array<uint64_t, 24> hours{};
-  std::array<uint64_t, 24> spans{};              // of five minutes in which it asked, by hour
   std::map<std::string, std::vector<Value>> of;  // field -> values, most used first
   std::map<std::string, std::string> record;     // what the account's record says
   std::map<std::string, uint64_t> templates;     // id -> of the sampled exchanges
@@ -587,49 +586,54 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
     if (m.ok()) f.membership.emplace(row.id, *std::move(m));
   }
   const std::string id = SqlString(account);
-  // Each exchange once: of two with one id the one with the smaller content stays.
-  const std::string some = StrCat("FROM (SELECT * FROM exchanges WHERE account_id = ", id,
-                                  " ORDER BY exchange_id, content LIMIT 1 BY exchange_id)");
-  std::string sql = StrCat(
-      "SELECT 'total' AS what, '' AS v, count() AS n, sum(if(input_tokens = 4294967295, 0, "
-      "toUInt64(input_tokens))) AS i, sum(if(output_tokens = 4294967295, 0, "
-      "toUInt64(output_tokens))) AS o, min(ts) AS f, max(ts) AS l ",
-      some);
-  const auto add = [&](std::string_view what, std::string_view v, std::string_view from,
-                       std::string_view n = "count()") {
-    base::StrAppend(&sql, " UNION ALL SELECT '", what,
-                    "', v, n, toUInt64(0), toUInt64(0), "
-                    "toInt64(0), toInt64(0) FROM (SELECT ",
-                    v, " AS v, toUInt64(", n, ") AS n ", from,
-                    " GROUP BY v ORDER BY n DESC, v LIMIT ", kProfileValues, ")");
-  };
-  add("hour", "toString(intDiv(ts, 3600000) % 24)", some);
-  add("span", "toString(intDiv(ts, 3600000) % 24)", some, "uniqExact(intDiv(ts, 300000))");
-  add("model", "model", some);
-  add("channel", "channel", some);
-  for (const char* field : kExchangeFields) add(field, field, some);
-  auto rows = Ask(sql, kExploreSeconds, 20 * kProfileValues);
-  if (!rows.ok()) return rows.status();
-  for (const Row& row : *rows) {
-    if (row.size() != 7) continue;
-    const std::string &what = row[0], &v = row[1];
-    const uint64_t n = Number(row[2]);
-    if (what == "total") {
-      f.exchanges = n, f.input_tokens = Number(row[3]), f.output_tokens = Number(row[4]);
-      if (n > 0) f.first_ms = int64_t(Number(row[5])), f.last_ms = int64_t(Number(row[6]));
-    } else if (what == "hour" || what == "span") {
-      (what == "hour" ? f.hours : f.spans)[Number(v) % 24] = n;
-    } else if (!v.empty()) {
-      f.of[what].push_back({v, n});
-    }
+  // Each exchange once: of two with one id the one with the smaller content stays. Values are
+  // counted together, as few combinations of them occur.
+  static constexpr const char* kCounted[] = {"model",      "channel",    "client_ip", "ja4",
+                                             "user_agent", "api_key_id", "org_id"};
+  std::string names, none;
+  for (const char* field : kCounted) {
+    base::StrAppend(&names, ", ", field);
+    base::StrAppend(&none, ", '' AS ", field);
   }
+  const std::string from = StrCat(" FROM (SELECT ts, input_tokens, output_tokens", names,
+                                  " FROM exchanges WHERE account_id = ", id,
+                                  " ORDER BY exchange_id, content LIMIT 1 BY exchange_id) AS e ");
+  auto rows = Ask(
+      StrCat(
+          "SELECT toUInt64(intDiv(ts, 3600000) % 24) AS h, count() AS n, sum(if(input_tokens = "
+          "4294967295, 0, toUInt64(input_tokens))) AS i, sum(if(output_tokens = 4294967295, 0, "
+          "toUInt64(output_tokens))) AS o, min(ts) AS f, max(ts) AS l",
+          none, from,
+          "GROUP BY h UNION ALL SELECT toUInt64(24) AS h, n, toUInt64(0) AS i, toUInt64(0) AS o, "
+          "toInt64(0) AS f, toInt64(0) AS l",
+          names, " FROM (SELECT count() AS n", names, from, "GROUP BY ", names.substr(2),
+          " ORDER BY n DESC", names, " LIMIT ", 10 * kProfileValues, ")"),
+      kExploreSeconds, 11 * kProfileValues);
+  if (!rows.ok()) return rows.status();
+  std::map<std::string, std::map<std::string, uint64_t>> counted;
+  for (const Row& row : *rows) {
+    if (row.size() != 13) continue;
+    const uint64_t h = Number(row[0]), n = Number(row[1]);
+    if (h < 24) {
+      f.hours[h] = n;
+      f.first_ms = f.exchanges == 0 ? int64_t(Number(row[4]))
+                                    : std::min(f.first_ms, int64_t(Number(row[4])));
+      f.last_ms = std::max(f.last_ms, int64_t(Number(row[5])));
+      f.exchanges += n, f.input_tokens += Number(row[2]), f.output_tokens += Number(row[3]);
+      continue;
+    }
+    for (size_t k = 0; k < 7; ++k)
+      if (!row[6 + k].empty()) counted[kCounted[k]][row[6 + k]] += n;
+  }
+  for (const auto& [field, values] : counted)
+    for (const auto& [value, n] : values) f.of[field].push_back({value, n});
   for (auto& [field, values] : f.of)
     std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) {
       return a.exchanges != b.exchanges ? a.exchanges > b.exchanges : a.value < b.value;
     });
   static constexpr const char* kRecord[] = {"signup_ip", "email_domain", "payment_id", "referrer",
                                             "org_id",    "plan",         "channel",    "kyc"};
-  sql = "SELECT toString(argMin(created_at, content))";
+  std::string sql = "SELECT toString(argMin(created_at, content))";
   for (const char* field : kRecord) base::StrAppend(&sql, ", argMin(", field, ", content)");
   rows = Ask(StrCat(sql, " FROM accounts WHERE account_id = ", id, " GROUP BY account_id"),
              kExploreSeconds, 1);
@@ -655,8 +659,8 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
   if (!templates.empty()) {
     const Matcher matcher(templates);
     rows = Ask(StrCat("SELECT ", matcher.Sql(), " FROM exchanges WHERE account_id = ", id,
-                      " AND features != 0 ORDER BY cityHash64(exchange_id) LIMIT 256"),
-               kExploreSeconds, 256);
+                      " AND features != 0 LIMIT 64"),
+               kExploreSeconds, 64);
     if (!rows.ok()) return rows.status();
     f.sampled = rows->size();
     for (const Row& row : *rows)
