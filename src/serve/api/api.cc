@@ -1233,7 +1233,8 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.Dispose(r); });
   add("POST", "/campaigns/{id}/owner", kWrite, [](const Api& a, R r) { return a.Take(r); });
   add("GET", "/accounts/{id}", kRead, [](const Api& a, R r) { return a.Account(r); });
-  add("GET", "/campaigns/{id}/graph", kRead, [](const Api& a, R r) { return a.explore().Graph(r); });
+  add("GET", "/campaigns/{id}/graph", kRead,
+      [](const Api& a, R r) { return a.explore().Graph(r); });
   add("GET", "/campaigns/{id}/graph/nodes", kRead,
       [](const Api& a, R r) { return a.explore().Nodes(r); });
   add("GET", "/accounts/{id}/profile", kRead,
