@@ -226,7 +226,7 @@ class Share(Case):
 
     def test_schemas(self):
         first = self.export("--key", self.key, "--opinion", "agree", "--at", "2026-11-21T12:00:00Z", audience="cloud")
-        self.export("--key", self.key, "--previous", self.path("bundle.json"), self.campaigns[0]["id"], to="second.json", audience="cloud")
+        self.export("--key", self.key, "--at", "2026-11-22T12:00:00Z", "--previous", self.path("bundle.json"), self.campaigns[0]["id"], to="second.json", audience="cloud")
         def faults(*names):
             check = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stix_schemas.py")
             done = subprocess.run(["/usr/bin/python3", check, *map(self.path, names)], capture_output=True, text=True, timeout=300)
