@@ -244,7 +244,7 @@ absl::Status Run(const Options& o) {
     };
   }
   // Everything that can be known to be wrong is said before anything is written.
-  auto log = ingest::Log::Plan(o.logs, o.format);
+  auto log = ingest::Log::Plan(o.logs, o.format, &g_stop);
   if (!log.ok()) return log.status();
   if (o.specimens > 0 && !log->once().empty()) {
     return absl::InvalidArgumentError(StrCat(

@@ -59,6 +59,16 @@ def wait_until_reading(child, log, lake, seconds=60 * PATIENCE):
             pass
         time.sleep(.002)
 
+def wait_until_handled(child, what):
+    """Returns once the child has a handler of its own for a signal, or has ended."""
+    end = time.monotonic() + 60 * PATIENCE
+    while child.poll() is None and time.monotonic() < end:
+        with open(f"/proc/{child.pid}/status") as f:
+            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
+        if caught >> (what - 1) & 1:
+            return
+        time.sleep(.002)
+
 def unpack_lz4(data, size):
     """One LZ4 block, by its specification (lz4_Block_format)."""
     out, at = bytearray(), 0

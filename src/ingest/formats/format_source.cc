@@ -179,6 +179,7 @@ class RecordsSource : public FormatSource {
       if (absl::Status s = Drop(w); !s.ok()) return s;
     }
     RecordReader reader(paths_, progress, options_.note, sink.reject);
+    reader.StopBy(stop);
     std::mutex lock;
     absl::Status status;
     std::atomic<bool> failed{false};

@@ -201,7 +201,8 @@ absl::Status Log::Recognise(Part* part, const Glance& glance) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Log> Log::Plan(const std::vector<std::string>& logs, const std::string& asked) {
+absl::StatusOr<Log> Log::Plan(const std::vector<std::string>& logs, const std::string& asked,
+                              const std::atomic<bool>* stop) {
   Log out;
   out.asked_ = asked;
   Format format;
@@ -251,7 +252,7 @@ absl::StatusOr<Log> Log::Plan(const std::vector<std::string>& logs, const std::s
       part.format = asked;
       continue;
     }
-    auto head = PeekHead(path);
+    auto head = PeekHead(path, stop);
     if (!head.ok()) return head.status();
     const bool parquet = head->starts_with("PAR1");
     const std::string table = parquet ? "Parquet" : regular ? TableFormat(path) : "";

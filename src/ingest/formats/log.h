@@ -19,7 +19,8 @@ class Log {
  public:
   // Expands globs and looks at each file: everything about files that can be known to be wrong is
   // an error here. `format` is a name, a FILE.sql, "canonical" or "auto", which looks at each one.
-  static absl::StatusOr<Log> Plan(const std::vector<std::string>& logs, const std::string& format);
+  static absl::StatusOr<Log> Plan(const std::vector<std::string>& logs, const std::string& format,
+                                  const std::atomic<bool>* stop = nullptr);
 
   // Looks at what only the engine can reach, too. `lake` must outlive the source.
   absl::StatusOr<std::unique_ptr<Source>> Open(lake::Lake* lake, const FormatOptions& options);

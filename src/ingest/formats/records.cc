@@ -180,6 +180,8 @@ RecordReader::RecordReader(std::vector<std::string> paths, Progress* progress,
                                      std::move(reject))) {}
 RecordReader::~RecordReader() = default;
 
+void RecordReader::StopBy(const std::atomic<bool>* stop) { state_->lines.StopBy(stop); }
+
 absl::StatusOr<bool> RecordReader::Next(RecordBatch* batch) {
   State& s = *state_;
   struct Lines {

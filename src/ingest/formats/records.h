@@ -73,6 +73,7 @@ class RecordReader {
                std::function<void(std::string)> note,
                std::function<absl::Status(model::Reject)> reject);
   ~RecordReader();
+  void StopBy(const std::atomic<bool>* stop);  // see LineReader
   // False at the end, the same error again after an error. Thread-safe.
   absl::StatusOr<bool> Next(RecordBatch* batch);
 

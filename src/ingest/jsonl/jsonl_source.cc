@@ -529,6 +529,7 @@ class JsonlSource : public Source {
       options_.note(std::move(text));
     };
     LineReader reader(paths_, progress, note, reject);
+    reader.StopBy(stop);
     std::atomic<bool> failed{false};
     const auto work = [&](int worker) {
       RecordParser parser(options_.now_ms);

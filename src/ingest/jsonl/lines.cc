@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -19,6 +20,8 @@ using base::StrCat;
 
 namespace {
 
+constexpr int kStopMs = 100;  // how soon a reader that waits hears that it is to stop
+
 // What PeekHead took from a pipe, with the open pipe.
 struct Ahead {
   int fd;
@@ -27,6 +30,17 @@ struct Ahead {
 std::map<std::string, Ahead>& Taken() {
   static auto* taken = new std::map<std::string, Ahead>;
   return *taken;
+}
+
+// Until there is something to read, its end included.
+absl::Status Await(int fd, const std::atomic<bool>* stop) {
+  pollfd p{fd, POLLIN, 0};
+  while (stop != nullptr) {
+    if (*stop) return absl::CancelledError("interrupted");
+    const int ready = poll(&p, 1, kStopMs);
+    if (ready > 0 || (ready < 0 && errno != EINTR)) break;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -52,11 +66,14 @@ struct LineReader::File {
     if (zstd != nullptr) ZSTD_freeDStream(zstd);
   }
   // Appends what one read gives; starts over when all of input was used.
-  absl::Status More(Progress* progress) {
+  absl::Status More(Progress* progress, const std::atomic<bool>* stop) {
     if (begin == end) begin = end = 0;
     size_t want = input.size() - end;
     if (regular) want = std::min<uint64_t>(want, size - read);
     while (want > 0) {
+      if (!regular) {
+        if (absl::Status s = Await(fd, stop); !s.ok()) return s;
+      }
       const ssize_t n = ::read(fd, input.data() + end, want);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0)
@@ -161,7 +178,7 @@ absl::Status LineReader::Open(const std::string& path) {
     if (f.regular && f.size == 0) note_(StrCat(path, ": is empty"));
   }
   while (f.end < 4 && !f.eof) {  // a pipe may give single bytes
-    if (absl::Status s = f.More(progress_); !s.ok()) return s;
+    if (absl::Status s = f.More(progress_, stop_); !s.ok()) return s;
   }
   Begin(&f);
   return absl::OkStatus();
@@ -184,7 +201,7 @@ void LineReader::Begin(File* file) {
   }
 }
 
-absl::StatusOr<std::string> PeekHead(const std::string& path) {
+absl::StatusOr<std::string> PeekHead(const std::string& path, const std::atomic<bool>* stop) {
   if (absl::Status s = CheckReadable(path); !s.ok()) return s;
   const int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info;
@@ -198,6 +215,12 @@ absl::StatusOr<std::string> PeekHead(const std::string& path) {
   f.path = path;
   f.input.resize(kPeekBytes);
   while (f.end < kPeekBytes) {
+    if (!S_ISREG(info.st_mode)) {
+      if (absl::Status s = Await(fd, stop); !s.ok()) {
+        if (fd > 0) close(fd);
+        return s;
+      }
+    }
     const ssize_t n = ::read(fd, f.input.data() + f.end, kPeekBytes - f.end);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
@@ -241,7 +264,7 @@ absl::Status LineReader::Fill(std::string* out, bool* end) {
   };
   while (out->size() < goal) {
     if (f.begin == f.end && !f.eof && !f.pending) {
-      if (absl::Status s = f.More(progress_); !s.ok()) return s;
+      if (absl::Status s = f.More(progress_, stop_); !s.ok()) return s;
     }
     if (f.begin == f.end && !f.pending) {
       if (!f.eof) continue;

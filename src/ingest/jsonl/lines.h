@@ -57,8 +57,10 @@ inline constexpr size_t kPeekBytes = 1u << 20;  // of a file as stored
 
 // What a file begins with, decompressed: at most kPeekBytes of it are looked at, so the last line
 // may be cut. Broken compression ends it early; the reader that follows says so. What is taken
-// from a pipe or "-" is kept for the next LineReader of the same path. Not thread-safe.
-absl::StatusOr<std::string> PeekHead(const std::string& path);
+// from a pipe or "-" is kept for the next LineReader of the same path. Not thread-safe. Waits for a
+// pipe until `stop` is set (null: for ever), then CancelledError.
+absl::StatusOr<std::string> PeekHead(const std::string& path,
+                                     const std::atomic<bool>* stop = nullptr);
 
 // Gives a descriptor that can be read once (a pipe, a socket) a name that the next LineReader
 // knows; it then owns the descriptor. DropPipe closes one that nobody took. Not thread-safe.
@@ -75,12 +77,16 @@ class LineReader {
              std::function<void(std::string)> note,
              std::function<absl::Status(model::Reject)> reject, bool arrays = false);
   ~LineReader();
+  // Before the first Next: a pipe from which nothing comes is waited for until *stop, then
+  // CancelledError.
+  void StopBy(const std::atomic<bool>* stop) { stop_ = stop; }
   // False at the end, the same error again after an error. Thread-safe.
   absl::StatusOr<bool> Next(Chunk* chunk);
 
  private:
   struct File;
-  friend absl::StatusOr<std::string> PeekHead(const std::string& path);
+  friend absl::StatusOr<std::string> PeekHead(const std::string& path,
+                                              const std::atomic<bool>* stop);
   absl::Status Open(const std::string& path);
   static void Begin(File* file);
   // Appends up to kChunkBytes decompressed bytes; sets *end.
@@ -93,6 +99,7 @@ class LineReader {
   std::string carry_;  // the unfinished line
   uint64_t line_ = 1, offset_ = 0;
   const bool arrays_;
+  const std::atomic<bool>* stop_ = nullptr;
   bool skipping_ = false;  // inside a line that is too long
   absl::Status error_;     // what ended reading; whole lines before it are handed out first
   Progress* progress_;
