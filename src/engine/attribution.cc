@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/str.h"
 
 namespace stillwatch::engine {
 namespace {
@@ -58,6 +59,7 @@ absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, uint32_t run,
     asked.clear();
     sql = "SELECT exchange_id FROM exchanges WHERE account_id IN (";
     uint32_t account = link::kNone;
+    int64_t from = INT64_MAX, to = INT64_MIN;
     for (size_t accounts = 0;;) {
       const uint32_t row = std::min(next_cited < cited.size() ? cited[next_cited].first : link::kNone,
                                     next_row < rows.size() ? rows[next_row].row : link::kNone);
@@ -69,12 +71,16 @@ absl::Status NameExchanges(lake::Lake& lake, const link::Log& log, uint32_t run,
         account = a;
       }
       asked.push_back({log.id[row], row, false});
+      from = std::min(from, log.ts_ms[row]);
+      to = std::max(to, log.ts_ms[row]);
       while (next_cited < cited.size() && cited[next_cited].first == row) ++next_cited;
       while (next_row < rows.size() && rows[next_row].row == row) ++next_row;
     }
+    sql += base::StrCat(") AND ts >= ", from, " AND ts <= ", to);
     std::sort(asked.begin(), asked.end(), [](const Asked& x, const Asked& y) { return x.id < y.id; });
     named.clear();
-    absl::Status s = lake.Query(sql + ") SETTINGS max_query_size = 16777216", [&](const lake::Block& b) {
+    absl::Status s = lake.Query(sql + " SETTINGS max_query_size = 16777216", [&](const lake::Block&
+                                                                                     b) {
       const auto& ids = b.columns[0].As<lake::StringColumn>();
       for (size_t i = 0; i < ids.size(); ++i) {
         const uint64_t id = base::Hash64(ids[i]);

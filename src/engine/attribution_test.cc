@@ -238,8 +238,11 @@ TEST(NameExchanges, InTheEmbeddedLakeWhateverTheNames) {
     exchange.Append("id of " + a);
     account.Append(a);
   }
-  ASSERT_TRUE(
-      (*lake)->Insert("exchanges", {{{"exchange_id", exchange}, {"account_id", account}}}).ok());
+  ASSERT_TRUE((*lake)
+                  ->Insert("exchanges", {{{"exchange_id", exchange},
+                                          {"account_id", account},
+                                          {"ts", std::vector<int64_t>(5, link::kTestDay)}}})
+                  .ok());
   const link::Log log = t.Build();
   model::Findings f;
   f.campaigns.resize(1);

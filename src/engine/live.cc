@@ -93,11 +93,10 @@ std::string LastWords(const std::string& path) {
 
 // One line of candidates.jsonl, as far as the gate asks.
 struct Candidate {
-  std::string campaign;  // the finding; empty: none, or not stated
-  std::string formed;
+  std::string campaign;  // it was reported as; empty: not reported
   std::vector<uint64_t> sample;
   uint64_t exchanges = 0;
-  std::optional<double> bits;
+  double bits = 0;
 };
 
 absl::StatusOr<std::vector<Candidate>> ReadCandidates(const std::string& dir) {
@@ -113,15 +112,12 @@ absl::StatusOr<std::vector<Candidate>> ReadCandidates(const std::string& dir) {
       return absl::InvalidArgumentError(StrCat(path, ": cannot be parsed"));
     for (simdjson::dom::element c : lines) {
       Candidate one;
-      one.formed = std::string_view(c["formed"]);
+      one.campaign = std::string_view(c["campaign"]);
+      one.bits = double(c["independent_bits"]);
       one.exchanges = uint64_t(c["exchanges"]);
       for (simdjson::dom::element x : c["sample"])
         one.sample.push_back(base::Hash64(std::string_view(x.at(0))));
       std::sort(one.sample.begin(), one.sample.end());
-      std::string_view campaign;
-      double bits = 0;
-      if (c["campaign"].get(campaign) == simdjson::SUCCESS) one.campaign = campaign;
-      if (c["independent_bits"].get(bits) == simdjson::SUCCESS) one.bits = bits;
       out.push_back(std::move(one));
     }
   } catch (const simdjson::simdjson_error& e) {
@@ -129,36 +125,6 @@ absl::StatusOr<std::vector<Candidate>> ReadCandidates(const std::string& dir) {
         StrCat(path, ": is not what a scan of this version writes (", e.what(), ")"));
   }
   return out;
-}
-
-// The evidence that did not form the candidate, from what the findings say of it; at most what the
-// judge itself counts: of accounts created in one go, which are worth at most four bits, it counts
-// two.
-double IndependentBits(const model::Campaign& c, const std::string& formed) {
-  double bits = 0;
-  std::vector<double> enrolment;
-  for (const model::Evidence& e : c.evidence) {
-    switch (e.family) {
-      case model::Family::kRhythm:
-      case model::Family::kReplay:
-        bits += e.bits;
-        break;
-      case model::Family::kNetwork:
-      case model::Family::kClient:
-      case model::Family::kPayment:
-        bits += formed == "purse" ? e.bits / 2 : e.bits;
-        break;
-      case model::Family::kEnrolment:
-        enrolment.push_back(formed == "purse" ? e.bits / 2 : e.bits);
-        break;
-      default:
-        break;
-    }
-  }
-  std::sort(enrolment.rbegin(), enrolment.rend());
-  for (size_t i = 0; i < enrolment.size(); ++i)
-    bits += i == 0 && enrolment[i] > 4 ? enrolment[i] : std::min(enrolment[i], 2.0);
-  return bits;
 }
 
 }  // namespace
@@ -467,25 +433,21 @@ absl::Status LivePasses::Attempt(uint64_t mark, int64_t since_ms) {
   // The gate sees every candidate that was weighed.
   auto candidates = ReadCandidates(dir);
   if (!candidates.ok()) return candidates.status();
-  std::map<std::vector<uint64_t>, size_t> by_sample;
-  for (size_t i = 0; i < found.size(); ++i) {
-    std::vector<uint64_t> first = found[i].exchanges.hashes;
-    first.resize(std::min(first.size(), watch::kStartSample));
-    if (!first.empty()) by_sample[std::move(first)] = i;
-  }
   std::vector<watch::Look> looks;
   std::vector<size_t> finding_of;
   for (const Candidate& c : *candidates) {
     size_t finding = campaigns.size();
-    if (const auto it = index.find(c.campaign); it != index.end())
+    if (const auto it = index.find(c.campaign); it != index.end()) {
       finding = it->second;
-    else if (const auto at = by_sample.find(c.sample); at != by_sample.end())
-      finding = at->second;
+    } else if (!c.campaign.empty()) {
+      return absl::InvalidArgumentError(
+          StrCat(dir, "/candidates.jsonl: campaign ", c.campaign, " is not in campaigns.json"));
+    }
     watch::Look look;
     look.exchanges = {c.sample, c.exchanges};
     if (finding < campaigns.size()) {
       look.accused = campaigns[finding].verdict == Verdict::kDistillation;
-      look.log2_e = c.bits.value_or(IndependentBits(campaigns[finding], c.formed));
+      look.log2_e = c.bits;
     }
     finding_of.push_back(finding);
     looks.push_back(std::move(look));

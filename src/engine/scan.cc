@@ -59,11 +59,19 @@ lake::Block Journal(uint32_t batch, const char* state, std::string_view source, 
            {"rejected", std::vector<uint64_t>{rejected}}}};
 }
 
+// The rows that a scan may see. Of duplicates only those within the window compete, as in memory.
+std::string Window(const ScanInput& in) {
+  std::string window = "1";
+  if (in.since_ms != INT64_MIN) window += StrCat(" AND ts >= ", in.since_ms);
+  if (in.until_ms != INT64_MAX) window += StrCat(" AND ts < ", in.until_ms);
+  return window;
+}
+
 // Names the records that lost against another of the same exchange_id with different content.
 absl::Status RejectConflicts(const ScanInput& in,
                              const std::function<absl::Status(model::Reject)>& reject,
                              uint64_t* count) {
-  const std::string window = StrCat("ts >= ", in.since_ms, " AND ts < ", in.until_ms);
+  const std::string window = Window(in);
   std::string winner;
   uint32_t last = 0;
   return in.lake->Query(
@@ -91,7 +99,7 @@ absl::Status RejectConflicts(const ScanInput& in,
       });
 }
 
-// One line for each candidate that was weighed; read by evaluate.
+// One line for each candidate that was weighed; read by evaluate and by passes (engine/live.cc).
 std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) {
   std::string out;
   for (const judge::WeighedCandidate& c : weighed) {
@@ -108,10 +116,14 @@ std::string CandidatesJson(const std::vector<judge::WeighedCandidate>& weighed) 
     w.Double(std::round(c.odds_bits * 1e3) / 1e3);
     w.Key("purpose_bits");
     w.Double(std::round(c.purpose_bits * 1e3) / 1e3);
+    w.Key("independent_bits");
+    w.Double(std::round(c.independent_bits * 1e3) / 1e3);
     w.Key("open");
     w.Bool(c.open);
     w.Key("reported");
     w.Bool(c.reported);
+    w.Key("campaign");
+    w.String(c.campaign);
     w.Key("accounts");
     w.Uint(c.accounts);
     w.Key("exchanges");
@@ -242,7 +254,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
 
   in.stage("linking");
   if (!direct) {
-    status = lake.Query(StrCat("SELECT ", kLogColumns, " FROM exchanges"),
+    status = lake.Query(StrCat("SELECT ", kLogColumns, " FROM exchanges WHERE ", Window(in)),
                         [&](const lake::Block& b) { return builder.AddExchanges(b); });
     if (!status.ok()) return status;
   }

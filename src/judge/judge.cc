@@ -451,17 +451,17 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
     Calibrate(f.candidate.formed, &f.weighed);
     if (report) reported.push_back(&f);
-    out.weighed.push_back({f.candidate.formed,
-                           f.weighed.verdict,
-                           f.weighed.probability,
-                           f.weighed.odds_bits,
-                           f.weighed.purpose_bits,
-                           f.weighed.overt || f.weighed.crowd,
-                           report,
-                           f.candidate.rows.size(),
-                           f.candidate.accounts.size(),
-                           Sample(log, f.candidate.rows),
-                           {}});
+    out.weighed.push_back({.formed = f.candidate.formed,
+                           .verdict = f.weighed.verdict,
+                           .probability = f.weighed.probability,
+                           .odds_bits = f.weighed.odds_bits,
+                           .purpose_bits = f.weighed.purpose_bits,
+                           .independent_bits = f.weighed.independent_bits,
+                           .open = f.weighed.overt || f.weighed.crowd,
+                           .reported = report,
+                           .exchanges = f.candidate.rows.size(),
+                           .accounts = f.candidate.accounts.size(),
+                           .rows = Sample(log, f.candidate.rows)});
   }
   // What e-BH took back is no harvest.
   taken.assign(log.rows(), false);
@@ -477,6 +477,10 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     BySize(rows, parallel, [&](size_t i, const base::Parallel&) {
       campaigns[i] = reporter.Report(reported[i]->candidate, reported[i]->facts, reported[i]->weighed);
     });
+  }
+  size_t next = 0;
+  for (WeighedCandidate& w : out.weighed) {
+    if (w.reported) w.campaign = campaigns[next++].id;
   }
   for (size_t i = 0; i < reported.size(); ++i)
     reporter.Add(std::move(campaigns[i]), reported[i]->candidate.rows);

@@ -41,8 +41,10 @@ struct WeighedCandidate {
   // What the probability of distillation was made of: Weighed's members of these names, and
   // whether it is openly one customer or a crowd.
   double odds_bits = 0, purpose_bits = 0;
+  double independent_bits = 0;  // log2 of the e-value that the error budget was spent by
   bool open = false;
   bool reported = false;
+  std::string campaign;  // id of the campaign that it was reported as; empty: not reported
   uint64_t exchanges = 0, accounts = 0;
   std::vector<uint32_t> rows;  // kCandidateSample of them, by smallest hash of the exchange id
   std::vector<std::pair<std::string, std::string>> sample;  // exchange and account, once named

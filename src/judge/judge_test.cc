@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "judge/test_world.h"
+#include "judge/weigh.h"
 
 namespace stillwatch::judge {
 namespace {
@@ -408,6 +409,18 @@ TEST(Judge, EveryCandidateIsListedWithASampleOfItsRows) {
     EXPECT_EQ(c.rows.size(), std::min<size_t>(kCandidateSample, c.exchanges));
     EXPECT_EQ(std::set<uint32_t>(c.rows.begin(), c.rows.end()).size(), c.rows.size());
     EXPECT_TRUE(c.sample.empty());  // named by the engine
+    EXPECT_EQ(c.campaign.empty(), !c.reported);
+    if (!c.reported) continue;
+    const auto campaign = std::find_if(j.findings.campaigns.begin(), j.findings.campaigns.end(),
+                                       [&](const auto& x) { return x.id == c.campaign; });
+    ASSERT_NE(campaign, j.findings.campaigns.end());
+    EXPECT_EQ(campaign->exchanges, c.exchanges);
+    EXPECT_EQ(campaign->accounts, c.accounts);
+    EXPECT_EQ(campaign->verdict, c.verdict);
+    // What is accused has paid for it out of the error budget.
+    if (c.verdict == model::Verdict::kDistillation) {
+      EXPECT_GE(c.independent_bits, std::log2(1 / kErrorRate));
+    }
   }
   EXPECT_EQ(reported, j.findings.campaigns.size());
 }
