@@ -34,7 +34,7 @@ int Report(const absl::Status& status) {
 absl::StatusOr<lake::ClusterOptions> ServedLake(const std::string& where) {
   auto url = lake::ParseLakeUrl(where);
   if (!url.ok()) return url.status();
-  if (absl::Status s = lake::TakePassword(&*url); !s.ok()) return s;
+  if (absl::Status s = lake::TakeEnvironment(&*url); !s.ok()) return s;
   lake::ClusterOptions options;
   options.url = *std::move(url);
   options.stop = &g_stop;

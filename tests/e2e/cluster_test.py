@@ -1,10 +1,46 @@
 """The lake on three ClickHouse servers, and on a socket: the same results as in a folder, whatever happens to a server."""
-import json, os, random, signal, subprocess, tempfile, threading, time, unittest, urllib.request
+import json, os, random, signal, socket, ssl, subprocess, tempfile, threading, time, unittest, urllib.request
 from clickhouse import Servers
 from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample_log
 
 RESULTS = ("campaigns.json", "accounts.csv", "exchanges.csv")
 SIDES = ("--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml")
+
+class Tls:
+    """Speaks TLS in front of a server (Debian's ClickHouse has none), as a load balancer does."""
+    def __init__(self, certificate, key, port):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate, key)
+        self.to, self.listening = port, socket.create_server(("127.0.0.1", 0))
+        self.port, self.served = self.listening.getsockname()[1], 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                one, _ = self.listening.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self.serve, args=(one,), daemon=True).start()
+
+    def serve(self, one):
+        try:
+            with self.context.wrap_socket(one, server_side=True) as client, socket.create_connection(("127.0.0.1", self.to)) as server:
+                self.served += 1
+                # A call has a connection of its own: the request first, then the answer to its end.
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(65536)
+                head, body = head.split(b"\r\n\r\n", 1)
+                left = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")) - len(body)
+                server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + b"\r\n\r\n" + body)
+                while left > 0 and (part := client.recv(65536)):
+                    server.sendall(part)
+                    left -= len(part)
+                while part := server.recv(65536):
+                    client.sendall(part)
+        except (OSError, StopIteration):
+            pass  # a client that does not trust us, or has gone
 
 class Cluster(Case):
     @classmethod
@@ -194,8 +230,8 @@ class Cluster(Case):
         self.addCleanup(said.close)
         child = subprocess.Popen([BINARY, "serve", "--config", config], stdout=said, stderr=said)
         self.addCleanup(lambda: (child.kill(), child.wait()))
-        end = time.monotonic() + 60 * PATIENCE
         def until(what):
+            end = time.monotonic() + 120 * PATIENCE
             while time.monotonic() < end:
                 if (found := what()) is not None:
                     return found
@@ -222,6 +258,34 @@ class Cluster(Case):
         until(whole)
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(60 * PATIENCE), 0)
+
+    def test_over_https_to_servers_that_are_vouched_for(self):
+        for name in ("lake", "stranger"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", f"/CN={name}",
+                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.pem")],
+                           check=True, capture_output=True)
+        fronts = [Tls(self.path("lake.pem"), self.path("lake.key"), port) for port in self.servers.http]
+        for front in fronts:
+            self.addCleanup(front.listening.close)
+        lake = self.url(hosts=",".join(f"127.0.0.1:{front.port}" for front in fronts)) + "&secure=1"
+        trusting = {**os.environ, "STILLWATCH_LAKE_CA_FILE": self.path("lake.pem")}
+        log = sample_log(self.dir)
+        folder = self.embedded(*SIDES, log)
+        self.run_it("lake", "init", "--lake", lake, env=trusting)
+        self.run_it("scan", "--quiet", *SIDES, "--lake", lake, "--out", self.path("out"), log, env=trusting)
+        self.assertEqual(folder, self.results("out"))
+        self.assertTrue(all(front.served > 0 for front in fronts))
+        # Nobody else is told a password, and nobody is asked without TLS.
+        served = [front.served for front in fronts]
+        hasty = lake.replace("clickhouse://", "clickhouse://default:se-cret@").replace("wait=60", "wait=0")
+        for env in (os.environ, {**os.environ, "STILLWATCH_LAKE_CA_FILE": self.path("stranger.pem")}):
+            _, err = self.run_it("lake", "status", "--lake", hasty, env=env, code=2)
+            self.assertRegex(err, "(?i)certificate")
+            self.assertNotIn("se-cret", err)
+        self.assertEqual(served, [front.served for front in fronts])
+        _, err = self.run_it("lake", "status", "--lake", hasty, env={**os.environ, "STILLWATCH_LAKE_CA_FILE": self.path("none.pem")}, code=2)
+        self.assertIn("none.pem cannot be read", err)
+        self.run_it("lake", "status", "--lake", self.servers.url("x", wait=0) + "&secure=1", code=2)
 
     def test_a_configuration_file_holds_no_password(self):
         config = self.write("serve.yaml", "lake: clickhouse://u:hush@127.0.0.1:1/db\n")

@@ -107,6 +107,7 @@ HttpAnswer Post(const LakeUrl& url, const HttpCall& call, const std::atomic<bool
   };
   set(CURLOPT_URL, address.c_str());
   if (!url.socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, url.socket.c_str());
+  if (!url.ca_file.empty()) set(CURLOPT_CAINFO, url.ca_file.c_str());
   set(CURLOPT_PROXY, "");  // a lake is reached directly, whatever the environment says
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_NOSIGNAL, 1L);

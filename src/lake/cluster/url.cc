@@ -171,7 +171,14 @@ absl::StatusOr<LakeUrl> ParseLakeUrl(std::string_view text) {
   return url;
 }
 
-absl::Status TakePassword(LakeUrl* url) {
+absl::Status TakeEnvironment(LakeUrl* url) {
+  if (const char* ca = std::getenv("STILLWATCH_LAKE_CA_FILE"); url->secure && ca != nullptr) {
+    if (!std::ifstream(ca)) {
+      return absl::InvalidArgumentError(StrCat("STILLWATCH_LAKE_CA_FILE: ", ca,
+                                               " cannot be read; name a PEM file of certificates"));
+    }
+    url->ca_file = ca;
+  }
   if (!url->socket.empty() || !url->password.empty()) return absl::OkStatus();
   if (const char* password = std::getenv("STILLWATCH_LAKE_PASSWORD"); password != nullptr) {
     url->password = password;

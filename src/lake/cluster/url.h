@@ -20,6 +20,7 @@ struct LakeUrl {
   std::string cluster;        // empty: the one server
   int wait_seconds = 120;     // how long a call waits for a server that does not answer
   bool secure = false;        // HTTPS
+  std::string ca_file;        // PEM file that vouches for the servers; empty: the system's
   std::string Shown() const;  // for messages: without the password
 };
 
@@ -29,8 +30,9 @@ bool IsLakeUrl(std::string_view where);
 // InvalidArgument says what is wrong and shows the form; the password is in no message.
 absl::StatusOr<LakeUrl> ParseLakeUrl(std::string_view text);
 
-// The password that is not in the URL: $STILLWATCH_LAKE_PASSWORD, else the first line of the file
-// $STILLWATCH_LAKE_PASSWORD_FILE. Nothing happens when the URL has one or neither is set.
-absl::Status TakePassword(LakeUrl* url);
+// What is not in the URL. The password: $STILLWATCH_LAKE_PASSWORD, else the first line of the file
+// $STILLWATCH_LAKE_PASSWORD_FILE, unless the URL has one. Of HTTPS whom to trust:
+// $STILLWATCH_LAKE_CA_FILE.
+absl::Status TakeEnvironment(LakeUrl* url);
 
 }  // namespace stillwatch::lake

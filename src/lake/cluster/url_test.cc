@@ -84,19 +84,19 @@ TEST(LakeUrl, ThePasswordComesFromTheEnvironmentOrAFile) {
   std::ofstream(file) << "from file\nmore\n";
   auto url = *ParseLakeUrl("clickhouse://h/db");
   setenv("STILLWATCH_LAKE_PASSWORD_FILE", file.c_str(), 1);
-  EXPECT_TRUE(TakePassword(&url).ok());
+  EXPECT_TRUE(TakeEnvironment(&url).ok());
   EXPECT_EQ(url.password, "from file");
   url.password.clear();
   setenv("STILLWATCH_LAKE_PASSWORD", "from environment", 1);
-  EXPECT_TRUE(TakePassword(&url).ok());
+  EXPECT_TRUE(TakeEnvironment(&url).ok());
   EXPECT_EQ(url.password, "from environment");
   auto with = *ParseLakeUrl("clickhouse://u:mine@h/db");
-  EXPECT_TRUE(TakePassword(&with).ok());
+  EXPECT_TRUE(TakeEnvironment(&with).ok());
   EXPECT_EQ(with.password, "mine");
   unsetenv("STILLWATCH_LAKE_PASSWORD");
   setenv("STILLWATCH_LAKE_PASSWORD_FILE", "/nowhere/password", 1);
   url.password.clear();
-  EXPECT_NE(TakePassword(&url).message().find("/nowhere/password"), std::string::npos);
+  EXPECT_NE(TakeEnvironment(&url).message().find("/nowhere/password"), std::string::npos);
   unsetenv("STILLWATCH_LAKE_PASSWORD_FILE");
   std::filesystem::remove(file);
 }
