@@ -1,5 +1,4 @@
 // stillwatch audit verify | key
-#include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "dossier/archive.h"
 #include "serve/http/tokens.h"
 
 namespace stillwatch::app {
@@ -115,20 +115,10 @@ int Verify(const std::string& dir, const std::vector<std::string>& anchors,
 }
 
 int MakeKey(const std::string& path) {
-  const std::string seed = audit::NewSigningKey();
-  const std::string text = base::Hex(seed) + "\n";
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return Report(absl::InvalidArgumentError(
-        StrCat(path, ": ", std::strerror(errno), "; name a file that is not there yet")));
-  }
-  const bool ok = write(fd, text.data(), text.size()) == ssize_t(text.size()) && fsync(fd) == 0;
-  close(fd);
-  if (!ok) {
-    unlink(path.c_str());
-    return Report(absl::InvalidArgumentError(StrCat(path, ": cannot be written")));
-  }
-  std::printf("%s\n", base::Hex(audit::PublicKey(seed)).c_str());
+  if (absl::Status made = dossier::MakeKey(path); !made.ok()) return Report(made);
+  const auto key = dossier::ReadPublicKey(path + ".pub");
+  if (!key.ok()) return Report(key.status());
+  std::printf("%s\n", base::Hex(*key).c_str());
   return kOk;
 }
 
@@ -179,7 +169,8 @@ void AddAudit(CLI::App& app, int* code) {
   verify->add_flag("--json", *json, "print JSON");
   verify->footer("Example: stillwatch audit verify /var/lib/stillwatch/audit");
   verify->callback([=] { *code = Verify(*dir, *anchors, *key, *json); });
-  auto* make = sub->add_subcommand("key", "Write a new signing key, print its public half");
+  auto* make =
+      sub->add_subcommand("key", "Write a new signing key and FILE.pub, print its public half");
   auto file = std::make_shared<std::string>();
   make->add_option("FILE", *file, "a file that is not there yet")->required();
   make->footer("Example: stillwatch audit key /etc/stillwatch/audit.key");

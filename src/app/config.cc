@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
 
+#include "app/files.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "lake/cluster/url.h"
@@ -391,11 +391,9 @@ absl::StatusOr<std::string> ReadSecret(const Secret& secret, size_t bytes_min) {
     }
     out = v;
   } else {
-    std::ifstream in(secret.file, std::ios::binary);
-    out.assign(std::istreambuf_iterator<char>(in), {});
-    if (in.fail() && !in.eof()) {
-      return absl::InvalidArgumentError(StrCat(secret.file, ": cannot be read"));
-    }
+    auto read = ReadFile(secret.file, kConfigBytesMax);
+    if (!read.ok()) return read.status();
+    out = *std::move(read);
     while (!out.empty() && (out.back() == '\n' || out.back() == '\r')) out.pop_back();
   }
   if (out.size() < bytes_min) {
@@ -422,13 +420,12 @@ Config ParseConfig(std::string_view yaml, std::vector<Problem>* problems) {
 }
 
 absl::StatusOr<Config> ReadConfig(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
-  if (!in.is_open() || in.bad()) {
-    return absl::InvalidArgumentError(StrCat("config: ", path, ": cannot be read"));
+  const auto text = ReadFile(path, kConfigBytesMax);
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(StrCat("config: ", std::string(text.status().message())));
   }
   std::vector<Problem> problems;
-  Config config = ParseConfig(text, &problems);
+  Config config = ParseConfig(*text, &problems);
   if (problems.empty()) return config;
   std::stable_sort(problems.begin(), problems.end(),
                    [](const Problem& a, const Problem& b) { return a.line < b.line; });

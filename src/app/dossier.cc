@@ -1,10 +1,9 @@
 // dossier: findings written down for others, in a signed archive.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "app/command.h"
+#include "app/files.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "dossier/archive.h"
@@ -24,13 +23,6 @@ struct RenderOptions {
   std::vector<std::string> campaigns;
   bool preview = false, pdf = true;
 };
-
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream all;
-  if (!in || !(all << in.rdbuf())) return absl::NotFoundError(path + ": cannot be read");
-  return all.str();
-}
 
 // Those named by id or name; without a name every one that accuses.
 absl::StatusOr<std::vector<const model::Campaign*>> Chosen(const RenderOptions& o,
@@ -88,7 +80,7 @@ absl::Status Render(const RenderOptions& o) {
   std::vector<dossier::Milestone> milestones;
   std::string seed;
   if (!o.prices.empty()) {
-    const auto yaml = ReadText(o.prices);
+    const auto yaml = ReadFile(o.prices);
     if (!yaml.ok()) return yaml.status();
     auto parsed = dossier::ParsePrices(*yaml, o.prices);
     if (!parsed.ok()) return parsed.status();
@@ -96,7 +88,7 @@ absl::Status Render(const RenderOptions& o) {
     options.prices = &prices;
   }
   if (!o.milestones.empty()) {
-    const auto yaml = ReadText(o.milestones);
+    const auto yaml = ReadFile(o.milestones);
     if (!yaml.ok()) return yaml.status();
     auto parsed = dossier::ParseMilestones(*yaml, o.milestones);
     if (!parsed.ok()) return parsed.status();
@@ -147,7 +139,7 @@ absl::Status Verify(const std::string& path, const std::string& key) {
     if (!read.ok()) return read.status();
     expected = std::move(*read);
   }
-  const auto zip = ReadText(path);
+  const auto zip = ReadFile(path, dossier::kArchiveBytesMax);
   if (!zip.ok()) return zip.status();
   const auto v = dossier::Verify(*zip, expected);
   if (!v.ok())

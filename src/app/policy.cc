@@ -19,6 +19,7 @@
 
 #include "app/command.h"
 #include "app/config.h"
+#include "app/files.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -127,16 +128,6 @@ absl::Status Ask(const Service& service, const char* method, const std::string& 
   return show(root);
 }
 
-absl::StatusOr<std::string> ReadPolicyFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open()) return absl::InvalidArgumentError(StrCat(path, ": ", std::strerror(errno)));
-  if (text.size() > respond::kPolicyBytesMax)
-    return absl::InvalidArgumentError(
-        StrCat(path, ": ", text.size(), " bytes; ", respond::kPolicyBytesMax, " is the most"));
-  return text;
-}
-
 std::string Object(std::initializer_list<std::pair<const char*, std::string>> texts,
                    std::initializer_list<std::pair<const char*, int64_t>> numbers = {}) {
   std::string out;
@@ -164,7 +155,7 @@ absl::Status Show(element p) {
 }
 
 absl::Status Check(const Service& service, const std::string& path, bool dry_run) {
-  auto text = ReadPolicyFile(path);
+  auto text = ReadFile(path, respond::kPolicyBytesMax);
   if (!text.ok()) return text.status();
   auto policy = respond::ParsePolicy(*text, path);
   if (!policy.ok()) return policy.status();
@@ -185,7 +176,7 @@ absl::Status Check(const Service& service, const std::string& path, bool dry_run
 }
 
 absl::Status Propose(const Service& service, const std::string& path, const std::string& note) {
-  auto text = ReadPolicyFile(path);
+  auto text = ReadFile(path, respond::kPolicyBytesMax);
   if (!text.ok()) return text.status();
   if (auto policy = respond::ParsePolicy(*text, path); !policy.ok()) return policy.status();
   return Ask(service, "POST", "/policies", Object({{"text", *text}, {"note", note}}), Show);
@@ -251,7 +242,7 @@ absl::Status List(const Service& service) {
 // The text of "active", of a version's number or of a file.
 absl::StatusOr<std::string> TextOf(const Service& service, const std::string& which) {
   const bool number = !which.empty() && which.find_first_not_of("0123456789") == std::string::npos;
-  if (!number && which != "active") return ReadPolicyFile(which);
+  if (!number && which != "active") return ReadFile(which, respond::kPolicyBytesMax);
   std::string text;
   absl::Status s = Ask(service, "GET", "/policies/" + which, "", [&](element p) {
     text = Text(p, "text");

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -21,6 +20,7 @@
 
 #include "app/command.h"
 #include "app/config.h"
+#include "app/files.h"
 #include "app/indicators.h"
 #include "app/lake_child.h"
 #include "app/share_one.h"
@@ -409,13 +409,12 @@ class Service {
   absl::Status ReadPolicy(const Config& config) {
     respond::Policy policy;
     if (!config.policy.file.empty()) {
-      std::ifstream in(config.policy.file, std::ios::binary);
-      const std::string text((std::istreambuf_iterator<char>(in)), {});
-      if (!in.is_open()) {
+      const auto text = ReadFile(config.policy.file);
+      if (!text.ok()) {
         return absl::InvalidArgumentError(
-            StrCat("policy.file: ", config.policy.file, ": cannot be read"));
+            StrCat("policy.file: ", std::string(text.status().message())));
       }
-      auto parsed = respond::ParsePolicy(text, config.policy.file);
+      auto parsed = respond::ParsePolicy(*text, config.policy.file);
       if (!parsed.ok()) return parsed.status();
       policy = *std::move(parsed);
       audit::AuditRecord r;

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/files.h"
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/str.h"
@@ -184,15 +185,14 @@ absl::Status ReadPrompts(const std::string& path, std::string* bytes,
 absl::StatusOr<simulate::Scenario> Load(const Options& o) {
   std::string name = o.scenario, text(simulate::FindPreset(o.scenario));
   if (text.empty()) {
-    std::ifstream in(name, std::ios::binary);
-    std::error_code error;
-    if (!in || std::filesystem::is_directory(name, error)) {
+    auto read = ReadFile(name);
+    if (!read.ok()) {
       return absl::InvalidArgumentError(
           StrCat(name,
                  ": neither a preset nor a scenario file that can be read; `stillwatch simulate "
                  "--list` names the presets"));
     }
-    text.assign(std::istreambuf_iterator<char>(in), {});
+    text = *std::move(read);
   }
   // Knobs of the command line are a scenario on top of it.
   if (o.set.empty()) return simulate::ReadScenario(name, text, simulate::FindPreset);

@@ -507,13 +507,6 @@ absl::StatusOr<AuditPage> ReadAudit(const std::string& dir, const AuditFilter& f
   return page;
 }
 
-std::string NewSigningKey() {
-  std::string seed(crypto_sign_SEEDBYTES, '\0');
-  if (sodium_init() < 0) return {};
-  randombytes_buf(seed.data(), seed.size());
-  return seed;
-}
-
 std::string PublicKey(std::string_view signing_key) {
   if (sodium_init() < 0 || signing_key.size() != crypto_sign_SEEDBYTES) return {};
   unsigned char pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];

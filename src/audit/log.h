@@ -100,8 +100,7 @@ absl::StatusOr<AuditPage> ReadAudit(const std::string& dir, const AuditFilter& f
                                     uint64_t before, size_t limit,
                                     uint64_t scan_bytes = 256 << 20);
 
-// A new Ed25519 seed for AuditOptions::signing_key, and the public key of one, both 32 bytes.
-std::string NewSigningKey();
+// Of AuditOptions::signing_key, an Ed25519 seed; both are 32 bytes.
 std::string PublicKey(std::string_view signing_key);
 
 }  // namespace stillwatch::audit

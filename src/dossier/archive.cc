@@ -131,15 +131,18 @@ absl::StatusOr<std::vector<File>> Unpack(std::string_view zip) {
 }  // namespace
 
 absl::Status MakeKey(const std::string& path) {
+  if (sodium_init() < 0) return absl::InternalError("libsodium does not start");
   std::string seed(crypto_sign_SEEDBYTES, 0);
   randombytes_buf(seed.data(), seed.size());
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   const std::string line = base::Hex(seed) + "\n";
-  const bool written =
-      fd >= 0 && write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const bool written = fd >= 0 &&
+                       write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+                       fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   if (!written) {
+    if (fd >= 0) unlink(path.c_str());  // half a key
     return absl::FailedPreconditionError(StrCat(
         path, ": ", std::strerror(error), error == EEXIST ? "; a key is never overwritten" : ""));
   }

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "base/version.h"
+#include "model/words.h"
 
 namespace stillwatch::dossier {
 
@@ -28,11 +29,6 @@ using model::Verdict;
 
 constexpr size_t kDaysShown = 366, kModelsShown = 4, kRowsShown = 40;
 
-// "trace_extraction" -> "trace extraction".
-std::string Words(std::string name) {
-  std::replace(name.begin(), name.end(), '_', ' ');
-  return name;
-}
 std::string Minute(int64_t ms) { return base::FormatRfc3339(ms).replace(10, 1, " ").substr(0, 16); }
 std::string Day(int64_t ms) { return base::FormatRfc3339(ms).substr(0, 10); }
 std::string Whole(double n) {
@@ -141,7 +137,7 @@ class Page {
     if (!c_.capabilities.empty()) {
       Add("<li>Aimed at ");
       for (size_t i = 0; i < std::min<size_t>(3, c_.capabilities.size()); ++i) {
-        Add(i > 0 ? ", " : "", Words(model::CapabilityName(c_.capabilities[i].first)), " (",
+        Add(i > 0 ? ", " : "", model::CapabilityWords(c_.capabilities[i].first), " (",
             Percent(c_.capabilities[i].second), ")");
       }
       Add(".</li>");
@@ -279,7 +275,7 @@ class Page {
     if (c_.capabilities.empty()) return;
     Add("<h2>At which capabilities</h2><table>");
     for (const auto& [capability, share] : c_.capabilities) {
-      Add("<tr><td>", Words(model::CapabilityName(capability)),
+      Add("<tr><td>", model::CapabilityWords(capability),
           "</td><td style=\"width:45%\"><span class=\"meter\" style=\"width:",
           Fixed(share * 100, 1), "%\"></span></td><td class=\"n\">", Fixed(share * 100, 1),
           " %</td></tr>");

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "dossier/html.h"
 #include "model/reject.h"
+#include "model/words.h"
 
 namespace stillwatch::dossier {
 
@@ -348,12 +349,13 @@ std::string CampaignTable(const model::Findings& findings, const std::string& ou
                 "exchanges", "accounts", "first", "last", "mainly");
   text += line;
   for (const model::Campaign& c : findings.campaigns) {
-    std::snprintf(line, sizeof line, "%-18s %-18s %5.0f%% %10llu %9llu  %-10s  %-10s  %s\n", c.name.c_str(),
-                  VerdictName(c.verdict), std::floor(c.probability * 100),
-                  static_cast<unsigned long long>(c.exchanges), static_cast<unsigned long long>(c.accounts),
-                  base::FormatRfc3339(c.first_seen_ms).substr(0, 10).c_str(),
-                  base::FormatRfc3339(c.last_seen_ms).substr(0, 10).c_str(),
-                  c.capabilities.empty() ? "-" : model::CapabilityName(c.capabilities[0].first));
+    std::snprintf(
+        line, sizeof line, "%-18s %-18s %5.0f%% %10llu %9llu  %-10s  %-10s  %s\n", c.name.c_str(),
+        VerdictName(c.verdict), std::floor(c.probability * 100),
+        static_cast<unsigned long long>(c.exchanges), static_cast<unsigned long long>(c.accounts),
+        base::FormatRfc3339(c.first_seen_ms).substr(0, 10).c_str(),
+        base::FormatRfc3339(c.last_seen_ms).substr(0, 10).c_str(),
+        c.capabilities.empty() ? "-" : model::CapabilityWords(c.capabilities[0].first).c_str());
     text += line;
   }
   if (findings.campaigns.empty()) {

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "judge/split.h"
+#include "model/words.h"
 
 namespace stillwatch::judge {
 namespace {
@@ -590,9 +591,8 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   c.rests_on_imports = weighed.rests_on_imports;
   if (c.rests_on_imports)
     c.would_change += " It rests on what others say: without that it would be unresolved.";
-  const std::string aim = c.capabilities.empty()
-                              ? "an aim that the log does not show"
-                              : std::string(model::CapabilityName(c.capabilities[0].first));
+  const std::string aim = c.capabilities.empty() ? "an aim that the log does not show"
+                                                 : model::CapabilityWords(c.capabilities[0].first);
   const char* what = weighed.verdict == Verdict::kDistillation ? " sent " : " made ";
   c.summary = Grouped(c.accounts) + " accounts" + what + Grouped(c.exchanges) +
               " exchanges between " + base::FormatRfc3339(c.first_seen_ms).substr(0, 10) + " and " +

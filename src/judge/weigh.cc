@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/text.h"
+#include "model/words.h"
 
 namespace stillwatch::judge {
 namespace {
@@ -210,7 +211,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
     if (concentration > 0) {
       add(Family::kPurpose, concentration,
           Percent(f.capability[top]) + " of the exchanges aim at one capability, " +
-              model::CapabilityName(static_cast<model::Capability>(top)) + ".",
+              model::CapabilityWords(static_cast<model::Capability>(top)) + ".",
           "Customers' requests spread over capabilities.");
       purpose += concentration;
       asks = true;

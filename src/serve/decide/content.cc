@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "ingest/jsonl/jsonl_source.h"
+#include "serve/decide/raw_json.h"
 #include "sketch/sketcher.h"
 
 namespace stillwatch::serve {
@@ -14,23 +15,6 @@ namespace {
 namespace sj = simdjson::ondemand;
 
 constexpr int kWalkDepth = 12;  // of parts within parts that signatures are looked for in
-
-// The value as it stands in the body, brackets included.
-std::string_view Raw(sj::value& v) {
-  switch (v.type().value()) {
-    case sj::json_type::array:
-      return v.get_array().value().raw_json().value();
-    case sj::json_type::object:
-      return v.get_object().value().raw_json().value();
-    default: {
-      std::string_view token = v.raw_json_token();
-      while (!token.empty() && static_cast<unsigned char>(token.back()) <= ' ') {
-        token.remove_suffix(1);
-      }
-      return token;
-    }
-  }
-}
 
 bool IsArray(std::string_view raw) { return !raw.empty() && raw.front() == '['; }
 bool IsText(std::string_view raw) { return !raw.empty() && raw.front() == '"'; }
@@ -124,12 +108,12 @@ absl::Status ContentParser::Parse(std::string_view body, bool cut, Content* out)
         if (key == "model") {
           if (v.type() == sj::json_type::string) s.model.assign(v.get_string().value());
         } else if (key == "messages" || key == "input" || key == "contents") {
-          messages = Raw(v);
+          messages = RawJson(v);
         } else if (key == "system" || key == "instructions" || key == "systemInstruction" ||
                    key == "system_instruction") {
-          system = Raw(v);
+          system = RawJson(v);
         } else if (key == "prompt") {
-          prompt = Raw(v);
+          prompt = RawJson(v);
         }
       }
     } catch (const simdjson::simdjson_error& error) {

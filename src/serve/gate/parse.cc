@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/str.h"
+#include "serve/decide/raw_json.h"
 #include "serve/gate/gate.h"
 #include "sketch/sketcher.h"
 
@@ -16,18 +17,6 @@ using base::StrCat;
 struct Fault {
   std::string what;
 };
-
-// The value as it stands in the body.
-std::string_view Raw(sj::value& v) {
-  switch (v.type().value()) {
-    case sj::json_type::array:
-      return v.get_array().value().raw_json().value();
-    case sj::json_type::object:
-      return v.get_object().value().raw_json().value();
-    default:
-      return v.raw_json_token();
-  }
-}
 
 }  // namespace
 
@@ -196,9 +185,9 @@ bool DecideParser::Litellm(std::string_view body, DecideBody* out) {
       } else if (name == "model") {
         State::Lenient(v, &s.model);
       } else if (name == "structured_messages" && v.type() == sj::json_type::array) {
-        structured = Raw(v);
+        structured = RawJson(v);
       } else if (name == "texts" && v.type() == sj::json_type::array) {
-        texts = Raw(v);
+        texts = RawJson(v);
       } else if (name == "request_headers" && v.type() == sj::json_type::object) {
         for (auto header : v.get_object()) {
           const std::string_view h = header.unescaped_key().value();
