@@ -149,7 +149,6 @@ lists: [{name: foes, kind: deny, enforce: true, entries: [{account: customer}]}]
             self.connection = None
             child = self.start()
             actions = [self.decide({"account_id": "customer"})["action"] for _ in range(decisions)]
-            time.sleep(2.5)  # the use is kept once a second
             child.send_signal(signal.SIGTERM)
             self.assertEqual(child.wait(60 * PATIENCE), 0, self.said()[-3000:])
             return actions

@@ -38,7 +38,7 @@ class Serve:
         return self.child.wait(60 * PATIENCE)
 
     def call(self, method, path, body=None, headers=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * PATIENCE)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
         try:
             c.request(method, path, body, headers or {})
             r = c.getresponse()
@@ -81,7 +81,7 @@ class IngestTest(Case):
             serve = Serve(self)
 
             def client(c):
-                connection = http.client.HTTPConnection("127.0.0.1", serve.port, timeout=30 * PATIENCE)
+                connection = http.client.HTTPConnection("127.0.0.1", serve.port, timeout=60 * PATIENCE)
                 n = 0
                 try:
                     while True:
@@ -105,7 +105,11 @@ class IngestTest(Case):
             clients = [threading.Thread(target=client, args=(c,)) for c in range(3)]
             for t in clients:
                 t.start()
-            time.sleep(rng.random() * .6 * PATIENCE)
+            # At a random moment once they are at work.
+            end, enough = time.monotonic() + 60 * PATIENCE, len(acknowledged) + 25
+            while len(acknowledged) < enough and time.monotonic() < end:
+                time.sleep(.005)
+            time.sleep(rng.random() * .5)
             self.assertIsNone(serve.child.poll(), "".join(serve.told))
             serve.end()
             for t in clients:
@@ -129,11 +133,13 @@ class IngestTest(Case):
             ids, body = records(f"r{i}", 40)
             self.assertEqual(serve.call("POST", "/v1/exchanges", body)[0], 200)
             want.update(ids)
-            host = [p for p in os.listdir("/proc") if p.isdigit() and self.is_lake(p, serve.child.pid)]
+            end, host = time.monotonic() + 60 * PATIENCE, []
+            while not host and time.monotonic() < end:
+                host = [p for p in os.listdir("/proc") if p.isdigit() and self.is_lake(p, serve.child.pid)]
+            self.assertTrue(host, "no process of a lake")
             for p in host:
                 os.kill(int(p), signal.SIGKILL)
             self.assertEqual(serve.call("POST", "/v1/decide", '{"account_id":"a","model":"m"}')[0], 200)
-            time.sleep(.2)
         serve.wait_loaded()
         self.assertGreaterEqual(serve.metric("stillwatch_lake_starts"), 2)
         self.assertEqual(serve.end(signal.SIGTERM), 0)
@@ -171,7 +177,7 @@ class IngestTest(Case):
         self.assertEqual(serve.call("GET", "/healthz")[0], 200)
         os.remove(filler)
         more, body = records("after", 10)
-        end = time.monotonic() + 30 * PATIENCE
+        end = time.monotonic() + 60 * PATIENCE
         while serve.call("POST", "/v1/exchanges", body)[0] != 200:
             self.assertLess(time.monotonic(), end, "".join(serve.told))
             time.sleep(.1)

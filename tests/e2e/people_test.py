@@ -39,7 +39,7 @@ class People(Case):
         self.assertEqual(self.ask("GET", "/api/v1/me")[0], 401)
         self.assertEqual(self.api(admin, "GET", "/me"), {"person": "root", "roles": ["analyst", "admin"]})
         ada = self.token("ada", "analyst")
-        end = time.monotonic() + 10 * PATIENCE
+        end = time.monotonic() + 60 * PATIENCE
         while self.ask("GET", "/api/v1/me", headers={"Authorization": "Bearer " + ada})[0] != 200 and time.monotonic() < end:
             time.sleep(.1)
         self.api(ada, "GET", "/tokens", status=403)
@@ -47,7 +47,7 @@ class People(Case):
         self.assertEqual(self.ask("POST", "/v1/decide", '{"account_id":"a"}', {"Content-Type": "application/json", "Authorization": "Bearer " + made["token"]})[0], 200)
         self.api(made["token"], "GET", "/campaigns", status=403)
         self.assertIn("revoked", self.run_it("token", "revoke", made["id"], "--data", self.path("data"))[0])
-        end = time.monotonic() + 10 * PATIENCE
+        end = time.monotonic() + 60 * PATIENCE
         while self.ask("POST", "/v1/decide", '{"account_id":"a"}', {"Content-Type": "application/json", "Authorization": "Bearer " + made["token"]})[0] != 401:
             self.assertLess(time.monotonic(), end, "a revoked token still works")
             time.sleep(.1)
@@ -136,7 +136,7 @@ class People(Case):
         self.assertIn("was changed", out)
         self.assertEqual(json.loads(self.run_it("audit", "verify", log, "--json", code=2)[0])["ok"], False)
 
-    def until(self, ask, good, seconds=20):
+    def until(self, ask, good, seconds=60):
         end = time.monotonic() + seconds * PATIENCE
         while True:
             got = ask()

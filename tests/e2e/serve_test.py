@@ -16,7 +16,7 @@ class Serve(Case):
         self.addCleanup(log.close)
         child = subprocess.Popen([BINARY, "serve", "--config", config], stderr=log, stdout=log, **how)
         self.addCleanup(lambda: child.poll() is None and (child.kill(), child.wait()))
-        end = time.monotonic() + 30 * PATIENCE
+        end = time.monotonic() + 60 * PATIENCE
         while time.monotonic() < end and child.poll() is None:
             for event in self.events():
                 if event["event"] == "serving":
@@ -33,7 +33,7 @@ class Serve(Case):
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
 
     def wait_for(self, event, times=1):
-        end = time.monotonic() + 30 * PATIENCE
+        end = time.monotonic() + 60 * PATIENCE
         while time.monotonic() < end:
             found = [e for e in self.events() if e["event"] == event]
             if len(found) >= times:
@@ -42,7 +42,7 @@ class Serve(Case):
         self.fail(f"no {event}: {self.log()}")
 
     def ask(self, method, path, body=None, headers={}):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * PATIENCE)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
         c.request(method, path, body, headers)
         r = c.getresponse()
         out = r.status, r.read().decode(), dict(r.getheaders())
@@ -78,7 +78,7 @@ class Serve(Case):
         key = {"Authorization": f"Bearer {secret}"}
         self.assertEqual(self.ask("GET", "/metrics")[0], 401)
         self.assertEqual(self.ask("GET", "/metrics", headers=key)[0], 200)
-        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * PATIENCE)
+        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
         kept.request("GET", "/metrics", headers=key)
         kept.getresponse().read()
         # A file that is wrong changes nothing.
@@ -128,7 +128,7 @@ class Serve(Case):
         failed, seen, stop = [], set(), threading.Event()
 
         def ask():
-            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * PATIENCE)
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
             while not stop.is_set():
                 c.request("POST", "/v1/decide", '{"account_id":"oscar"}', {"Content-Type": "application/json"})
                 r = c.getresponse()
@@ -145,6 +145,10 @@ class Serve(Case):
             self.policy(["oscar", "mallory"][i % 2])
             child.send_signal(signal.SIGHUP)
             self.wait_for("reloaded", i + 1)
+            # Long enough to be asked under it.
+            end, here = time.monotonic() + 60 * PATIENCE, ["deny", "allow"][i % 2]
+            while here not in seen and time.monotonic() < end:
+                time.sleep(.005)
         stop.set()
         for t in threads:
             t.join()

@@ -174,7 +174,7 @@ TEST_F(LiveTest, ALakeThatIsGoneDelaysAndLosesNothing) {
   }
   Loader loader(journal_.get(), &lake_, {.linger_ms = 20, .backoff_ms = 1});
   loader.Start();
-  for (int i = 0; i < 5000 && journal_->stats().committed < 50; ++i)
+  for (int i = 0; i < 60'000 && journal_->stats().committed < 50; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   loader.Stop();
   EXPECT_EQ(lake_.ids, want);

@@ -79,6 +79,22 @@ class ServerTest : public testing::Test {
     return t;
   }
 
+  // Announces a body for /echo and waits until the server has read as much.
+  static bool Begins(TestClient& c, size_t bytes) {
+    c.Send("POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: " +
+           std::to_string(bytes) + "\r\n\r\n");
+    return c.Receive().status == 100;
+  }
+  template <typename F>
+  static bool Soon(const F& what) {
+    const auto bound = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!what()) {
+      if (std::chrono::steady_clock::now() > bound) return false;
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    return true;
+  }
+
   std::atomic<int> calls_{0}, waiting_{0};
   std::atomic<bool> go_{false};
   Router router_;
@@ -195,11 +211,8 @@ TEST_F(ServerTest, HoldsItsLimits) {
   }
   {
     TestClient a(port_), b(port_);
-    const std::string open =
-        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n";
-    a.Send(open);
-    std::this_thread::sleep_for(milliseconds(50));
-    b.Send(open);
+    ASSERT_TRUE(Begins(a, 9000));
+    b.Send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n");
     const TestReply busy = b.Receive();
     EXPECT_EQ(busy.status, 503);
     EXPECT_EQ(busy.Header("Retry-After"), "1");
@@ -242,13 +255,9 @@ TEST_F(ServerTest, CutsOffSlowClients) {
   EXPECT_EQ(header.Receive().status, 408);
   EXPECT_EQ(body.Receive().status, 408);
   EXPECT_TRUE(idle.Ended());
-  const auto begin = std::chrono::steady_clock::now();
-  while (server_->connections() > 2 &&
-         std::chrono::steady_clock::now() - begin < std::chrono::seconds(10)) {
-    std::this_thread::sleep_for(milliseconds(20));
-  }
-  EXPECT_NE(metrics_.Text().find("stillwatch_http_slow_clients_total 3"), std::string::npos)
-      << metrics_.Text();
+  EXPECT_TRUE(Soon([&] {
+    return metrics_.Text().find("stillwatch_http_slow_clients_total 3") != std::string::npos;
+  })) << metrics_.Text();
 }
 
 std::string Gzip(const std::string& text) {
@@ -422,16 +431,16 @@ TEST_F(ServerTest, DrainsWithoutLosingARequest) {
   TestClient idle(port_), busy(port_), half(port_);
   EXPECT_EQ(idle.Do("GET", "/hello").status, 200);
   busy.Send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-  half.Send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
-  while (waiting_ == 0) std::this_thread::sleep_for(milliseconds(1));
+  ASSERT_TRUE(Begins(half, 4));
+  half.Send("ab");
+  EXPECT_TRUE(Soon([&] { return waiting_ > 0; }));
   size_t cut = 99;
-  std::thread drain([&] { cut = server_->Drain(std::chrono::seconds(20)); });
-  std::this_thread::sleep_for(milliseconds(100));
+  std::thread drain([&] { cut = server_->Drain(std::chrono::seconds(60)); });
+  EXPECT_TRUE(idle.Ended());  // it has begun
   half.Send("cd");
   const TestReply last = half.Receive();
   EXPECT_EQ(last.body, "abcd");
   EXPECT_EQ(last.Header("Connection"), "close");
-  EXPECT_TRUE(idle.Ended());
   go_ = true;
   EXPECT_EQ(busy.Receive().status, 200);
   drain.join();
@@ -443,9 +452,8 @@ TEST_F(ServerTest, DrainingHasABound) {
   options_.limits.body = std::chrono::seconds(60);
   Start();
   TestClient half(port_);
-  half.Send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab");
-  while (server_->connections() == 0) std::this_thread::sleep_for(milliseconds(1));
-  std::this_thread::sleep_for(milliseconds(50));
+  ASSERT_TRUE(Begins(half, 4));
+  half.Send("ab");
   EXPECT_EQ(server_->Drain(milliseconds(200)), 1u);
   EXPECT_TRUE(half.Ended());
 }
