@@ -198,7 +198,8 @@ absl::StatusOr<std::vector<state::ImportedIndicator>> FromComparison(const std::
         continue;
       }
       state::ImportedIndicator& i = out.emplace_back();
-      i.id = StrCat("comparison--", base::Hex(base::Hash64(StrCat(peer, "\n", family, "\n", value))));
+      i.id =
+          StrCat("comparison--", base::Hex(base::Hash64(StrCat(peer, "\n", family, "\n", value))));
       i.campaign = campaign, i.source = peer;
       i.type = family, i.value = item->value();
       i.credibility = 1;
