@@ -91,8 +91,9 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
       std::sort(group.begin(), group.end());
       for (const uint32_t a : group) {
         const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
-        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step)
-          events.push_back({a, log.ts_ms[r]});
+        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) {
+          if (const auto e = EventOf(log, r)) events.push_back(*e);
+        }
       }
       z[g] = link::MeasureRhythm(events).z;
     }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 
+#include "judge/split.h"
 #include "link/test_log.h"
 
 namespace stillwatch::judge {
@@ -383,8 +384,9 @@ TEST(Facts, TheRhythmIsMeasuredAgainstRandomGroupsOfTheLog) {
   // The plain measure is that of the rows.
   const link::Log log = t.Build();
   std::vector<link::Event> events;
-  for (uint32_t row = 0; row < log.first_row[20]; ++row)
-    events.push_back({log.row_account[row], log.ts_ms[row]});
+  for (uint32_t row = 0; row < log.first_row[20]; ++row) {
+    if (const auto e = EventOf(log, row)) events.push_back(*e);
+  }
   EXPECT_DOUBLE_EQ(queue.rhythm.z, link::MeasureRhythm(events).z);
   EXPECT_DOUBLE_EQ(queue.rhythm.pairs, link::MeasureRhythm(events).pairs);
 }
@@ -414,8 +416,9 @@ TEST(Facts, HandsHaveHabitsOfTheirOwn) {
   });
   const link::Log log = t.Build();
   std::vector<link::Event> events;
-  for (uint32_t row = 0; row < log.rows(); ++row)
-    events.push_back({log.row_account[row], log.ts_ms[row]});
+  for (uint32_t row = 0; row < log.rows(); ++row) {
+    if (const auto e = EventOf(log, row)) events.push_back(*e);
+  }
   EXPECT_DOUBLE_EQ(hands.rhythm.z, link::MeasureRhythm(events, [](uint32_t a) { return a % 2; }).z);
   EXPECT_DOUBLE_EQ(hands.rhythm.pairs, Measured(t, all).rhythm.pairs);
 }

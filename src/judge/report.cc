@@ -219,10 +219,11 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
   c.queries["timeline"] =
       "SELECT toDate(intDiv(ts, 1000), 'UTC') AS day, count(), uniqExact(account_id) FROM " + once +
       " GROUP BY day ORDER BY day";
-  c.queries["rhythm"] =
-      "SELECT sum(n * (n - 1) / 2) AS pairs FROM (SELECT intDiv(ts, 3600000) AS hour, "
-      "uniqExact(account_id) AS n FROM " +
-      once + " GROUP BY hour)";
+  c.queries["rhythm"] = "SELECT sum(n * (n - 1) / 2) AS pairs FROM (SELECT intDiv(ts + " +
+                        std::to_string(log_.shift_ms) +
+                        ", 3600000) AS hour, uniqExact(account_id) AS n FROM " + once +
+                        " WHERE ts >= " + std::to_string(log_.heard_from_ms) + " AND ts < " +
+                        std::to_string(log_.heard_until_ms) + " GROUP BY hour)";
   return c;
 }
 

@@ -183,6 +183,12 @@ Candidate Select(const link::Log& log, const Candidate& whole,
   return Take(log, whole, positions);
 }
 
+std::optional<link::Event> EventOf(const link::Log& log, uint64_t row) {
+  const int64_t at = log.ts_ms[row];
+  if (at < log.heard_from_ms || at >= log.heard_until_ms) return std::nullopt;
+  return link::Event(log.row_account[row], at + log.shift_ms);
+}
+
 std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t> rows) {
   const size_t step = rows.size() / kEventsMax + 1;
   const auto each = [&](auto&& use) {
@@ -191,10 +197,10 @@ std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t
     for (const uint32_t row : rows) {
       const uint32_t a = log.row_account[row];
       if (a % step != 0) continue;
-      const link::Event e(a, log.ts_ms[row]);
-      if (any && e == last) continue;
+      const std::optional<link::Event> e = EventOf(log, row);
+      if (!e || (any && *e == last)) continue;
       any = true;
-      use(last = e);
+      use(last = *e);
     }
   };
   size_t n = 0;

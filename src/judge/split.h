@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,9 @@ inline constexpr double kAudibleExcess = .04;
 inline constexpr double kAudibleScore = 3;
 // Bits from which an account is told to follow a queue, or below their negative not to.
 inline constexpr double kTellingBits = 2;
+
+// What is heard of a row; nothing outside the days of the log (Log::heard_from_ms).
+std::optional<link::Event> EventOf(const link::Log& log, uint64_t row);
 
 // One event for each half hour in which an account was active: all that a rhythm consists of.
 // Rows ascend.

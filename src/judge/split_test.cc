@@ -124,6 +124,27 @@ TEST(SplitByQueue, WhoActsSeldomIsHeardOnDaysThatDidNotPickHim) {
   }
 }
 
+// On a day that the log covers in part all are about in the same hours. Four days, cut at noon:
+// people who have nothing to do with each other have no rhythm.
+TEST(RhythmOf, ALogThatEndsAtNoonIsNoQueue) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    std::mt19937_64 random(seed);
+    link::TestLog rows;
+    constexpr int64_t kNoon = link::kTestDay + 3 * base::kMsPerDay + base::kMsPerDay / 2;
+    for (uint32_t i = 0; i < 400; ++i) {
+      for (int k = 0; k < 20; ++k) {
+        const int64_t at = link::kTestDay + static_cast<int64_t>(random() % (4 * base::kMsPerDay));
+        if (at < kNoon) rows.Add(link::TestAccount(i), at);
+      }
+    }
+    const link::Log log = rows.Build();
+    const Candidate c = All(log);
+    const link::Rhythm r = RhythmOf(EventsOf(log, c.rows), c, base::Parallel(1));
+    EXPECT_GT(r.power, 10) << seed;
+    EXPECT_LT(r.z, kAudibleScore) << seed;
+  }
+}
+
 TEST(SplitByQueue, WithoutAQueueNothingIsCut) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     std::mt19937_64 random(seed);
@@ -195,7 +216,7 @@ TEST(EventsOf, OneForEachHalfHourOfAnAccount) {
   const Candidate c = All(log);
   const std::vector<link::Event> events = EventsOf(log, c.rows);
   ASSERT_EQ(events.size(), 4u);
-  EXPECT_EQ(events[1], link::Event(events[1].account, link::kTestDay + 30 * 60'000));
+  EXPECT_EQ(events[1], link::Event(events[1].account, link::kTestDay + 30 * 60'000 + log.shift_ms));
   EXPECT_EQ(events[3].account, 1u);
 }
 

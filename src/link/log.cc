@@ -6,10 +6,14 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/time.h"
+
 namespace stillwatch::link {
 
 namespace {
 
+constexpr int64_t kHeardStepMs = base::kMsPerHour / 2;
+constexpr int64_t kMissedMsMax = base::kMsPerHour;  // of a day that is heard
 constexpr double kOfOne = .6;  // of an organisation's accounts, to be those of one customer
 
 // The organisation that openly owns an account; "" for an account on its own.
@@ -48,6 +52,7 @@ class Owners {
 }  // namespace
 
 void Log::Finish() {
+  FindDays();
   first_row.assign(accounts() + 1, 0);
   for (const uint32_t a : row_account) ++first_row[a + 1];
   for (size_t a = 0; a < accounts(); ++a) first_row[a + 1] += first_row[a];
@@ -65,6 +70,24 @@ void Log::Finish() {
       entity[a] = entities++;
     }
   }
+}
+
+void Log::FindDays() {
+  heard_from_ms = heard_until_ms = shift_ms = 0;
+  if (ts_ms.empty()) return;
+  const auto [first, last] = std::minmax_element(ts_ms.begin(), ts_ms.end());
+  const int64_t end = *last + 1, missed = base::kMsPerDay - 1 - *last % base::kMsPerDay;
+  if (missed <= kMissedMsMax) {
+    heard_until_ms = end + missed;
+  } else {
+    // Of a log of less than a day nothing is left out.
+    const int64_t begun = end - *first < base::kMsPerDay ? kHeardStepMs - 1 : 0;
+    heard_until_ms = (end + begun) / kHeardStepMs * kHeardStepMs;
+    shift_ms = base::kMsPerDay - 1 - (heard_until_ms - 1) % base::kMsPerDay;
+  }
+  const int64_t begin = (*first + shift_ms) / base::kMsPerDay * base::kMsPerDay - shift_ms;
+  const int64_t next = begin + base::kMsPerDay;
+  heard_from_ms = *first - begin > kMissedMsMax && next < heard_until_ms ? next : begin;
 }
 
 std::span<const Log::Presented> Log::PresentedBy(uint32_t row) const {

@@ -73,14 +73,23 @@ struct Log {
 
   Names models, setting_names, addresses, ja4s;
 
+  // The days of a rhythm. On a day that the log covers in part all are about in the same hours, so
+  // that they end with the log where its last one misses more than an hour: `shift_ms` added to a
+  // time makes them begin at midnight. Rows outside [heard_from_ms, heard_until_ms) are of the half
+  // hour that has begun, or of a first day that misses more than an hour where there is another.
+  int64_t heard_from_ms = 0, heard_until_ms = 0, shift_ms = 0;
+
   size_t rows() const { return ts_ms.size(); }
   size_t accounts() const { return account_id.size(); }
   uint64_t Exchanges(uint32_t a) const { return first_row[a + 1] - first_row[a]; }
 
-  // Fills first_row and entity once rows and accounts are in place.
+  // Fills first_row, entity and what is heard once rows and accounts are in place.
   void Finish();
   // Those of a row.
   std::span<const Presented> PresentedBy(uint32_t row) const;
+
+ private:
+  void FindDays();
 };
 
 }  // namespace stillwatch::link

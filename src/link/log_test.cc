@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/time.h"
 #include "link/test_log.h"
 
 namespace stillwatch::link {
@@ -70,6 +71,33 @@ TEST(Log, AnOrganisationOfOneDomainAndOneCardIsOneEntity) {
   of("j", "silent", "", "");
   const Log log = t.Build();
   EXPECT_EQ(log.entity, (Numbers{0, 0, 0, 1, 2, 3, 4, 5, 6, 7}));
+}
+
+TEST(Log, ItsDaysEndWithIt) {
+  constexpr int64_t kHour = base::kMsPerHour, kDay = base::kMsPerDay;
+  struct Heard {
+    int64_t from, until, begins;  // hours from the first midnight; when a day begins
+    bool operator==(const Heard&) const = default;
+  };
+  const auto heard = [](int64_t first, int64_t last) {
+    TestLog t;
+    t.Add("a", kTestDay + first);
+    t.Add("b", kTestDay + last);
+    const Log log = t.Build();
+    EXPECT_EQ((kTestDay + log.shift_ms) % (kHour / 2), 0);
+    return Heard{(log.heard_from_ms - kTestDay) / kHour, (log.heard_until_ms - kTestDay) / kHour,
+                 (kDay - (kTestDay + log.shift_ms) % kDay) % kDay / kHour};
+  };
+  EXPECT_EQ(heard(0, 3 * kDay - 1), (Heard{0, 72, 0}));
+  // The last day is cut at noon: days begin at noon, and the half of one before is not heard.
+  EXPECT_EQ(heard(0, 3 * kDay + 12 * kHour - 1), (Heard{12, 84, 12}));
+  // Half an hour that has begun is left out; a first day of nearly 24 hours is not.
+  EXPECT_EQ(heard(0, 3 * kDay + 20 * 60'000), (Heard{0, 72, 0}));
+  EXPECT_EQ(heard(0, 3 * kDay - 50 * 60'000), (Heard{0, 72, 0}));
+  EXPECT_EQ(heard(40 * 60'000, 3 * kDay - 1), (Heard{0, 72, 0}));
+  // Of less than a day all is heard, as one day.
+  EXPECT_EQ(heard(20 * kHour, kDay + 10 * kHour - 1), (Heard{10, 34, 10}));
+  EXPECT_EQ(heard(5 * kHour, 8 * kHour + 5), (Heard{-15, 8, 8}));
 }
 
 TEST(Log, FinishAgainForgetsTheFirstTime) {
