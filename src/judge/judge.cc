@@ -189,10 +189,12 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     c.formed = Formed::kText;
     {
       std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
+      rows.reserve(w.rows);
       for (const uint32_t t : w.templates) {
         for (const uint32_t row : templates[t].rows) {
           if (free(row)) rows.push_back({row, t});
         }
+        base::Release(templates[t].rows);  // of this workload alone
       }
       std::sort(rows.begin(), rows.end());
       c.rows.reserve(rows.size());
@@ -222,7 +224,6 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       form(workloads[i], &of_workload[i], workers);
     });
   }
-  for (link::Template& t : templates) base::Release(t.rows);
   std::vector<Candidate> candidates;
   for (std::vector<Candidate>& formed : of_workload) {
     std::move(formed.begin(), formed.end(), std::back_inserter(candidates));

@@ -154,15 +154,23 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
     if (from.empty()) return;
     to->insert(to->end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
   };
-  for (const uint32_t i : positions) {
+  // An account's rows are neighbours in the log.
+  const auto rows_of = [&](uint32_t i) {
     const uint32_t a = whole.accounts[i];
-    // An account's rows are neighbours in the log.
-    const size_t begin = static_cast<size_t>(
-        std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a]) - whole.rows.begin());
-    const size_t end =
-        static_cast<size_t>(std::lower_bound(whole.rows.begin() + static_cast<ptrdiff_t>(begin),
-                                             whole.rows.end(), log.first_row[a + 1]) -
-                            whole.rows.begin());
+    const auto first = std::lower_bound(whole.rows.begin(), whole.rows.end(), log.first_row[a]);
+    const auto last = std::lower_bound(first, whole.rows.end(), log.first_row[a + 1]);
+    return std::pair(static_cast<size_t>(first - whole.rows.begin()),
+                     static_cast<size_t>(last - whole.rows.begin()));
+  };
+  size_t rows = 0;
+  for (const uint32_t i : positions) {
+    const auto [begin, end] = rows_of(i);
+    rows += end - begin;
+  }
+  c.rows.reserve(rows);
+  if (!whole.row_template.empty()) c.row_template.reserve(rows);
+  for (const uint32_t i : positions) {
+    const auto [begin, end] = rows_of(i);
     append(whole.rows, begin, end, &c.rows);
     append(whole.row_template, begin, end, &c.row_template);
     append(whole.accounts, i, i + 1, &c.accounts);

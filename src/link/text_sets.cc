@@ -91,7 +91,11 @@ uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
 }
 
 void TextSets::Seal() {
-  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) base::Release(shards_[s].slots);
+  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) {
+    base::Release(shards_[s].slots);
+    shards_[s].values.shrink_to_fit();
+    shards_[s].ends.shrink_to_fit();
+  }
 }
 
 TextSet TextSets::operator[](uint32_t number) const {

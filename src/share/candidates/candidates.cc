@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -238,12 +239,17 @@ class Reader {
   }
 
   absl::Status Signatures() {
-    return Query(StrCat("SELECT s FROM (SELECT arrayJoin(presented) AS s FROM ", rows_,
-                        ") GROUP BY s ORDER BY s LIMIT ", kPersonalMax),
-                 [&](const lake::Block& b, size_t i) {
-                   Add(ItemType::kSignature,
-                       base::Hex(b.columns[0].As<std::vector<uint64_t>>()[i]));
-                 });
+    std::set<uint64_t> kept;  // the smallest
+    absl::Status status = Query(
+        StrCat("SELECT s, account_id FROM (SELECT arrayJoin(presented) AS s, account_id FROM ",
+               rows_, ") GROUP BY s, account_id"),
+        [&](const lake::Block& b, size_t i) {
+          if (!accused_.count(std::string(b.columns[1].As<StringColumn>()[i]))) return;
+          kept.insert(b.columns[0].As<std::vector<uint64_t>>()[i]);
+          if (kept.size() > kPersonalMax) kept.erase(std::prev(kept.end()));
+        });
+    for (const uint64_t s : kept) Add(ItemType::kSignature, base::Hex(s));
+    return status;
   }
 
   absl::Status Accounts() {
