@@ -154,6 +154,12 @@ absl::StatusOr<LocalState> OpenLocalState(const std::string& data) {
   return out;
 }
 
+absl::StatusOr<LocalState> OpenLocalState(const Where& where) {
+  const auto data = DataDir(where.config, where.data);
+  if (!data.ok()) return data.status();
+  return OpenLocalState(*data);
+}
+
 void AddAudit(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("audit", "Check the audit log, make a key that signs it");
   sub->require_subcommand(1);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "app/chosen.h"
 #include "app/command.h"
 #include "app/files.h"
 #include "base/str.h"
@@ -24,20 +25,11 @@ struct RenderOptions {
   bool preview = false, pdf = true;
 };
 
-// Those named by id or name; without a name every one that accuses.
+// Without a name there must be one that accuses.
 absl::StatusOr<std::vector<const model::Campaign*>> Chosen(const RenderOptions& o,
                                                            const model::Findings& findings) {
-  std::vector<const model::Campaign*> chosen;
-  for (const model::Campaign& c : findings.campaigns)
-    if (o.campaigns.empty() && c.verdict == model::Verdict::kDistillation) chosen.push_back(&c);
-  for (const std::string& name : o.campaigns) {
-    const size_t before = chosen.size();
-    for (const model::Campaign& c : findings.campaigns)
-      if (c.id == name || c.name == name) chosen.push_back(&c);
-    if (chosen.size() == before)
-      return absl::NotFoundError(StrCat(name, ": no campaign of ", o.out, " has this id or name"));
-  }
-  if (chosen.empty()) {
+  auto chosen = ChosenCampaigns(findings, o.campaigns, o.out);
+  if (chosen.ok() && chosen->empty()) {
     return absl::NotFoundError(StrCat(
         o.out, ": no campaign there is a distillation; name the one to render, by id or name"));
   }

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 
+#include "app/chosen.h"
 #include "app/command.h"
 #include "app/share.h"
 #include "app/share_release.h"
@@ -39,22 +40,6 @@ struct Options {
   bool revoke = false, json = false;
 };
 
-// Those named by id or name; without a name every distillation.
-absl::StatusOr<std::vector<const model::Campaign*>> Chosen(const Options& o,
-                                                           const model::Findings& findings) {
-  std::vector<const model::Campaign*> chosen;
-  for (const model::Campaign& c : findings.campaigns)
-    if (o.campaigns.empty() && c.verdict == model::Verdict::kDistillation) chosen.push_back(&c);
-  for (const std::string& name : o.campaigns) {
-    const size_t before = chosen.size();
-    for (const model::Campaign& c : findings.campaigns)
-      if (c.id == name || c.name == name) chosen.push_back(&c);
-    if (chosen.size() == before)
-      return absl::NotFoundError(StrCat(name, ": no campaign of ", o.out, " has this id or name"));
-  }
-  return chosen;
-}
-
 struct Made {
   model::Findings findings;
   std::vector<const model::Campaign*> chosen;
@@ -76,7 +61,7 @@ absl::Status Make(const Options& o, Made* made) {
   auto findings = dossier::ReadFindings(o.out);
   if (!findings.ok()) return findings.status();
   made->findings = *std::move(findings);
-  auto chosen = Chosen(o, made->findings);
+  auto chosen = ChosenCampaigns(made->findings, o.campaigns, o.out);
   if (!chosen.ok()) return chosen.status();
   made->chosen = *std::move(chosen);
   std::unique_ptr<lake::Lake> lake;

@@ -15,16 +15,6 @@ namespace {
 
 using base::StrCat;
 
-struct Where {
-  std::string config, data = "/var/lib/stillwatch";
-};
-
-absl::StatusOr<LocalState> Open(const Where& where) {
-  auto data = DataDir(where.config, where.data);
-  if (!data.ok()) return data.status();
-  return OpenLocalState(*data);
-}
-
 absl::Status Import(const Where& where, const std::string& file, const std::string& source,
                     const std::string& issuer) {
   // Read before anything is opened: a bad bundle changes nothing.
@@ -34,7 +24,7 @@ absl::Status Import(const Where& where, const std::string& file, const std::stri
   size_t others = 0;
   if (!issuer.empty())
     others = std::erase_if(*rows, [&](const auto& i) { return i.source != issuer; });
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   auto n = local->state->Import(source, *rows, local->actor);
   if (!n.ok()) return n.status();
@@ -52,7 +42,7 @@ absl::Status Import(const Where& where, const std::string& file, const std::stri
 }
 
 absl::Status Revoke(const Where& where, const std::string& source, const std::string& id) {
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   auto n = local->state->RevokeImports(source, id, local->actor);
   if (!n.ok()) return n.status();
@@ -63,7 +53,7 @@ absl::Status Revoke(const Where& where, const std::string& source, const std::st
 
 absl::Status Sources(const Where& where, const std::string& name, const std::string& grade,
                      const std::string& note) {
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   if (!name.empty()) {
     if (grade.size() != 1)
@@ -94,7 +84,7 @@ absl::Status Sources(const Where& where, const std::string& name, const std::str
 }
 
 absl::Status List(const Where& where, const state::State::ImportQuery& query, bool json) {
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   if (json) {
     auto active = local->state->GetActiveImports();

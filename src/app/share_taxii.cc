@@ -1,22 +1,19 @@
 // share push, pull and collection: indicators to and from other instances over TAXII 2.1, and what
 // ours serves to whom.
-#include <fcntl.h>
 #include <simdjson.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "app/command.h"
 #include "app/config.h"
+#include "app/files.h"
 #include "app/share.h"
 #include "app/state_dir.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/write_file.h"
 #include "share/collections/store.h"
 #include "share/stix/read.h"
 #include "share/taxii/client.h"
@@ -30,10 +27,6 @@ constexpr size_t kBundleBytes = share::stix::ReadLimits().bytes;
 // "For named persons alone": TLP 2.0's and TLP 1's marking, the same in every bundle.
 constexpr std::string_view kRed[] = {"marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1",
                                      "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"};
-
-struct Where {
-  std::string config, data = "/var/lib/stillwatch";
-};
 
 struct Peer {
   std::string url, collection, user, token_file, ca, certificate, key;
@@ -61,44 +54,10 @@ absl::StatusOr<std::unique_ptr<share::TaxiiClient>> Reach(const Peer& peer) {
   return share::TaxiiClient::Create(std::move(o));
 }
 
-absl::StatusOr<std::string> Slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in.is_open())
-    return absl::InvalidArgumentError(StrCat(path, ": cannot be read: ", std::strerror(errno)));
-  std::string out;
-  char part[1 << 16];
-  while (in.read(part, sizeof part) || in.gcount() > 0) {
-    out.append(part, size_t(in.gcount()));
-    if (out.size() > kBundleBytes)
-      return absl::InvalidArgumentError(StrCat(path, ": longer than ", kBundleBytes >> 20, " MiB"));
-  }
-  return out;
-}
-
-// Whole or not at all.
 absl::Status WriteWhole(const std::string& path, const std::string& bytes) {
-  const std::string partial = path + ".partial";
-  const int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  bool ok = fd >= 0;
-  for (size_t at = 0; ok && at < bytes.size();) {
-    const ssize_t n = write(fd, bytes.data() + at, bytes.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    ok = n > 0;
-    if (ok) at += size_t(n);
-  }
-  ok = ok && fsync(fd) == 0;
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (ok && std::rename(partial.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  if (ok) error = errno;
-  unlink(partial.c_str());
+  const int error = base::WriteFileDurably(path, bytes);
+  if (error == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat(path, ": cannot be written: ", std::strerror(error)));
-}
-
-absl::StatusOr<LocalState> OpenService(const Where& where) {
-  auto data = DataDir(where.config, where.data);
-  if (!data.ok()) return data.status();
-  return OpenLocalState(*data);
 }
 
 absl::Status Record(const LocalState& local, std::string action, std::string subject,
@@ -151,7 +110,7 @@ absl::Status Push(const PushArgs& a) {
   // All is read and looked at before anything is sent.
   std::vector<share::stix::Bundle> bundles;
   for (const std::string& file : a.files) {
-    auto text = Slurp(file);
+    auto text = ReadFile(file, kBundleBytes);
     if (!text.ok()) return text.status();
     auto bundle = share::stix::Read(*text);
     if (!bundle.ok()) {
@@ -167,7 +126,7 @@ absl::Status Push(const PushArgs& a) {
   }
   auto client = Reach(a.peer);
   if (!client.ok()) return client.status();
-  auto local = OpenService(a.where);
+  auto local = OpenLocalState(a.where);
   if (!local.ok()) return local.status();
   auto to = (*client)->Find(a.peer.collection);
   if (!to.ok()) return to.status();
@@ -269,7 +228,7 @@ absl::Status ListCollections(share::CollectionStore& store) {
 }
 
 absl::Status ChangeCollection(const CollectionArgs& a) {
-  auto local = OpenService(a.where);
+  auto local = OpenLocalState(a.where);
   if (!local.ok()) return local.status();
   auto data = DataDir(a.where.config, a.where.data);
   auto opened = share::CollectionStore::Open(

@@ -10,6 +10,11 @@
 
 namespace stillwatch::app {
 
+// How a command names the folder of its service.
+struct Where {
+  std::string config, data = "/var/lib/stillwatch";
+};
+
 // DATA of the configuration file, or `data` where no file is named.
 absl::StatusOr<std::string> DataDir(const std::string& config, const std::string& data);
 
@@ -22,5 +27,6 @@ struct LocalState {
 // DATA/state and DATA/audit. InvalidArgument when the folder belongs to another user: files that
 // this user left there the service could not write.
 absl::StatusOr<LocalState> OpenLocalState(const std::string& data);
+absl::StatusOr<LocalState> OpenLocalState(const Where& where);
 
 }  // namespace stillwatch::app

@@ -12,16 +12,6 @@ namespace {
 
 using base::StrCat;
 
-struct Where {
-  std::string config, data = "/var/lib/stillwatch";
-};
-
-absl::StatusOr<LocalState> Open(const Where& where) {
-  auto data = DataDir(where.config, where.data);
-  if (!data.ok()) return data.status();
-  return OpenLocalState(*data);
-}
-
 absl::Status Create(const Where& where, const std::string& person, const std::string& label,
                     const std::vector<std::string>& names, const std::string& expires) {
   state::Roles roles = 0;
@@ -40,7 +30,7 @@ absl::Status Create(const Where& where, const std::string& person, const std::st
       return absl::InvalidArgumentError("--expires: expected a time like 2026-12-31T00:00:00Z");
     expires_ms = *ms;
   }
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   auto made = local->state->CreateToken(person, label, roles, expires_ms, local->actor);
   if (!made.ok()) return made.status();
@@ -51,7 +41,7 @@ absl::Status Create(const Where& where, const std::string& person, const std::st
 }
 
 absl::Status List(const Where& where) {
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   auto all = local->state->ListTokens();
   if (!all.ok()) return all.status();
@@ -68,7 +58,7 @@ absl::Status List(const Where& where) {
 }
 
 absl::Status Revoke(const Where& where, const std::string& id) {
-  auto local = Open(where);
+  auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
   auto revoked = local->state->RevokeToken(id, local->actor);
   if (!revoked.ok()) return revoked.status();

@@ -1,10 +1,16 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/time.h"
+#include "base/write_file.h"
 
 namespace stillwatch::base {
 namespace {
@@ -54,6 +60,26 @@ TEST(Parallel, CoversEachIndexOnce) {
     for (size_t i = b; i < e; ++i) ++seen[i];
   });
   for (const auto& s : seen) EXPECT_EQ(s, 1);
+}
+
+TEST(WriteFile, IsWholeOrNotThere) {
+  const std::string dir = testing::TempDir() + "/write_file";
+  std::filesystem::create_directories(dir);
+  const std::string path = dir + "/it";
+  for (const std::string bytes : {std::string("one"), std::string(1 << 20, 'x'), std::string()}) {
+    ASSERT_EQ(WriteFileDurably(path, bytes), 0);
+    std::ifstream in(path, std::ios::binary);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), bytes);
+    struct stat st;
+    ASSERT_EQ(stat(path.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 0777, 0600u);
+  }
+  // What stands in the place cannot be replaced: nothing half written is left beside it.
+  std::filesystem::create_directories(dir + "/taken/inside");
+  EXPECT_EQ(WriteFileDurably(dir + "/taken", "x"), EISDIR);
+  EXPECT_FALSE(std::filesystem::exists(dir + "/taken.partial"));
+  EXPECT_EQ(WriteFileDurably(dir + "/nowhere/it", "x"), ENOENT);
+  std::filesystem::remove_all(dir);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "judge/judge.h"
+#include "judge/test_facts.h"
 #include "judge/test_world.h"
 #include "judge/weigh.h"
 
@@ -93,26 +94,7 @@ TEST(Prior, OpensNoGate) {
   const auto share = [&] { return std::uniform_real_distribution<double>(0, 1)(random); };
   int accused = 0, tipped = 0;
   for (int round = 0; round < 60'000; ++round) {
-    Facts f;
-    f.accounts = 2 + static_cast<uint32_t>(random() % 200);
-    f.entities = 1 + static_cast<uint32_t>(random() % f.accounts);
-    f.exchanges = f.accounts * (1 + random() % 50);
-    f.phrase = random() % 4 == 0;
-    f.scaffold = f.phrase ? random() % 3 : 3 + random() % 9;
-    f.has_text = random() % 6 != 0;
-    f.dedicated = share();
-    f.main_family = share();
-    f.followed = share();
-    f.rhythm_z = share() * 14 - 3;
-    f.rhythm.power = share() * 9;
-    f.rhythm.excess = f.rhythm_z * .05 + share() * .1;
-    for (Coverage& c : f.coverage) {
-      if (random() % 3 == 0) continue;
-      c.linked = static_cast<uint32_t>(random() % (f.accounts + 1));
-      c.expected = share() * c.linked;
-      if (c.linked > 0) c.bits = share() * 8;
-    }
-    f.coverage[1] = {};
+    Facts f = RandomFacts(random);
     f.one_payment = random() % 3 ? share() * .5 : share();
     f.payments = static_cast<uint32_t>(random() % 20);
     f.distinct_items = share();

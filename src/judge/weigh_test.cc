@@ -9,6 +9,8 @@
 #include <random>
 #include <set>
 
+#include "judge/test_facts.h"
+
 namespace stillwatch::judge {
 namespace {
 
@@ -48,26 +50,7 @@ Facts Harvest() {
 Facts Random(std::mt19937_64& random) {
   const auto share = [&] { return std::uniform_real_distribution<double>(0, 1)(random); };
   const auto rare = [&] { return random() % 3 == 0 ? share() : 0; };
-  Facts f;
-  f.accounts = 2 + static_cast<uint32_t>(random() % 200);
-  f.entities = 1 + static_cast<uint32_t>(random() % f.accounts);
-  f.exchanges = f.accounts * (1 + random() % 50);
-  f.phrase = random() % 4 == 0;
-  f.scaffold = f.phrase ? random() % 3 : 3 + random() % 9;
-  f.has_text = random() % 6 != 0;
-  f.dedicated = share();
-  f.main_family = share();
-  f.followed = share();
-  f.rhythm_z = share() * 14 - 3;
-  f.rhythm.power = share() * 9;
-  f.rhythm.excess = f.rhythm_z * .05 + share() * .1;
-  for (Coverage& c : f.coverage) {
-    if (random() % 3 == 0) continue;
-    c.linked = static_cast<uint32_t>(random() % (f.accounts + 1));
-    c.expected = share() * c.linked;
-    if (c.linked > 0) c.bits = share() * 8;
-  }
-  f.coverage[1] = {};
+  Facts f = RandomFacts(random);
   f.one_payment = rare();
   f.one_address = rare();
   f.one_own_domain = rare();

@@ -1,5 +1,8 @@
 #include "state/sqlite.h"
 
+#include <charconv>
+#include <utility>
+
 #include "base/str.h"
 
 namespace stillwatch::state {
@@ -64,6 +67,40 @@ sqlite3_stmt* Db::Prepared(const char* sql) {
     return nullptr;
   prepared_.emplace(sql, stmt);
   return stmt;
+}
+
+absl::Status Migrate(Db& db, std::string_view who, std::string_view dir, std::string_view file,
+                     int64_t application, const base::EmbeddedFile* schema) {
+  int64_t owner = 0, have = 0, tables = 0;
+  for (const auto& [sql, out] : {std::pair<const char*, int64_t*>{"PRAGMA application_id", &owner},
+                                 {"PRAGMA user_version", &have},
+                                 {"SELECT count(*) FROM sqlite_master", &tables}}) {
+    Query q(db, sql);
+    if (q.Row()) *out = q.Int(0);
+    if (!q.status().ok()) return q.status();
+  }
+  if (tables > 0 && owner != application) {
+    return absl::FailedPreconditionError(StrCat(
+        who, ": ", dir, "/", file, " is a database of another program; name another folder"));
+  }
+  int64_t newest = 0;
+  for (const base::EmbeddedFile* f = schema; !f->name.empty(); ++f) {
+    int64_t version = 0;
+    std::from_chars(f->name.data(), f->name.data() + f->name.size(), version);
+    if (version <= newest)
+      return absl::InternalError(StrCat(who, ": schema file ", f->name, " is out of order"));
+    newest = version;
+    if (version <= have) continue;
+    absl::Status s = db.Script(std::string(f->text));
+    if (s.ok()) s = db.Script(StrCat("PRAGMA user_version = ", version));
+    if (!s.ok()) return s;
+  }
+  if (have > newest) {
+    return absl::FailedPreconditionError(
+        StrCat(who, ": ", dir, " was written by a newer Stillwatch (schema ", have,
+               ", this program knows up to ", newest, "): update the program"));
+  }
+  return tables > 0 ? absl::OkStatus() : db.Script(StrCat("PRAGMA application_id = ", application));
 }
 
 }  // namespace stillwatch::state

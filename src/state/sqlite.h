@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/embedded_file.h"
 
 namespace stillwatch::state {
 
@@ -109,5 +110,11 @@ absl::Status Run(Db& db, const char* sql, const A&... args) {
   }
   return q.status();
 }
+
+// Brings the database DIR/FILE of one of Stillwatch's stores (`who`, in messages; `application`, in
+// its header) to the last of its schema's files, which are numbered and ascend. Within the caller's
+// transaction. FailedPrecondition: it is another program's, or a newer Stillwatch's.
+absl::Status Migrate(Db& db, std::string_view who, std::string_view dir, std::string_view file,
+                     int64_t application, const base::EmbeddedFile* schema);
 
 }  // namespace stillwatch::state

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 
@@ -150,41 +149,8 @@ absl::Status State::Impl::LoadKey() {
 
 absl::Status State::Impl::Migrate(Db& db) {
   SW_RETURN_IF_ERROR(db.Script("BEGIN IMMEDIATE"));
-  const auto migrate = [&]() -> absl::Status {
-    int64_t application = 0, have = 0, tables = 0;
-    for (const auto& [sql, out] :
-         {std::pair<const char*, int64_t*>{"PRAGMA application_id", &application},
-          {"PRAGMA user_version", &have},
-          {"SELECT count(*) FROM sqlite_master", &tables}}) {
-      Query q(db, sql);
-      if (q.Row()) *out = q.Int(0);
-      SW_RETURN_IF_ERROR(q.status());
-    }
-    if (tables > 0 && application != kApplication) {
-      return absl::FailedPreconditionError(
-          StrCat("state: ", options_.dir,
-                 "/state.db is a database of another program; name another folder"));
-    }
-    int64_t newest = 0;
-    for (const base::EmbeddedFile* f = kStateSchema; !f->name.empty(); ++f) {
-      int64_t version = 0;
-      std::from_chars(f->name.data(), f->name.data() + f->name.size(), version);
-      if (version <= newest)
-        return absl::InternalError(StrCat("state: schema file ", f->name, " is out of order"));
-      newest = version;
-      if (version <= have) continue;
-      SW_RETURN_IF_ERROR(db.Script(std::string(f->text)));
-      SW_RETURN_IF_ERROR(db.Script(StrCat("PRAGMA user_version = ", version)));
-    }
-    if (have > newest) {
-      return absl::FailedPreconditionError(
-          StrCat("state: ", options_.dir, " was written by a newer Stillwatch (schema ", have,
-                 ", this program knows up to ", newest, "): update the program"));
-    }
-    return tables > 0 ? absl::OkStatus()
-                      : db.Script(StrCat("PRAGMA application_id = ", kApplication));
-  };
-  absl::Status s = migrate();
+  absl::Status s =
+      state::Migrate(db, "state", options_.dir, "state.db", kApplication, kStateSchema);
   if (s.ok()) s = db.Script("COMMIT");
   if (!s.ok()) db.Script("ROLLBACK").IgnoreError();
   return s;

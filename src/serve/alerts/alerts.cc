@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "base/write_file.h"
 
 namespace stillwatch::serve {
 namespace {
@@ -76,24 +77,8 @@ absl::StatusOr<Alert> ParseAlert(const std::string& line) {
 
 // Whole or not at all, and on the disk when it returns.
 absl::Status WriteDurably(const std::string& path, const std::string& bytes) {
-  const std::string partial = path + ".partial";
-  const int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  bool ok = fd >= 0;
-  for (size_t at = 0; ok && at < bytes.size();) {
-    const ssize_t n = write(fd, bytes.data() + at, bytes.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    ok = n > 0;
-    if (ok) at += static_cast<size_t>(n);
-  }
-  ok = ok && fsync(fd) == 0;
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (ok && std::rename(partial.c_str(), path.c_str()) != 0) {
-    ok = false;
-    error = errno;
-  }
-  if (ok) return absl::OkStatus();
-  unlink(partial.c_str());
+  const int error = base::WriteFileDurably(path, bytes);
+  if (error == 0) return absl::OkStatus();
   const std::string text = StrCat(path, ": ", std::strerror(error));
   return error == ENOSPC ? absl::ResourceExhaustedError(text + "; free space")
                          : absl::UnavailableError(text);

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "serve/api/json.h"
+#include "serve/api/tsv.h"
 
 namespace stillwatch::serve::api {
 namespace {
@@ -51,25 +52,6 @@ HttpReply Fail(const absl::Status& s) {
       return r;
     }
   }
-}
-
-std::string Unescaped(std::string_view cell) {
-  std::string out;
-  for (size_t i = 0; i < cell.size(); ++i) {
-    if (cell[i] != '\\' || i + 1 == cell.size()) {
-      out.push_back(cell[i]);
-      continue;
-    }
-    const char c = cell[++i];
-    out.push_back(c == 't'   ? '\t'
-                  : c == 'n' ? '\n'
-                  : c == 'r' ? '\r'
-                  : c == 'b' ? '\b'
-                  : c == 'f' ? '\f'
-                  : c == '0' ? '\0'
-                             : c);
-  }
-  return out;
 }
 
 uint64_t Number(const std::string& text) {
@@ -152,15 +134,10 @@ absl::StatusOr<std::vector<Row>> Explore::Ask(const std::string& sql, int second
   std::string_view left = *text;
   while (!left.empty()) {
     const size_t end = std::min(left.find('\n'), left.size());
-    std::string_view line = left.substr(0, end);
+    const std::string_view line = left.substr(0, end);
     left.remove_prefix(std::min(end + 1, left.size()));
     Row& row = out.emplace_back();
-    for (bool more = true; more;) {
-      const size_t tab = line.find('\t');
-      more = tab != std::string_view::npos;
-      row.push_back(Unescaped(line.substr(0, tab)));
-      line.remove_prefix(more ? tab + 1 : line.size());
-    }
+    EachCell(line, [&](std::string_view cell) { row.push_back(Unescaped(cell)); });
   }
   return out;
 }

@@ -7,6 +7,7 @@
 
 #include "lake/report_gate.h"
 #include "serve/api/json.h"
+#include "serve/api/tsv.h"
 
 namespace stillwatch::serve::api {
 namespace {
@@ -51,33 +52,15 @@ std::string_view Line(std::string_view text, size_t at) {
 // Values of a tab-separated line as a JSON array: NULL is null, everything else text.
 void WriteCells(std::string_view line, base::JsonWriter* w) {
   w->BeginArray();
-  for (bool more = true; more;) {
-    const size_t tab = line.find('\t');
-    more = tab != std::string_view::npos;
-    std::string_view cell = line.substr(0, tab);
-    line.remove_prefix(more ? tab + 1 : line.size());
+  EachCell(line, [&](std::string_view cell) {
     if (cell == "\\N") {
       w->Null();
-      continue;
+      return;
     }
-    std::string value;
-    for (size_t i = 0; i < cell.size() && value.size() < kHuntCellBytes; ++i) {
-      if (cell[i] != '\\' || i + 1 == cell.size()) {
-        value.push_back(cell[i]);
-        continue;
-      }
-      const char c = cell[++i];
-      value.push_back(c == 't'   ? '\t'
-                      : c == 'n' ? '\n'
-                      : c == 'r' ? '\r'
-                      : c == 'b' ? '\b'
-                      : c == 'f' ? '\f'
-                      : c == '0' ? '\0'
-                                 : c);
-    }
+    std::string value = Unescaped(cell, kHuntCellBytes);
     if (value.size() >= kHuntCellBytes) value += " …";
     w->String(value);
-  }
+  });
   w->EndArray();
 }
 
@@ -94,14 +77,8 @@ absl::StatusOr<std::vector<SavedQuery>> Parse(const std::string& json) {
   if (parser.parse(json).get(all) != simdjson::SUCCESS)
     return absl::InternalError("hunt: the saved queries cannot be read");
   for (simdjson::dom::element e : all) {
-    const auto text = [&](const char* key) {
-      std::string_view v;
-      return e[key].get(v) == simdjson::SUCCESS ? std::string(v) : std::string();
-    };
-    const auto number = [&](const char* key) {
-      int64_t v = 0;
-      return e[key].get(v) == simdjson::SUCCESS ? v : 0;
-    };
+    const auto text = [&](const char* key) { return TextIn(e, key); };
+    const auto number = [&](const char* key) { return IntIn(e, key); };
     out.push_back({text("name"), text("sql"), text("note"), text("person"), number("ms"),
                    number("revision")});
   }

@@ -146,6 +146,16 @@ void Out::Splice(std::string_view key, std::string_view json, std::string* objec
   object->push_back('}');
 }
 
+std::string TextIn(simdjson::dom::element e, std::string_view key) {
+  std::string_view v;
+  return e[key].get(v) == simdjson::SUCCESS ? std::string(v) : std::string();
+}
+
+int64_t IntIn(simdjson::dom::element e, std::string_view key) {
+  int64_t v = 0;
+  return e[key].get(v) == simdjson::SUCCESS ? v : 0;
+}
+
 absl::StatusOr<size_t> NumberOf(const HttpRequest& r, std::string_view key, size_t otherwise) {
   const auto text = r.Query(key);
   if (!text || text->empty()) return otherwise;

@@ -114,6 +114,10 @@ class Out {
   base::JsonWriter w_;
 };
 
+// Members of an object of one's own: "" and 0 where there is none.
+std::string TextIn(simdjson::dom::element e, std::string_view key);
+int64_t IntIn(simdjson::dom::element e, std::string_view key);
+
 // ?offset=&limit=
 absl::StatusOr<size_t> NumberOf(const HttpRequest& r, std::string_view key, size_t otherwise);
 

@@ -105,14 +105,8 @@ absl::StatusOr<std::vector<Sharing::Export>> Sharing::Read(int64_t* revision) co
   if (parser.parse(note->value).get(all) != simdjson::SUCCESS)
     return absl::InternalError("sharing: the kept exports cannot be read");
   for (simdjson::dom::element e : all) {
-    const auto text = [&](const char* key) {
-      std::string_view v;
-      return e[key].get(v) == simdjson::SUCCESS ? std::string(v) : std::string();
-    };
-    const auto number = [&](const char* key) {
-      int64_t v = 0;
-      return e[key].get(v) == simdjson::SUCCESS ? v : 0;
-    };
+    const auto text = [&](const char* key) { return TextIn(e, key); };
+    const auto number = [&](const char* key) { return IntIn(e, key); };
     Export x;
     x.id = number("id"), x.revision = number("revision");
     x.proposed_ms = number("proposed_ms"), x.decided_ms = number("decided_ms");

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -147,7 +146,10 @@ absl::Status CollectionStore::Init() {
   auto writer = Db::Open(path);
   if (!writer.ok()) return writer.status();
   writer_ = std::move(*writer);
-  SW_TRY(Write([&](Db&) { return Migrate(); }));
+  SW_TRY(Write([&](Db& db) {
+    return state::Migrate(db, "collections", options_.dir, "collections.db", kApplication,
+                          kCollectionsSchema);
+  }));
   for (int i = 0; i < kReaders; ++i) {
     auto reader = Db::Open(path);
     if (!reader.ok()) return reader.status();
@@ -155,37 +157,6 @@ absl::Status CollectionStore::Init() {
     pool_.push_back(std::move(*reader));
   }
   return absl::OkStatus();
-}
-
-absl::Status CollectionStore::Migrate() {
-  Db& db = *writer_;
-  int64_t application = 0, have = 0, tables = 0, newest = 0;
-  for (const auto& [sql, out] :
-       {std::pair<const char*, int64_t*>{"PRAGMA application_id", &application},
-        {"PRAGMA user_version", &have},
-        {"SELECT count(*) FROM sqlite_master", &tables}}) {
-    Query q(db, sql);
-    if (q.Row()) *out = q.Int(0);
-    SW_TRY(q.status());
-  }
-  if (tables > 0 && application != kApplication) {
-    return absl::FailedPreconditionError(
-        StrCat("collections: ", options_.dir,
-               "/collections.db is a database of another program; name another folder"));
-  }
-  for (const base::EmbeddedFile* f = kCollectionsSchema; !f->name.empty(); ++f) {
-    std::from_chars(f->name.data(), f->name.data() + f->name.size(), newest);
-    if (newest <= have) continue;
-    SW_TRY(db.Script(std::string(f->text)));
-    SW_TRY(db.Script(StrCat("PRAGMA user_version = ", newest)));
-  }
-  if (have > newest) {
-    return absl::FailedPreconditionError(
-        StrCat("collections: ", options_.dir, " was written by a newer Stillwatch (schema ", have,
-               ", this program knows up to ", newest, "): update the program"));
-  }
-  return tables > 0 ? absl::OkStatus()
-                    : db.Script(StrCat("PRAGMA application_id = ", kApplication));
 }
 
 absl::Status CollectionStore::Write(const std::function<absl::Status(Db&)>& change) {

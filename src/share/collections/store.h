@@ -144,7 +144,6 @@ class CollectionStore {
  private:
   explicit CollectionStore(StoreOptions options);
   absl::Status Init();
-  absl::Status Migrate();
   absl::Status Write(const std::function<absl::Status(state::Db&)>& change);
   absl::Status Read(const std::function<absl::Status(state::Db&)>& read);
 

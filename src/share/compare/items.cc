@@ -12,6 +12,7 @@
 
 #include "base/csv.h"
 #include "base/str.h"
+#include "base/write_file.h"
 #include "share/psi/items.h"
 
 namespace stillwatch::share::compare {
@@ -98,24 +99,8 @@ const ItemSet::FamilyItems* ItemSet::Find(std::string_view family) const {
 }
 
 absl::Status WriteFile(const std::string& path, std::string_view bytes) {
-  const std::string partial = path + ".partial";
-  const int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  bool ok = fd >= 0;
-  for (size_t at = 0; ok && at < bytes.size();) {
-    const ssize_t n = write(fd, bytes.data() + at, bytes.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    ok = n > 0;
-    if (ok) at += size_t(n);
-  }
-  ok = ok && fsync(fd) == 0;
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (ok && std::rename(partial.c_str(), path.c_str()) != 0) {
-    ok = false;
-    error = errno;
-  }
-  if (ok) return absl::OkStatus();
-  if (fd >= 0) unlink(partial.c_str());
+  const int error = base::WriteFileDurably(path, bytes);
+  if (error == 0) return absl::OkStatus();
   return absl::UnavailableError(StrCat(path, ": cannot be written: ", std::strerror(error)));
 }
 

@@ -84,11 +84,7 @@ class Writer {
     Text(w, "threat_level_id", c.facts.probability >= .8 ? "1" : "2");
     Text(w, "analysis", "2");
     Text(w, "distribution", Distribution());
-    w.Key("Orgc");
-    w.BeginObject();
-    Text(w, "name", o_.issuer);
-    Text(w, "uuid", stix::OwnId("org", {o_.issuer}).substr(5));
-    w.EndObject();
+    Organisation(w);
     w.Key("Tag");
     w.BeginArray();
     const int confidence = stix::ConfidenceBand(c.facts.probability);
@@ -127,11 +123,7 @@ class Writer {
       Text(w, "timestamp", Seconds());
       Text(w, "analysis", "2");
       Text(w, "threat_level_id", "1");
-      w.Key("Orgc");
-      w.BeginObject();
-      Text(w, "name", o_.issuer);
-      Text(w, "uuid", stix::OwnId("org", {o_.issuer}).substr(5));
-      w.EndObject();
+      Organisation(w);
       w.Key("Tag");
       w.BeginArray();
       w.BeginObject();
@@ -155,6 +147,14 @@ class Writer {
   std::string Uuid(std::vector<std::string_view> parts) const {
     parts.insert(parts.begin(), {o_.issuer, key_});
     return stix::OwnId("misp", parts).substr(6);
+  }
+
+  void Organisation(JsonWriter& w) const {
+    w.Key("Orgc");
+    w.BeginObject();
+    Text(w, "name", o_.issuer);
+    Text(w, "uuid", stix::OwnId("org", {o_.issuer}).substr(5));
+    w.EndObject();
   }
 
   void Write(JsonWriter& w, const Attribute& a, const std::string& uuid) {
