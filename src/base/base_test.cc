@@ -66,7 +66,7 @@ TEST(WriteFile, IsWholeOrNotThere) {
   const std::string dir = testing::TempDir() + "/write_file";
   std::filesystem::create_directories(dir);
   const std::string path = dir + "/it";
-  for (const std::string bytes : {std::string("one"), std::string(1 << 20, 'x'), std::string()}) {
+  for (const std::string& bytes : {std::string("one"), std::string(1 << 20, 'x'), std::string()}) {
     ASSERT_EQ(WriteFileDurably(path, bytes), 0);
     std::ifstream in(path, std::ios::binary);
     EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), bytes);
