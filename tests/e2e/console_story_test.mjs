@@ -1,112 +1,21 @@
 // The whole story in a real Chromium, over a running service: log in, queue, campaign, propose, a
 // second person approves, the decision changes, an appeal, overturned, and the audit log shows it
 // all; tokens that end or lack a right; a lake that is down.
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
+import * as b from "./browser.mjs";
+import { accessible, api, close, enter, patience, sample, serve, token, unharmed, until } from "./browser.mjs";
 
-const root = new URL("../..", import.meta.url).pathname;
-const need = createRequire(join(root, "console/package.json"));
-const { chromium } = need("playwright-core");
-const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
-const binary = process.env.STILLWATCH ?? join(root, "build/stillwatch");
-const patience = Number(process.env.STILLWATCH_PATIENCE ?? 1);
-const sample = join(root, "tests/data/sample");
-const shots = process.env.STILLWATCH_SHOTS; // a folder for screenshots
 const DAY = 86_400_000;
 
-let dir, browser;
-const children = [];
-
-// A service with these tokens; gives its address.
-async function serve(name, config) {
-  const data = join(dir, name);
-  const path = join(dir, `${name}.yaml`);
-  writeFileSync(path, `data: ${data}\nlisten: {port: 0}\notlp: {http: {enabled: false}, grpc: {enabled: false}}\next_authz: {enabled: false}\n${config}`);
-  const log = join(dir, `${name}.log`);
-  const fd = openSync(log, "w");
-  const child = spawn(binary, ["serve", "--config", path], { stdio: ["ignore", fd, fd] });
-  children.push(child);
-  const said = await until(() => readFileSync(log, "utf8").split("\n").find((l) => l.includes('"serving"') && l.endsWith("}")), `${name} to start`, () => child.exitCode === null);
-  return `http://127.0.0.1:${JSON.parse(said).port}`;
-}
-
-async function until(ask, what, still = () => true) {
-  const end = Date.now() + 120_000 * patience;
-  for (;;) {
-    const got = await ask();
-    if (got) return got;
-    assert.ok(still() && Date.now() < end, `waited for ${what}`);
-    await new Promise((next) => setTimeout(next, 100));
-  }
-}
-
-function token(name, person, ...roles) {
-  mkdirSync(join(dir, name), { recursive: true });
-  const made = spawnSync(binary, ["token", "create", person, "--data", join(dir, name), ...roles.flatMap((r) => ["--role", r])], { encoding: "utf8" });
-  assert.equal(made.status, 0, made.stderr);
-  return made.stdout.trim();
-}
-
-async function api(base, token, method, path, body, type = "application/json") {
-  const answer = await fetch(base + path, { method, headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": type }) }, body: body === undefined || typeof body === "string" ? body : JSON.stringify(body) });
-  const text = await answer.text();
-  return { status: answer.status, body: text.startsWith("{") ? JSON.parse(text) : text };
-}
-
-before(async () => {
-  const installed = [process.env.CHROMIUM, "/usr/bin/chromium"].find((p) => p && existsSync(p));
-  assert.ok(installed, "Chromium is not installed: tools/setup test");
-  dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
-  browser = await chromium.launch({ executablePath: installed, args: ["--no-sandbox"] });
-});
-after(async () => {
-  await browser?.close();
-  for (const child of children) {
-    child.kill("SIGTERM");
-    await new Promise((gone) => (child.exitCode === null ? child.once("exit", gone) : gone()));
-  }
-  if (dir) rmSync(dir, { recursive: true, force: true });
-});
-
-// A person at a browser of their own. `wrong` fills with errors and with requests to other hosts.
+// A person at a browser of their own.
 async function person(base, secret) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000 * patience);
-  page.wrong = [];
-  page.on("pageerror", (e) => page.wrong.push(String(e)));
-  page.on("console", (m) => m.type() === "error" && page.wrong.push(m.text()));
-  page.on("request", (r) => !r.url().startsWith(base) && page.wrong.push(`asked ${r.url()}`));
-  await page.goto(base);
+  const page = await b.open(base);
   if (secret) await enter(page, secret);
   return page;
-}
-async function enter(page, secret) {
-  await page.getByLabel("Token").fill(secret);
-  await page.getByRole("button", { name: "Enter" }).click();
-}
-async function accessible(page, name) {
-  await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
-  for (const [width, scheme] of [[1280, "light"], [390, "dark"]]) {
-    await page.setViewportSize({ width, height: 900 });
-    await page.emulateMedia({ colorScheme: scheme });
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`), [], `${name} at ${width}`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-    assert.ok(wide <= width, `${name} is ${wide} wide at ${width}`);
-    if (shots) {
-      mkdirSync(shots, { recursive: true });
-      await page.screenshot({ path: join(shots, `story-${name}-${width}.png`), fullPage: true });
-    }
-  }
-  await page.setViewportSize({ width: 1280, height: 900 });
-  await page.emulateMedia({ colorScheme: "light" });
 }
 
 const POLICY = `version: 1
@@ -157,14 +66,14 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await one.getByText("Your token does not have the role for this.").waitFor();
   await enter(one, ada);
   await one.getByRole("heading", { name: "Overview" }).waitFor();
-  await accessible(one, "overview");
+  await accessible(one, "story-overview");
 
   // Queue and campaign, by keys; said with a reason.
   await one.keyboard.press("2");
   await one.locator("tr.chosen").waitFor();
   await one.goto(`${base}/campaigns/${campaign.id}`);
   await one.getByRole("heading", { name: campaign.name }).waitFor();
-  await accessible(one, "campaign");
+  await accessible(one, "story-campaign");
   await one.keyboard.press("c");
   await one.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
   await one.getByRole("dialog").getByRole("button", { name: "Confirm" }).click();
@@ -182,7 +91,7 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await one.getByText("another person has to approve").waitFor();
   const touched = Number(await one.getByText("It would have touched").locator("b").innerText());
   assert.ok(touched >= 2, `${touched} accounts`);
-  await accessible(one, "propose");
+  await accessible(one, "story-propose");
   await one.getByRole("button", { name: `Propose it: ${touched} accounts` }).click();
   await one.getByText("waits for a second person").waitFor();
   assert.equal(await one.getByRole("button", { name: "Approve" }).count(), 0, "who proposed does not approve");
@@ -216,13 +125,13 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await two.getByRole("button", { name: "Restore access" }).click();
   await two.getByText("access is restored").waitFor();
   await until(async () => (await decide(accused)).action === "allow", "access to be back");
-  await accessible(two, "appeals");
+  await accessible(two, "story-appeals");
 
   // What would leave is read first; another person approves; the file is the one that was approved.
   await one.goto(`${base}/sharing?campaign=${campaign.id}&audience=provider`);
   await one.getByRole("region", { name: "What leaves" }).waitFor();
   await one.getByText("Every value, as it leaves").click();
-  await accessible(one, "sharing");
+  await accessible(one, "story-sharing");
   const leaving = await one.getByRole("region", { name: "Values that leave" }).innerText();
   for (const m of members) assert.ok(!leaving.includes(m.account_id), "no account's own id is among what leaves");
   await one.getByRole("button", { name: "Propose to share this" }).click();
@@ -252,7 +161,7 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await until(async () => (await decide(other)).action === "allow", "what was dismissed to accuse nobody");
   await two.reload();
   await two.getByText("neither told nor acted upon").waitFor();
-  await accessible(two, "dismissed");
+  await accessible(two, "story-dismissed");
   const seen = (await api(base, bob, "GET", `/api/v1/campaigns/${campaign.id}`)).body;
   const back = { expected: seen.disposition_revision, value: "confirmed", reason: "evidence-checked" };
   assert.equal((await api(base, bob, "POST", `/api/v1/campaigns/${campaign.id}/disposition`, back)).status, 200);
@@ -264,19 +173,19 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await two.getByText("asked to verify").waitFor();
   await two.getByRole("button", { name: "Try on the last day" }).click();
   await two.getByText("It would have touched").waitFor();
-  await accessible(two, "directives");
+  await accessible(two, "story-directives");
 
   await two.goto(`${base}/detector`);
   await two.getByText("Shadow against live").waitFor();
   await two.getByRole("region", { name: "Decisions" }).waitFor();
   await two.getByRole("img", { name: /Stated against found/ }).waitFor();
-  await accessible(two, "detector");
+  await accessible(two, "story-detector");
 
   await two.goto(`${base}/ingest`);
   await two.getByText("ts: not RFC").first().waitFor();
   await two.getByText("feeder").first().waitFor();
-  await accessible(two, "ingest");
-  assert.equal(await two.locator("img[src=x], main script").count(), 0);
+  await accessible(two, "story-ingest");
+  await unharmed(two);
 
   // All of it is in the log, and the log holds.
   await two.goto(`${base}/audit`);
@@ -285,25 +194,21 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   const actions = (await api(base, ada, "GET", "/api/v1/audit?limit=500")).body.records.map((r) => `${r.actor} ${r.action}`);
   for (const wanted of ["ada disposition.set", "ada policy.propose", "bob policy.approve", "ada policy.activate", "bob appeal.open", "bob appeal.overturn", "ada share.propose", "bob share.approve", "bob share.download"]) assert.ok(actions.includes(wanted), `${wanted} in ${[...new Set(actions)]}`);
   assert.ok(actions.some((a) => a.endsWith("decision.deny")));
-  await accessible(two, "audit");
-  assert.doesNotMatch(await two.title(), /^owned/);
+  await accessible(two, "story-audit");
 
   // A token that ends in the middle of the work: another is asked for, and the place is kept.
   await one.goto(`${base}/enforcement`);
   await one.getByRole("button", { name: "Roll back" }).waitFor();
-  const id = spawnSync(binary, ["token", "list", "--data", join(dir, "data")], { encoding: "utf8" }).stdout.split("\n").find((l) => /\bada\b/.test(l)).trim().split(/\s+/)[0];
-  assert.equal(spawnSync(binary, ["token", "revoke", id, "--data", join(dir, "data")]).status, 0);
+  const id = b.run("token", "list", "--data", join(b.dir, "data")).split("\n").find((l) => /\bada\b/.test(l)).trim().split(/\s+/)[0];
+  b.run("token", "revoke", id, "--data", join(b.dir, "data"));
   await until(async () => (await api(base, ada, "GET", "/api/v1/me")).status === 401, "the token to end");
   await one.keyboard.press("6"); // unless the page has asked again by itself already
   await one.getByText("Your token is not known, or has expired.").waitFor();
-  await accessible(one, "expired");
+  await accessible(one, "story-expired");
   await enter(one, bob);
   await one.getByRole("heading", { name: /^(Appeals|Enforcement)$/ }).waitFor();
 
-  for (const page of [one, two]) {
-    assert.deepEqual(page.wrong.filter((w) => !/status of (401|403|409)/.test(w)), []);
-    await page.context().close();
-  }
+  for (const page of [one, two]) await close(page, /status of (401|403|409)/);
 });
 
 test("a lake that is down", { timeout: 120_000 * patience }, async () => {
@@ -313,14 +218,13 @@ test("a lake that is down", { timeout: 120_000 * patience }, async () => {
   await page.goto(`${base}/hunt`);
   await page.getByRole("button", { name: /^Run/ }).click();
   await page.getByText("The lake does not answer at the moment").first().waitFor();
-  await accessible(page, "hunt-down");
+  await accessible(page, "story-hunt-down");
   // What comes in is acknowledged all the same, and the page says where it is.
   const sent = await fetch(`${base}/v1/exchanges`, { method: "POST", headers: { "content-type": "application/x-ndjson" }, body: `{"exchange_id":"x","ts":"${new Date(Date.now() - DAY).toISOString()}","account_id":"a"}\n` });
   assert.equal(sent.status, 200, await sent.text());
   await page.goto(`${base}/ingest`);
   await page.getByText("The lake is not open").waitFor();
   await page.getByText("/v1/exchanges").first().waitFor();
-  await accessible(page, "ingest-down");
-  assert.deepEqual(page.wrong.filter((w) => !/status of 503/.test(w)), []);
-  await page.context().close();
+  await accessible(page, "story-ingest-down");
+  await close(page, /status of 503/);
 });

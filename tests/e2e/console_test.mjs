@@ -1,32 +1,17 @@
 // The console in a real Chromium, over a finished scan: every screen, by mouse and by keys, wide and
 // narrow, light and dark, with what attackers write in every field; nothing of elsewhere is asked for.
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
+import * as b from "./browser.mjs";
+import { ask, close, EVIL, patience, unharmed, violations } from "./browser.mjs";
 
-const root = new URL("../..", import.meta.url).pathname;
-const need = createRequire(join(root, "console/package.json"));
-const { chromium } = need("playwright-core");
-const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
-const binary = process.env.STILLWATCH ?? join(root, "build/stillwatch");
-const patience = Number(process.env.STILLWATCH_PATIENCE ?? 1);
-const sample = join(root, "tests/data/sample");
-const shots = process.env.STILLWATCH_SHOTS; // a folder for screenshots
-const EVIL = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
-
-let dir, service, base, browser;
+let base;
 
 before(async () => {
-  const installed = [process.env.CHROMIUM, "/usr/bin/chromium"].find((p) => p && existsSync(p));
-  assert.ok(installed, "Chromium is not installed: tools/setup test");
-  dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
-  const out = join(dir, "out");
-  const scan = spawnSync(binary, ["scan", "--quiet", "--accounts", join(sample, "accounts.jsonl"), "--permits", join(sample, "permits.yaml"), "--out", out, join(sample, "exchanges.jsonl.zst")], { encoding: "utf8" });
-  assert.equal(scan.status, 0, scan.stderr);
+  const out = join(b.dir, "out");
+  b.scan(out);
   // What comes out of a log may be anything: the findings are given an attacker's words.
   const path = join(out, "campaigns.json");
   const found = JSON.parse(readFileSync(path, "utf8"));
@@ -45,65 +30,22 @@ before(async () => {
   const why = join(out, "explain.jsonl");
   writeFileSync(why, readFileSync(why, "utf8").replaceAll(JSON.stringify(id), JSON.stringify(EVIL)));
   writeFileSync(path, JSON.stringify(found));
-  service = spawn(binary, ["console", out, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-  base = await new Promise((give, fail) => {
-    service.stdout.once("data", (d) => give(String(d).trim().replace(/\/$/, "")));
-    service.once("exit", (code) => fail(new Error(`the console ended with ${code}`)));
-  });
-  browser = await chromium.launch({ executablePath: installed, args: ["--no-sandbox"] });
+  base = await b.consoleOver(out);
 });
 
-after(async () => {
-  await browser?.close();
-  service?.kill("SIGTERM");
-  if (dir) rmSync(dir, { recursive: true, force: true });
-});
-
-// A page that fails the test on an error, a refused resource or a request to another host.
-async function open(path, { width = 1280, dark = false } = {}) {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: dark ? "dark" : "light", bypassCSP: false });
-  const page = await context.newPage();
-  page.setDefaultTimeout(10_000 * patience);
-  page.wrong = [];
-  page.on("pageerror", (e) => page.wrong.push(String(e)));
-  page.on("console", (m) => m.type() === "error" && page.wrong.push(m.text()));
-  page.on("request", (r) => !r.url().startsWith(base) && page.wrong.push(`asked ${r.url()}`));
-  await page.goto(base + path);
-  await page.waitForSelector("h1");
-  await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
-  return page;
-}
-// `allowed`: what a refusal that the test asked for leaves in the browser's log.
-async function close(page, allowed) {
-  assert.deepEqual(page.wrong.filter((w) => !allowed || !w.includes(allowed)), []);
-  await page.context().close();
-}
-async function violations(page) {
-  // axe needs eval'd code in the page; the policy forbids that to the page, not to the test.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`);
-}
-const campaigns = async () => (await (await fetch(`${base}/api/v1/campaigns?limit=100`)).json()).rows;
+const open = (path, how) => b.open(base, path, how);
+const campaigns = async () => (await ask(base, "/api/v1/campaigns?limit=100")).rows;
 
 test("every screen loads, passes axe, and fits wide and narrow, light and dark", { timeout: 300_000 * patience }, async () => {
   const [first] = await campaigns();
-  const member = (await (await fetch(`${base}/api/v1/campaigns/${first.id}/members?limit=1`)).json()).rows[0].account_id;
+  const member = (await ask(base, `/api/v1/campaigns/${first.id}/members?limit=1`)).rows[0].account_id;
   const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", `/sharing?campaign=${first.id}`, "/detector", "/audit", "/settings", "/campaigns/nobody"];
   for (const screen of screens) {
-    for (const [width, dark] of [[1280, false], [390, true]]) {
-      const page = await open(screen, { width, dark });
-      const missing = screen.endsWith("nobody");
-      if (missing) await page.waitForSelector("[role=alert]");
-      assert.deepEqual(await violations(page), [], `${screen} at ${width}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(wide <= width, `${screen} is ${wide} wide at ${width}`);
-      if (shots) {
-        mkdirSync(shots, { recursive: true });
-        await page.screenshot({ path: join(shots, `${screen.replace(/\W+/g, "-").replace(/^-/, "") || "overview"}-${width}.png`), fullPage: true });
-      }
-      await close(page, missing ? "404" : undefined);
-    }
+    const page = await open(screen);
+    const missing = screen.endsWith("nobody");
+    if (missing) await page.waitForSelector("[role=alert]");
+    await b.accessible(page, screen.replace(first.id, "id").replace(/\W+/g, "-").replace(/^-/, "") || "overview");
+    await close(page, missing ? /404/ : undefined);
   }
 });
 
@@ -143,13 +85,12 @@ test("the queue by keys alone, with a word, its reason, and back", { timeout: 12
 test("of two people who judge one campaign, the second is told", { timeout: 60_000 * patience }, async () => {
   const one = (await campaigns()).find((c) => c.disposition_revision === 0);
   const page = await open(`/campaigns/${one.id}`);
-  const said = await fetch(`${base}/api/v1/campaigns/${one.id}/disposition`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ expected: 0, value: "unsure", reason: (await (await fetch(`${base}/api/v1/codes`)).json()).reasons[0] }) });
-  assert.equal(said.status, 200, await said.text());
+  await ask(base, `/api/v1/campaigns/${one.id}/disposition`, { expected: 0, value: "unsure", reason: (await ask(base, "/api/v1/codes")).reasons[0] });
   await page.keyboard.press("c");
   await page.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
   await page.getByRole("dialog").getByRole("button", { name: "Confirm" }).click();
   await page.getByText("Somebody was first.").waitFor();
-  await close(page, "409");
+  await close(page, /409/);
 });
 
 test("an attacker's words stay words", { timeout: 60_000 * patience }, async () => {
@@ -157,8 +98,7 @@ test("an attacker's words stay words", { timeout: 60_000 * patience }, async () 
   for (const path of ["/campaigns", `/campaigns/${evil.id}`, `/campaigns/${evil.id}?tab=members`, `/accounts/${encodeURIComponent(EVIL)}`]) {
     const page = await open(path);
     await page.getByText("onerror").first().waitFor();
-    assert.doesNotMatch(await page.title(), /^owned/);
-    assert.equal(await page.locator("img[src=x], main script").count(), 0);
+    await unharmed(page);
     await close(page);
   }
 });
@@ -195,7 +135,7 @@ test("hunting: answers in pages, refusals in words, queries kept", { timeout: 12
   // What an attacker wrote stays words in an answer too.
   await ask(`SELECT '${EVIL.replaceAll("'", "\\'")}' AS mail_domain`);
   await answer.getByText("onerror").waitFor();
-  assert.equal(await page.locator("img[src=x], main script").count(), 0);
+  await unharmed(page);
   await page.getByRole("button", { name: "Save…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("evil domains");
@@ -208,7 +148,7 @@ test("hunting: answers in pages, refusals in words, queries kept", { timeout: 12
   await page.getByRole("button", { name: "evil domains", exact: true }).waitFor();
   await page.goto(`${base}/audit?action=hunt.refused`);
   await page.getByText("hunt.refused").first().waitFor();
-  await close(page, "status of 400");
+  await close(page, /status of 400/);
 });
 
 test("an entry of a list: added with a reason, taken back, removed", { timeout: 60_000 * patience }, async () => {
@@ -224,10 +164,9 @@ test("an entry of a list: added with a reason, taken back, removed", { timeout: 
   await dialog.getByRole("button", { name: "Add" }).click();
   await page.getByRole("button", { name: "Undo" }).click();
   await page.getByText("Taken back.").waitFor();
-  const entries = async () => (await (await fetch(`${base}/api/v1/lists/staff`)).json()).total;
+  const entries = async () => (await ask(base, "/api/v1/lists/staff")).total;
   assert.equal(await entries(), 0);
-  const put = await fetch(`${base}/api/v1/lists/staff`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ expected: 2, put: [{ value: `account:${EVIL}`, reason: EVIL }] }) });
-  assert.equal(put.status, 200, await put.text());
+  await ask(base, "/api/v1/lists/staff", { expected: 2, put: [{ value: `account:${EVIL}`, reason: EVIL }] });
   await page.goto(`${base}/lists?name=staff`);
   await page.getByRole("button", { name: /^Remove account/ }).click();
   await page.getByText("is off staff").waitFor();
@@ -235,7 +174,7 @@ test("an entry of a list: added with a reason, taken back, removed", { timeout: 
   await page.getByText("Taken back.").waitFor();
   assert.equal(await entries(), 1);
   await page.getByText("onerror").first().waitFor();
-  assert.equal(await page.locator("img[src=x], main script").count(), 0);
+  await unharmed(page);
   await close(page);
 });
 

@@ -1,67 +1,44 @@
 // Screens against kept pictures of them: not their pixels but their layout (layout.mjs). A test shows
 // that other fonts pass and that broken styles do not. STILLWATCH_PICTURES=write makes new pictures.
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
+import * as b from "./browser.mjs";
+import { patience } from "./browser.mjs";
 import { difference, grid } from "./layout.mjs";
 
-const root = new URL("../..", import.meta.url).pathname;
-const { chromium } = createRequire(join(root, "console/package.json"))("playwright-core");
-const binary = process.env.STILLWATCH ?? join(root, "build/stillwatch");
-const patience = Number(process.env.STILLWATCH_PATIENCE ?? 1);
-const sample = join(root, "tests/data/sample");
-const pictures = join(root, "tests/data/screens");
+const pictures = join(b.root, "tests/data/screens");
 const LIKE = 0.09; // share of cells that may differ; other fonts make .056, a lost navigation .23
 
-let dir, service, base, browser, blank;
+let base, canvas;
 
 before(async () => {
-  const installed = [process.env.CHROMIUM, "/usr/bin/chromium"].find((p) => p && existsSync(p));
-  assert.ok(installed, "Chromium is not installed: tools/setup test");
-  dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
-  const out = join(dir, "out");
-  const scan = spawnSync(binary, ["scan", "--quiet", "--accounts", join(sample, "accounts.jsonl"), "--permits", join(sample, "permits.yaml"), "--out", out, join(sample, "exchanges.jsonl.zst")], { encoding: "utf8" });
-  assert.equal(scan.status, 0, scan.stderr);
-  service = spawn(binary, ["console", out, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-  base = await new Promise((give, fail) => {
-    service.stdout.once("data", (d) => give(String(d).trim().replace(/\/$/, "")));
-    service.once("exit", (code) => fail(new Error(`the console ended with ${code}`)));
-  });
-  browser = await chromium.launch({ executablePath: installed, args: ["--no-sandbox"] });
-  blank = await browser.newPage();
-});
-after(async () => {
-  await browser?.close();
-  service?.kill("SIGTERM");
-  if (dir) rmSync(dir, { recursive: true, force: true });
+  const out = join(b.dir, "out");
+  b.scan(out);
+  base = await b.consoleOver(out);
+  canvas = await b.browser.newPage();
 });
 
 // The screen as it is, or with more style (which the service's policy would refuse to anybody else).
 async function shot(path, dark, style) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: dark ? "dark" : "light", bypassCSP: true, reducedMotion: "reduce" });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000 * patience);
+  const page = await b.blank(base, { dark, bypassCSP: true, reducedMotion: "reduce" });
   await page.clock.setFixedTime(new Date("2026-05-07T12:00:00Z"));
   await page.goto(base + path);
-  await page.waitForSelector("h1");
-  await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
+  await b.settled(page);
   if (style) await page.addStyleTag({ content: style });
   await page.evaluate(() => document.fonts.ready);
   const png = await page.screenshot({ animations: "disabled", caret: "hide" });
-  await context.close();
+  await page.context().close();
   return png;
 }
 
-const first = async () => (await (await fetch(`${base}/api/v1/campaigns?sort=exchanges&limit=1`)).json()).rows[0].id;
+const first = async () => (await b.ask(base, "/api/v1/campaigns?sort=exchanges&limit=1")).rows[0].id;
 const SCREENS = { queue: () => "/campaigns", campaign: async () => `/campaigns/${await first()}`, hunt: () => "/hunt" };
 
 // Kept small: an eighth of the width is more than the comparison sees.
 async function small(png) {
-  const data = await blank.evaluate(async (data) => {
+  const data = await canvas.evaluate(async (data) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${data}`)).blob(), { resizeWidth: 160, resizeQuality: "high" });
     const canvas = new OffscreenCanvas(image.width, image.height);
     canvas.getContext("2d").drawImage(image, 0, 0);
@@ -77,7 +54,7 @@ for (const [name, path] of Object.entries(SCREENS)) {
       const file = join(pictures, `${name}-${dark ? "dark" : "light"}.png`);
       const png = await shot(await path(), dark);
       if (process.env.STILLWATCH_PICTURES === "write") writeFileSync(file, await small(png));
-      const d = difference(await grid(blank, png), await grid(blank, readFileSync(file)));
+      const d = difference(await grid(canvas, png), await grid(canvas, readFileSync(file)));
       assert.ok(d <= LIKE, `${file}: ${(100 * d).toFixed(1)} % of the layout differ (at most ${100 * LIKE} %). Look at the screen; if it is meant to be so, STILLWATCH_PICTURES=write makes new pictures`);
     }
   });
@@ -86,8 +63,8 @@ for (const [name, path] of Object.entries(SCREENS)) {
 test("other fonts pass, broken styles do not", { timeout: 240_000 * patience }, async () => {
   for (const name of ["queue", "campaign"]) {
     const at = await SCREENS[name]();
-    const kept = await grid(blank, readFileSync(join(pictures, `${name}-light.png`)));
-    const against = async (style) => difference(kept, await grid(blank, await shot(at, false, style)));
+    const kept = await grid(canvas, readFileSync(join(pictures, `${name}-light.png`)));
+    const against = async (style) => difference(kept, await grid(canvas, await shot(at, false, style)));
     for (const same of [":root { font-family: serif }", ":root { letter-spacing: .02em }", ":root { font-size: 15.5px }"]) {
       const d = await against(same);
       if (process.env.STILLWATCH_PICTURES) console.log(name, same, d);

@@ -1,44 +1,20 @@
 // The network of a campaign, two accounts side by side and who has a value, in a real Chromium: over the
 // sample, and over a network of 50,000 nodes of which 5,000 elements are drawn.
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
 import { request } from "node:http";
+import * as b from "./browser.mjs";
+import { close, EVIL, patience, settled, shot, unharmed, until } from "./browser.mjs";
 
-const root = new URL("../..", import.meta.url).pathname;
-const need = createRequire(join(root, "console/package.json"));
-const { chromium } = need("playwright-core");
-const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
-const binary = process.env.STILLWATCH ?? join(root, "build/stillwatch");
-const patience = Number(process.env.STILLWATCH_PATIENCE ?? 1);
-const sample = join(root, "tests/data/sample");
-const shots = process.env.STILLWATCH_SHOTS; // a folder for screenshots
-const EVIL = `<img src=x onerror="document.title='owned'">`;
-const running = [];
-let dir, small, large, browser;
+let small, large;
 
-function scan(out, ...args) {
-  const done = spawnSync(binary, ["scan", "--quiet", "--out", out, ...args], { encoding: "utf8" });
-  assert.equal(done.status, 0, done.stderr);
+async function over(out) {
+  const base = await b.consoleOver(out);
+  return { base, ask: (path) => b.ask(base, path) };
 }
-async function serve(out) {
-  const service = spawn(binary, ["console", out, "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-  running.push(service);
-  const base = await new Promise((give, fail) => {
-    service.stdout.once("data", (d) => give(String(d).trim().replace(/\/$/, "")));
-    service.once("exit", (code) => fail(new Error(`the console ended with ${code}`)));
-  });
-  const ask = async (path) => {
-    const answer = await fetch(base + path);
-    assert.equal(answer.status, 200, `${path}: ${answer.status}`);
-    return answer.json();
-  };
-  return { base, ask };
-}
+const open = (of, path, how) => b.open(of.base, path, how);
 
 const sqlString = (text) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 
@@ -61,108 +37,52 @@ async function fifty(from, out) {
   }
   appendFileSync(join(out, "accounts.csv"), `${rows.join("\n")}\n`);
   appendFileSync(join(out, "explain.jsonl"), `${why.join("\n")}\n`);
-  const socketPath = join(dir, "lake.socket");
-  const host = spawn(binary, ["lake", "host", "--lake", join(out, "lake"), "--socket", socketPath, "--die-with-parent", String(process.pid)], { stdio: ["ignore", "ignore", "inherit"] });
-  running.push(host);
+  const socketPath = join(b.dir, "lake.socket");
+  const host = b.start(["lake", "host", "--lake", join(out, "lake"), "--socket", socketPath, "--die-with-parent", String(process.pid)], "ignore", "inherit");
   const run = (sql) =>
     new Promise((done, fail) => {
       const asked = request({ socketPath, path: "/", method: "POST", agent: false }, (answer) => {
         let said = "";
-        answer.on("data", (d) => (said += d)).on("end", () => (answer.statusCode === 200 ? done() : fail(new Error(said))));
+        answer.on("data", (d) => (said += d)).on("end", () => (answer.statusCode === 200 ? done(true) : fail(new Error(said))));
       });
       asked.on("error", fail).end(sql);
     });
-  for (let tried = 0; ; ++tried) {
-    try {
-      await run("SELECT 1");
-      break;
-    } catch (error) {
-      if (tried > 600 * patience || host.exitCode !== null) throw error;
-      await new Promise((again) => setTimeout(again, 100));
-    }
-  }
+  await until(() => run("SELECT 1").catch(() => false), "the lake's host", () => host.exitCode === null);
   const of = `concat('acct-', toString(number % ${N}))`;
   await run(`INSERT INTO attributed SELECT 1, concat('e-', toString(number)), ${of}, '${id}' FROM numbers(${2 * N})`);
   // Of a pool's 143 accounts seven at a time have one address; few addresses are of several pools.
   await run(`INSERT INTO exchanges (exchange_id, content, ts, account_id, model, status, input_tokens, output_tokens, client_ip, user_agent, ja4, features, system_sketch, turn_sketch) SELECT concat('e-', toString(number)), 1, 1777593600000 + number * 1000, ${of}, 'atlas-4', 200, 800, 900, if(number % 97 = 0, concat('203.0.113.', toString(number % 7)), concat('10.', toString(number % 300 % 250), '.', toString(intDiv(number % 300, 250) * 10 + intDiv(number, ${N})), '.', toString(intDiv(number % ${N}, 300) % 20))), 'client/1', concat('t13d', toString(number % 300)), 1, arrayMap(x -> toUInt32(1000 * (1 + number % 3) + x), range(12)), [toUInt32(number + 100000)] FROM numbers(${2 * N})`);
   await run(`INSERT INTO accounts (account_id, content, created_at, org_id, org_verified, plan, channel, email_domain, payment_id, kyc, country, citizenship, referrer, signup_ip) SELECT ${of}, 1, 1777000000000, '', 0, 'free', 'api', if(number = 7, ${sqlString(EVIL)}, 'mail.example'), concat('pay-', toString(number % 300), '-', toString(intDiv(number, 300) % 8)), 'none', '', '', '', '' FROM numbers(${N})`);
-  host.kill("SIGTERM");
-  await new Promise((done) => (host.exitCode !== null ? done() : host.once("exit", done)));
+  await b.end(host);
   return id;
 }
 
 before(async () => {
-  const installed = [process.env.CHROMIUM, "/usr/bin/chromium"].find((p) => p && existsSync(p));
-  assert.ok(installed, "Chromium is not installed: tools/setup test");
-  dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
-  scan(join(dir, "small"), "--accounts", join(sample, "accounts.jsonl"), "--permits", join(sample, "permits.yaml"), join(sample, "exchanges.jsonl.zst"));
-  const id = await fifty(join(dir, "small"), join(dir, "large"));
-  small = await serve(join(dir, "small"));
+  b.scan(join(b.dir, "small"));
+  const id = await fifty(join(b.dir, "small"), join(b.dir, "large"));
+  small = await over(join(b.dir, "small"));
   small.id = (await small.ask("/api/v1/campaigns?limit=1")).rows[0].id;
   small.members = (await small.ask(`/api/v1/campaigns/${small.id}/members?limit=500`)).rows.map((m) => m.account_id);
-  large = await serve(join(dir, "large"));
+  large = await over(join(b.dir, "large"));
   large.id = id;
-  browser = await chromium.launch({ executablePath: installed, args: ["--no-sandbox"] });
 });
-
-after(async () => {
-  await browser?.close();
-  for (const service of running) service.kill("SIGTERM");
-  if (dir) rmSync(dir, { recursive: true, force: true });
-});
-
-async function open(of, path, { width = 1280, dark = false } = {}) {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: dark ? "dark" : "light" });
-  const page = await context.newPage();
-  page.setDefaultTimeout(60_000 * patience);
-  page.wrong = [];
-  page.on("pageerror", (e) => page.wrong.push(String(e)));
-  page.on("console", (m) => m.type() === "error" && page.wrong.push(m.text()));
-  page.on("request", (r) => !r.url().startsWith(of.base) && page.wrong.push(`asked ${r.url()}`));
-  await page.goto(of.base + path);
-  await settled(page);
-  return page;
-}
-const settled = async (page) => {
-  await page.waitForSelector("h1");
-  await page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
-};
-async function close(page, allowed) {
-  assert.deepEqual(page.wrong.filter((w) => !allowed || !w.includes(allowed)), []);
-  await page.context().close();
-}
-async function violations(page) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")}`);
-}
-async function shot(page, name) {
-  if (!shots) return;
-  mkdirSync(shots, { recursive: true });
-  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-}
 
 test("the network, its pivots and the comparison pass axe and fit, wide and narrow, light and dark", { timeout: 300_000 * patience }, async () => {
-  const [a, b] = small.members;
+  const [one, two] = small.members;
   const value = (await small.ask(`/api/v1/campaigns/${small.id}/graph/nodes?kind=value&limit=1`)).rows[0];
   const screens = {
     network: `/campaigns/${small.id}/graph`,
     "network-value": `/campaigns/${small.id}/graph?sel=${encodeURIComponent(value.id)}&linked=${encodeURIComponent(value.id)}`,
-    "network-account": `/campaigns/${small.id}/graph?sel=${encodeURIComponent(`a:${a}`)}`,
-    compare: `/compare?a=${a}&b=${b}`,
+    "network-account": `/campaigns/${small.id}/graph?sel=${encodeURIComponent(`a:${one}`)}`,
+    compare: `/compare?a=${one}&b=${two}`,
     "compare-nothing": "/compare",
     holders: `/holders?field=${value.field}&value=${encodeURIComponent(value.label)}`,
-    account: `/accounts/${a}`,
+    account: `/accounts/${one}`,
   };
   for (const [name, path] of Object.entries(screens)) {
-    for (const [width, dark] of [[1280, false], [390, true]]) {
-      const page = await open(small, path, { width, dark });
-      assert.deepEqual(await violations(page), [], `${path} at ${width}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(wide <= width, `${path} is ${wide} wide at ${width}`);
-      await shot(page, `graph-${name}-${width}${dark ? "-dark" : ""}`);
-      await close(page);
-    }
+    const page = await open(small, path);
+    await b.accessible(page, `graph-${name}`);
+    await close(page);
   }
 });
 
@@ -260,15 +180,14 @@ test("what is not there, is bad or is an attacker's is said in words", { timeout
   assert.ok((await small.ask(`/api/v1/accounts/${small.members[0]}/profile`)).exchanges > 0);
   const page = await open(small, "/campaigns/nobody/graph");
   await page.getByText("There is nothing here.").first().waitFor();
-  await close(page, "404");
+  await close(page, /404/);
   const evil = await open(large, `/accounts/acct-7`);
   await evil.getByText("onerror").first().waitFor();
-  assert.doesNotMatch(await evil.title(), /^owned/);
-  assert.equal(await evil.locator("img[src=x]").count(), 0);
+  await unharmed(evil);
   await close(evil);
   const list = await open(large, `/holders?field=email_domain&value=${encodeURIComponent(EVIL)}`);
   await list.getByText("acct-7").waitFor();
-  assert.equal(await list.locator("img[src=x]").count(), 0);
+  await unharmed(list);
   await close(list);
 });
 
@@ -288,7 +207,7 @@ test("of 50,000 nodes 5,000 elements are drawn, and nobody waits for it", { time
     window.waits = [];
     new PerformanceObserver((list) => window.waits.push(...list.getEntries().map((e) => e.processingStart - e.startTime))).observe({ type: "event", durationThreshold: 16 });
   });
-  await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
+  await b.browser.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
   const box = await page.locator("canvas").boundingBox();
   const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
   await page.locator("canvas").focus();
@@ -310,7 +229,7 @@ test("of 50,000 nodes 5,000 elements are drawn, and nobody waits for it", { time
   await page.getByRole("searchbox").pressSequentially("acct-77");
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "Elements of the network" }).getByRole("button", { name: "acct-77", exact: true }).waitFor();
-  const trace = JSON.parse((await browser.stopTracing()).toString());
+  const trace = JSON.parse((await b.browser.stopTracing()).toString());
   await shot(page, "graph-fifty-thousand");
   // An input waits for the task before it: none takes long. Its processor time is what is judged, as
   // on a busy machine every task takes long.
