@@ -25,6 +25,7 @@ interop: build
 	@tests/interop/gateways
 	@tests/interop/taxii
 	@tests/interop/stix/run
+	@tests/interop/misp/run
 bench:
 	@tools/setup bench
 	@tools/build release

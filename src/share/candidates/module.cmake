@@ -1,0 +1,1 @@
+set(SW_TEST_DEPS_share_candidates sw_lake_embedded)
