@@ -75,7 +75,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l url -x -d 'the
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l token-file -r -d 'file with the token'
 complete -c stillwatch -n '__fish_seen_subcommand_from policy' -l note -x -d 'why'
 complete -c stillwatch -n '__fish_seen_subcommand_from console' -l port -x -d 'of 127.0.0.1'
-complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key compare push pull collection import revoke sources imports'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -a 'export preview validate key approve reject exports fetch compare push pull collection import revoke sources imports sightings'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l out-of -r -d 'folder of the scan'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l lake -r -d 'its lake'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l audience -x -a 'provider cloud government public' -d 'whom it is for'
@@ -116,6 +116,8 @@ complete -c stillwatch -n '__fish_seen_subcommand_from share' -l read -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l write -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l deny -x
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l remove 
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l sightings -x -d 'that its indicators were seen here'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l alone -x -d 'why one person is enough'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l source -x -d 'who said it'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l reliability -x -a 'A B C D E F' -d 'of the source'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l note -x -d 'why'

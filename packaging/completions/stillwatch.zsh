@@ -83,7 +83,8 @@ _stillwatch() {
       '--add[make the collection]' \
       '--alias[another name in URLs]:name:' '--description[of a new collection]:text:' '*--read[who may read it]:subject:' \
       '*--write[who may add to it]:subject:' '*--deny[who may neither]:subject:' '--remove[remove the collection]' \
-      '1:what:(export preview validate key compare push pull collection import revoke sources imports)' '*:campaign, URL or file:_files' ;;
+      '--sightings[that its indicators were seen here]:source:' '--alone[why one person is enough]:reason:' \
+      '1:what:(export preview validate key approve reject exports fetch compare push pull collection import revoke sources imports sightings)' '*:campaign, URL or file:_files' ;;
   esac
 }
 _stillwatch "$@"

@@ -324,6 +324,13 @@ void Visit(V& v, Config* c) {
   v.Words("known", &c->known);
   v.Words("mmdb", &c->mmdb);
   v.Section("imports", [&](V& s) { s.Words("blinding_keys", &c->imports.blinding_keys); });
+  v.Section("sharing", [&](V& s) {
+    s.Section("keys", [&](V& k) {
+      k.Text("provider", &c->sharing_keys.provider);
+      k.Text("cloud", &c->sharing_keys.cloud);
+      k.Text("government", &c->sharing_keys.government);
+    });
+  });
   v.Section("passes", [&](V& s) {
     s.Flag("enabled", &c->passes.enabled);
     s.Number("interval_s", &c->passes.interval_s, 1, 86'400);

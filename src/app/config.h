@@ -83,6 +83,10 @@ struct Config {
     std::vector<std::string> blinding_keys;  // files of `share key`, one a group of peers
   } imports;                                 // what others shared and passes act on
   struct {
+    // Files of `share key`, by audience: what can be guessed leaves the service under it, or stays.
+    std::string provider, cloud, government;
+  } sharing_keys;
+  struct {
     bool enabled = true;
     int64_t interval_s = 60, window_days = 30, threads = 1, memory_mib = 8192;
   } passes;

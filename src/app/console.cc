@@ -93,7 +93,7 @@ absl::Status Console(const std::string& dir, uint16_t port) {
       if (c.id != ask.campaign) continue;
       auto opened = lake.Get();
       if (!opened.ok()) return opened.status();
-      return ShareOne(c, *opened, ask);
+      return ShareOne(c, *opened, ask, {});
     }
     return absl::NotFoundError("campaign: the findings have none with this id");
   };

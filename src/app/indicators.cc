@@ -17,7 +17,6 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "share/stix/read.h"
 
 namespace stillwatch::app {
 namespace {
@@ -168,10 +167,8 @@ std::vector<state::ImportedIndicator> FromStix(const share::stix::Bundle& bundle
 }
 
 // What a private comparison found that both sides have: the peer's word, confirmed by our own set.
-absl::StatusOr<std::vector<state::ImportedIndicator>> FromComparison(const std::string& path,
-                                                                     const std::string& text,
-                                                                     uint64_t* other) {
-  std::vector<state::ImportedIndicator> out;
+absl::StatusOr<ImportRows> FromComparison(const std::string& path, const std::string& text) {
+  ImportRows out;
   std::string at = "/schema";
   simdjson::dom::parser parser;
   try {
@@ -194,10 +191,10 @@ absl::StatusOr<std::vector<state::ImportedIndicator>> FromComparison(const std::
       const auto type = share::ItemTypeNamed(family);
       const auto item = type ? share::Item::Parse(*type, value) : std::nullopt;
       if (!item) {
-        ++*other;
+        ++out.other;
         continue;
       }
-      state::ImportedIndicator& i = out.emplace_back();
+      state::ImportedIndicator& i = out.indicators.emplace_back();
       i.id =
           StrCat("comparison--", base::Hex(base::Hash64(StrCat(peer, "\n", family, "\n", value))));
       i.campaign = campaign, i.source = peer;
@@ -247,18 +244,28 @@ std::string IndicatorsJson(const std::vector<state::ImportedIndicator>& active) 
   return out + "\n";
 }
 
-absl::StatusOr<std::vector<state::ImportedIndicator>> ReadBundle(const std::string& path,
-                                                                 uint64_t* other) {
+absl::StatusOr<ImportRows> ReadBundle(const std::string& path) {
   auto text = Load(path, share::stix::ReadLimits().bytes);
   if (!text.ok()) return text.status();
   if (std::string_view(*text).substr(0, 64).find(kComparison) != std::string_view::npos)
-    return FromComparison(path, *text, other);
-  auto bundle = share::stix::Read(*text);
-  if (!bundle.ok()) {
-    return absl::InvalidArgumentError(StrCat(path, ": ", std::string(bundle.status().message())));
+    return FromComparison(path, *text);
+  return BundleRows(path, *text, {});
+}
+
+absl::StatusOr<ImportRows> BundleRows(const std::string& name, std::string_view text,
+                                      const share::stix::ReadLimits& limits) {
+  auto bundle = share::stix::Read(text, limits);
+  if (!bundle.ok())
+    return absl::InvalidArgumentError(StrCat(name, ": ", std::string(bundle.status().message())));
+  ImportRows out{FromStix(*bundle), {}, bundle->indicators_other};
+  for (const share::Sighting& from : bundle->sightings) {
+    state::ImportedSighting& s = out.sightings.emplace_back();
+    s.source = from.origin.empty() ? from.created_by : from.origin;
+    s.id = from.id, s.of = from.of, s.exchanges = from.exchanges;
+    s.first_seen_ms = from.first_seen_ms, s.last_seen_ms = from.last_seen_ms;
+    s.modified_ms = from.modified_ms, s.revoked = from.revoked;
   }
-  *other = bundle->indicators_other;
-  return FromStix(*bundle);
+  return out;
 }
 
 absl::StatusOr<std::vector<SharedIndicator>> ReadIndicators(const std::vector<std::string>& paths,
@@ -294,11 +301,10 @@ absl::StatusOr<std::vector<SharedIndicator>> ReadIndicators(const std::vector<st
         return absl::InvalidArgumentError(StrCat(path, ": not JSON: ", simdjson::error_message(e)));
       rows = FromOurs(path, root);
     } else {
-      uint64_t other = 0;
-      rows = ReadBundle(path, &other);
-      if (rows.ok()) {
-        for (state::ImportedIndicator& i : *rows) i.reliability = reliability;
-      }
+      auto bundle = ReadBundle(path);
+      if (!bundle.ok()) return bundle.status();
+      for (state::ImportedIndicator& i : bundle->indicators) i.reliability = reliability;
+      rows = std::move(bundle->indicators);
     }
     if (!rows.ok()) return rows.status();
     for (state::ImportedIndicator& i : *rows) {

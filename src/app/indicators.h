@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "judge/prior.h"
 #include "share/indicator.h"
+#include "share/stix/read.h"
 #include "state/types.h"
 
 namespace stillwatch::app {
@@ -29,11 +30,19 @@ std::string IndicatorsJson(const std::vector<state::ImportedIndicator>& active);
 absl::StatusOr<std::vector<judge::SharedIndicator>> ReadIndicators(
     const std::vector<std::string>& paths, int64_t now_ms, char reliability);
 
-// One bundle, or the result of `share compare`, as rows of the state; `other`: how many patterns or
-// values it has that are not ours to act on. What a comparison matched is confirmed by ours:
-// credibility 1, for 90 days.
-absl::StatusOr<std::vector<state::ImportedIndicator>> ReadBundle(const std::string& path,
-                                                                 uint64_t* other);
+struct ImportRows {
+  std::vector<state::ImportedIndicator> indicators;
+  std::vector<state::ImportedSighting> sightings;
+  uint64_t other = 0;  // patterns or values that are not ours to act on
+};
+
+// One bundle, or the result of `share compare`, as rows of the state. What a comparison matched is
+// confirmed by ours: credibility 1, for 90 days.
+absl::StatusOr<ImportRows> ReadBundle(const std::string& path);
+
+// The same of a bundle's text; `name` is what errors call it.
+absl::StatusOr<ImportRows> BundleRows(const std::string& name, std::string_view text,
+                                      const share::stix::ReadLimits& limits);
 
 // By files of `stillwatch share key`.
 absl::StatusOr<judge::Blind> BlindWith(const std::vector<std::string>& key_files);

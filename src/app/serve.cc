@@ -24,6 +24,7 @@
 #include "app/indicators.h"
 #include "app/lake_child.h"
 #include "app/share_one.h"
+#include "app/share_release.h"
 #include "app/try_policy.h"
 #include "audit/log.h"
 #include "base/str.h"
@@ -358,6 +359,16 @@ class Service {
     if (!state.ok()) return state.status();
     state_ = *std::move(state);
     if (absl::Status s = state_->RefreshTokens(); !s.ok()) return s;
+    const auto& files = config_.sharing_keys;
+    for (const auto& [audience, file] : {std::pair<share::Audience, const std::string&>{
+                                             share::Audience::kProvider, files.provider},
+                                         {share::Audience::kCloud, files.cloud},
+                                         {share::Audience::kGovernment, files.government}}) {
+      if (file.empty()) continue;
+      auto key = ReadBlindingKey(file);
+      if (!key.ok()) return key.status();
+      sharing_keys_.emplace(audience, *std::move(key));
+    }
     auto collections =
         share::CollectionStore::Open({.dir = config_.data + "/share", .now_us = NowUs});
     if (!collections.ok()) return collections.status();
@@ -704,7 +715,7 @@ class Service {
               "campaign: it may not be acted upon, so nothing of it may leave");
         model::Campaign c = pass->findings.campaigns[i];
         c.id = pass->finding_ids[i];  // as the lake has it
-        return ShareOne(c, &lake_, ask);
+        return ShareOne(c, &lake_, ask, sharing_keys_);
       }
       return absl::NotFoundError("campaign: the last pass found none with this id");
     };
@@ -1099,6 +1110,7 @@ class Service {
   std::unique_ptr<audit::AuditLog> audit_;
   std::unique_ptr<state::State> state_;
   std::unique_ptr<share::CollectionStore> collections_;
+  AudienceKeys sharing_keys_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<ingest::RejectedLog> rejected_;
   std::unique_ptr<ingest::IngestService> ingest_;
@@ -1108,9 +1120,9 @@ class Service {
   std::mutex publish_mutex_;  // of the next four; snapshots are set in order
   respond::Policy file_policy_;
   state::Changes changes_;
-  std::vector<std::string> permits_;              // ids in force
-  std::optional<engine::PassFindings> untaken_;   // the lake was away when it came
-  std::map<std::string, uint64_t> permits_kept_;  // of their use, what the state has
+  std::vector<std::string> permits_;                  // ids in force
+  std::optional<engine::PassFindings> untaken_;       // the lake was away when it came
+  std::map<std::string, uint64_t> permits_kept_;      // of their use, what the state has
   std::shared_ptr<const engine::PassFindings> last_;  // of publish_mutex_ too
   engine::SnapshotMaker maker_;
   std::string indicators_;  // what the file holds

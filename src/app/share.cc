@@ -10,6 +10,7 @@ void AddShare(CLI::App& app, int* code) {
       app.add_subcommand("share", "Tell others what they can act on, and act on what they tell");
   sub->require_subcommand(1);
   AddShareExport(sub, code);
+  AddShareAnswer(sub, code);
   AddShareCompare(sub, code);
   AddShareTaxii(sub, code);
   AddShareImport(sub, code);

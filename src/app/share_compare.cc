@@ -6,8 +6,10 @@
 
 #include "app/command.h"
 #include "app/share.h"
+#include "app/share_answer.h"
 #include "app/state_dir.h"
 #include "base/hex.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "dossier/read.h"
@@ -28,17 +30,11 @@ using share::psi::Question;
 constexpr size_t kIdsAtOnce = 2000;  // of accounts in one statement
 
 struct Options {
-  std::string step, file, peers, peer, set, from, campaign, lake, out, data = "/var/lib/stillwatch",
-                                                                       config;
+  std::string step, file, peers, peer, set, from, campaign, lake, out,
+      data = "/var/lib/stillwatch", config, alone, note, token_file;
   bool which = false, tell = false;
   int threads = 2;
 };
-
-int64_t NowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // The values of a campaign's members: what their account records and their exchanges carry.
 absl::StatusOr<ItemSet> ItemsOfCampaign(const Options& o) {
@@ -151,6 +147,7 @@ class Command {
     if (!party.ok()) return party.status();
     party_ = *std::move(party);
     if (o_.step == "key") return Key();
+    if (o_.step == "propose") return Propose();
     if (o_.step == "offer") return Offer();
     if (o_.step == "request") return Request();
     if (o_.step == "reply") return Reply();
@@ -161,6 +158,52 @@ class Command {
   }
 
  private:
+  // Two persons answer for showing these items to this peer, blinded as they are, or one alone.
+  static std::string DigestFor(const std::string& peer, const ItemSet& items) {
+    const auto& d = items.digest();
+    return state::ExportDigest(
+        {{"", StrCat("stillwatch comparison\n", peer, "\n")},
+         {"", std::string(reinterpret_cast<const char*>(d.data()), d.size())}});
+  }
+  absl::Status MayLeave(const ItemSet& items) {
+    if (o_.peer.empty() && o_.alone.empty())
+      return absl::InvalidArgumentError("--peer NAME: with whom?");
+    return Answered(&local_, "comparison", DigestFor(o_.peer, items),
+                    StrCat("comparison with ", o_.peer.empty() ? "a peer" : o_.peer), o_.alone);
+  }
+  absl::Status Propose() {
+    if (o_.peer.empty()) return absl::InvalidArgumentError("--peer NAME: with whom?");
+    if (party_->peers().Named(o_.peer) == nullptr)
+      return absl::InvalidArgumentError(StrCat("--peer ", o_.peer, ": is not in ", o_.peers));
+    auto items = Items(o_);
+    if (!items.ok()) return items.status();
+    state::Export e;
+    e.kind = "comparison";
+    e.audience = o_.peer;
+    e.campaign_id = o_.campaign;
+    e.note = o_.note;
+    e.digest = DigestFor(o_.peer, *items);
+    for (const auto& f : items->families())
+      base::StrAppend(&e.campaign_name, e.campaign_name.empty() ? "" : ", ",
+                      base::Grouped(f.values.size()), " ", f.family);
+    base::JsonWriter w(&e.summary);
+    w.BeginObject();
+    w.Key("audience"), w.String(o_.peer);
+    w.Key("campaigns"), w.BeginArray(), w.EndArray();
+    w.Key("leaves"), w.BeginArray();
+    for (const auto& f : items->families()) {
+      w.BeginObject();
+      w.Key("type"), w.String(f.family);
+      w.Key("form"), w.String("compared");
+      w.Key("count"), w.Uint(f.values.size());
+      w.EndObject();
+    }
+    w.EndArray();
+    w.Key("stays"), w.BeginArray(), w.EndArray();
+    w.EndObject();
+    return ProposeExport(&local_, o_.token_file, std::move(e), {});
+  }
+
   Question question() const { return o_.which ? Question::kWhich : Question::kCount; }
 
   absl::StatusOr<std::string> In(size_t most) const {
@@ -191,6 +234,7 @@ class Command {
     if (o_.peer.empty()) return absl::InvalidArgumentError("--peer NAME: to whom?");
     auto items = Items(o_);
     if (!items.ok()) return items.status();
+    if (absl::Status left = MayLeave(*items); !left.ok()) return left;
     auto bytes = party_->Offer(o_.peer, question(), *items, share::compare::kRunMs, local_.actor);
     if (!bytes.ok()) return bytes.status();
     return Out(*bytes, "the offer; the other side runs `share compare request` on it");
@@ -202,7 +246,8 @@ class Command {
     if (!in.ok()) return in.status();
     auto items = Items(o_);
     if (!items.ok()) return items.status();
-    auto bytes = party_->Request(*in, question(), *items, local_.actor);
+    if (absl::Status left = MayLeave(*items); !left.ok()) return left;
+    auto bytes = party_->Request(*in, question(), *items, local_.actor, o_.peer);
     if (!bytes.ok()) return bytes.status();
     return Out(*bytes, "the request; the other side runs `share compare reply` on it");
   }
@@ -213,7 +258,8 @@ class Command {
     if (!in.ok()) return in.status();
     auto items = Items(o_);
     if (!items.ok()) return items.status();
-    auto bytes = party_->Reply(*in, *items, local_.actor);
+    if (absl::Status left = MayLeave(*items); !left.ok()) return left;
+    auto bytes = party_->Reply(*in, *items, local_.actor, o_.peer);
     if (!bytes.ok()) return bytes.status();
     return Out(*bytes, "the reply; the other side runs `share compare finish` on it");
   }
@@ -250,6 +296,7 @@ class Command {
     if (absl::Status s = OutNamed(); !s.ok()) return s;
     auto items = Items(o_);
     if (!items.ok()) return items.status();
+    if (absl::Status left = MayLeave(*items); !left.ok()) return left;
     auto result =
         share::compare::RunOnline(party_.get(), o_.peer, question(), *items,
                                   {.actor = local_.actor, .tell = o_.tell, .stop = &g_stop});
@@ -289,11 +336,12 @@ void AddShareCompare(CLI::App* share, int* code) {
       "how many indicators two sides have in common, or which, without showing the rest");
   auto o = std::make_shared<Options>();
   sub->add_option("STEP", o->step,
-                  "key (print ours) | run (over the network) | offer, request, reply, finish, "
+                  "key (print ours) | propose (for another to approve) | run (over the network) | "
+                  "offer, request, reply, finish, "
                   "receipt (by files) | rations")
       ->required()
       ->check(CLI::IsMember(
-          {"key", "run", "offer", "request", "reply", "finish", "receipt", "rations"}));
+          {"key", "propose", "run", "offer", "request", "reply", "finish", "receipt", "rations"}));
   sub->add_option("FILE", o->file, "what came from the other side: offer, request, reply, receipt");
   sub->add_option("--peers", o->peers, "YAML: who may be compared with, and how");
   sub->add_option("--peer", o->peer, "with whom: a name in that file");
@@ -304,6 +352,9 @@ void AddShareCompare(CLI::App* share, int* code) {
   sub->add_flag("--which", o->which, "which of ours, where both sides agree; without it, how many");
   sub->add_flag("--tell", o->tell, "tell the other side the numbers");
   sub->add_option("--out", o->out, "what is written: a message, or the result (JSON)");
+  AddAlone(sub, &o->alone);
+  sub->add_option("--note", o->note, "of propose: why, for who approves it");
+  AddPersonToken(sub, &o->token_file);
   sub->add_option("--data", o->data, "folder of the service: keys, rations, audit log")
       ->capture_default_str();
   sub->add_option("--config", o->config, "configuration file that names the folder");

@@ -4,24 +4,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <memory>
 
 #include "app/chosen.h"
 #include "app/command.h"
 #include "app/share.h"
+#include "app/share_answer.h"
 #include "app/share_release.h"
 #include "audit/log.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "dossier/outputs.h"
 #include "dossier/read.h"
 #include "share/candidates/candidates.h"
 #include "share/indicator.h"
@@ -35,6 +33,8 @@ using base::StrCat;
 
 struct Options {
   std::string out = "stillwatch-out", lake, audience, key, to, previous, audit, at;
+  std::string alone, note, token_file, sightings;
+  Where where;
   ExportOptions write;
   std::vector<std::string> campaigns;
   bool revoke = false, json = false;
@@ -47,12 +47,37 @@ struct Made {
   std::optional<share::Release> release;
 };
 
+// That a source's indicators were seen here.
+absl::Status MakeSightings(const Options& o, share::Audience audience, Made* made) {
+  if (o.write.format != "stix")
+    return absl::InvalidArgumentError("--sightings: of --format stix alone");
+  auto local = OpenLocalState(o.where);
+  if (!local.ok()) return local.status();
+  auto seen = local->state->SeenOf(o.sightings);
+  if (!seen.ok()) return seen.status();
+  std::vector<share::Sighting> sightings;
+  for (state::SeenHere& s : *seen) {
+    if (!s.id.starts_with("indicator--")) continue;  // of a comparison, which has no id elsewhere
+    share::Sighting& to = sightings.emplace_back();
+    to.of = std::move(s.id), to.accounts = s.accounts, to.exchanges = s.exchanges;
+    to.first_seen_ms = s.first_seen_ms, to.last_seen_ms = s.last_seen_ms;
+  }
+  auto release = share::GateSightings(std::move(sightings), audience);
+  if (!release.ok()) return release.status();
+  if (release->sightings().empty() && o.write.previous.empty())
+    return absl::NotFoundError(StrCat("--sightings ", o.sightings,
+                                      ": nothing of theirs was seen here often enough to say so"));
+  made->release = *std::move(release);
+  return absl::OkStatus();
+}
+
 absl::Status Make(const Options& o, Made* made) {
   const auto audience = share::AudienceNamed(o.audience);
   if (!audience) {
     return absl::InvalidArgumentError(
         StrCat("--audience: provider, cloud, government or public, not '", o.audience, "'"));
   }
+  if (!o.sightings.empty()) return MakeSightings(o, *audience, made);
   if (!o.key.empty()) {
     auto key = ReadBlindingKey(o.key);
     if (!key.ok()) return key.status();
@@ -133,9 +158,11 @@ absl::Status Record(const Options& o, int64_t now_ms, const char* action,
   w.Key("as_of");
   w.String(base::FormatRfc3339(now_ms));
   w.Key("blake2b");
-  w.String(Digest(files));
+  w.String(state::ExportDigest(files));
   w.Key("key");
   w.String(key ? key->id() : "");
+  w.Key("alone");
+  w.String(o.alone);
   w.EndObject();
   if (!summary.empty()) {
     details.pop_back();
@@ -144,34 +171,39 @@ absl::Status Record(const Options& o, int64_t now_ms, const char* action,
   return (*log)->Append({NowMs(), Person(), action, o.to, details});
 }
 
-absl::Status Write(const Options& o, const std::vector<ExportFile>& files) {
-  namespace fs = std::filesystem;
-  if (files.size() == 1 && files[0].name.empty()) {
-    if (o.to != "-") return dossier::WriteWhole(o.to, files[0].bytes);
-    std::fwrite(files[0].bytes.data(), 1, files[0].bytes.size(), stdout);
-    return absl::OkStatus();
+// For another person to approve: what `share fetch` will write.
+absl::Status Propose(const Options& o, const Made& made, std::string summary,
+                     const std::vector<ExportFile>& files) {
+  auto local = OpenLocalState(o.where);
+  if (!local.ok()) return local.status();
+  state::Export e;
+  e.kind = "bundle";
+  for (const model::Campaign* c : made.chosen) {
+    base::StrAppend(&e.campaign_id, e.campaign_id.empty() ? "" : ", ", c->id);
+    base::StrAppend(&e.campaign_name, e.campaign_name.empty() ? "" : ", ", c->name);
   }
-  std::error_code error;
-  fs::create_directories(o.to, error);
-  if (error) return absl::InvalidArgumentError(StrCat(o.to, ": ", error.message()));
-  // The manifest last: a reader of the feed finds what it names.
-  for (const bool manifest : {false, true})
-    for (const ExportFile& f : files)
-      if ((f.name == "manifest.json") == manifest)
-        if (absl::Status s = dossier::WriteWhole(StrCat(o.to, "/", f.name), f.bytes); !s.ok())
-          return s;
-  for (const fs::directory_entry& e : fs::directory_iterator(o.to, error)) {
-    const std::string name = e.path().filename().string();
-    const bool event = name.size() == 41 && name.ends_with(".json");
-    if (event && std::none_of(files.begin(), files.end(),
-                              [&](const ExportFile& f) { return f.name == name; }))
-      fs::remove(e.path(), error);  // of a campaign that no longer holds
+  // The summary has them all.
+  for (std::string* text : {&e.campaign_id, &e.campaign_name})
+    if (text->size() > state::kNameBytes) *text = StrCat(made.chosen.size(), " campaigns");
+  e.audience = o.audience;
+  if (o.revoke) {
+    e.campaign_name = "revocation";
+    e.audience = "who had it";
+    summary = R"({"audience":"who had it","campaigns":[],"leaves":[],"stays":[]})";
   }
-  return absl::OkStatus();
+  e.issuer = o.write.issuer;
+  e.note = o.note;
+  e.summary = std::move(summary);
+  return ProposeExport(&*local, o.token_file, std::move(e), files);
 }
 
 int Export(Options o) {
-  if (o.to.empty()) return Report(absl::InvalidArgumentError("--to: name the file to write"));
+  if (o.to.empty() != o.alone.empty())
+    return Report(absl::InvalidArgumentError(
+        o.to.empty() ? "--to: name the file to write"
+                     : "--to: what leaves is approved by another person first: leave --to out to "
+                       "propose it (`share fetch` writes it then), or take it upon you with "
+                       "--alone REASON"));
   o.write.now_ms = NowMs();
   if (!o.at.empty()) {
     const auto at = base::ParseRfc3339(o.at);
@@ -200,7 +232,7 @@ int Export(Options o) {
     files.push_back({"", *std::move(bundle)});
   } else {
     if (absl::Status s = Make(o, &made); !s.ok()) return Report(s);
-    if (made.chosen.empty() && o.previous.empty())
+    if (made.chosen.empty() && o.sightings.empty() && o.previous.empty())
       return Report(absl::NotFoundError(
           StrCat(o.out, ": no campaign there is a distillation, and nothing was exported before")));
     auto rendered = Render(*made.release, o.write);
@@ -208,11 +240,12 @@ int Export(Options o) {
     files = *std::move(rendered);
     summary = Summary(*made.release);
   }
+  if (o.alone.empty()) return Report(Propose(o, made, std::move(summary), files));
   if (absl::Status s = Record(o, o.write.now_ms, o.revoke ? "share.revoke" : "share.export",
                               summary, files, made.key ? &*made.key : nullptr);
       !s.ok())
     return Report(s);
-  if (absl::Status s = Write(o, files); !s.ok()) return Report(s);
+  if (absl::Status s = WriteExport(o.to, files); !s.ok()) return Report(s);
   if (o.to != "-") std::printf("%s\n", o.to.c_str());
   return kOk;
 }
@@ -292,15 +325,22 @@ void AddShareExport(CLI::App* share, int* code) {
                     "ids or names; every distillation when none is named");
   };
   auto* write = share->add_subcommand(
-      "export", "write what may leave; recorded in the audit log before it is written");
+      "export",
+      "propose that what may leave does, or write it alone; recorded before it is written");
   source(write);
   write->get_option("--audience")->required(false);  // not for --revoke
   write->add_option("--issuer", o->write.issuer, "who says so, as others know the organisation")
       ->required();
   write->add_option("--format", o->write.format, "stix, misp-event or misp-feed")
       ->capture_default_str();
-  write->add_option("--to", o->to, "file to write; folder of a misp-feed; - for stdout")
-      ->required();
+  AddAlone(write, &o->alone);
+  write->add_option("--to", o->to,
+                    "with --alone: file to write; folder of a misp-feed; - for stdout");
+  write->add_option("--sightings", o->sightings,
+                    "instead: that indicators of this source were seen here, to tell it so");
+  write->add_option("--note", o->note, "why it should leave, for who approves it");
+  AddPersonToken(write, &o->token_file);
+  AddPlace(write, &o->where);
   write->add_option("--previous", o->previous,
                     "the bundle issued before: what no longer holds is revoked");
   write->add_flag("--revoke", o->revoke, "revoke all of --previous");
@@ -309,10 +349,10 @@ void AddShareExport(CLI::App* share, int* code) {
   write->add_option("--opinion", o->write.opinion,
                     "of the person who reviewed it: strongly-disagree to strongly-agree");
   write->add_option("--at", o->at, "time of this version, RFC 3339 [now]");
-  write->add_option("--audit", o->audit, "folder of the audit log [OUT-OF/audit]");
+  write->add_option("--audit", o->audit, "with --alone: folder of the audit log [OUT-OF/audit]");
   write->footer(
       "Example: stillwatch share export --out-of stillwatch-out --audience provider --issuer "
-      "'Provider A' --to bundle.json");
+      "'Provider A' --note 'they asked on Monday'");
   write->callback([=] { *code = Export(*o); });
 
   auto* preview =

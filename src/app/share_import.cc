@@ -18,27 +18,11 @@ using base::StrCat;
 absl::Status Import(const Where& where, const std::string& file, const std::string& source,
                     const std::string& issuer) {
   // Read before anything is opened: a bad bundle changes nothing.
-  uint64_t other = 0;
-  auto rows = ReadBundle(file, &other);
+  auto rows = ReadBundle(file);
   if (!rows.ok()) return rows.status();
-  size_t others = 0;
-  if (!issuer.empty())
-    others = std::erase_if(*rows, [&](const auto& i) { return i.source != issuer; });
   auto local = OpenLocalState(where);
   if (!local.ok()) return local.status();
-  auto n = local->state->Import(source, *rows, local->actor);
-  if (!n.ok()) return n.status();
-  std::printf(
-      "%llu new, %llu changed, %llu revoked, %llu as they were",
-      static_cast<unsigned long long>(n->added), static_cast<unsigned long long>(n->updated),
-      static_cast<unsigned long long>(n->revoked), static_cast<unsigned long long>(n->unchanged));
-  if (others > 0) std::printf("; %zu by others than %s", others, issuer.c_str());
-  if (other > 0) {
-    std::printf("; %llu patterns of other kinds are not acted on",
-                static_cast<unsigned long long>(other));
-  }
-  std::printf("\n");
-  return absl::OkStatus();
+  return TakeRows(*local, source, issuer, *std::move(rows), nullptr);
 }
 
 absl::Status Revoke(const Where& where, const std::string& source, const std::string& id) {
@@ -109,7 +93,46 @@ absl::Status List(const Where& where, const state::State::ImportQuery& query, bo
   }
 }
 
+absl::Status Sightings(const Where& where, const std::string& source) {
+  auto local = OpenLocalState(where);
+  if (!local.ok()) return local.status();
+  std::printf("%-24s %12s  %-26s %-26s %s\n", "source", "exchanges", "first", "last", "of");
+  for (size_t offset = 0;; offset += state::kPageRows) {
+    auto page = local->state->ListSightings(source, {offset, state::kPageRows});
+    if (!page.ok()) return page.status();
+    for (const auto& s : page->rows)
+      std::printf("%-24s %12llu  %-26s %-26s %s\n", s.source.c_str(),
+                  static_cast<unsigned long long>(s.exchanges),
+                  s.first_seen_ms == 0 ? "-" : base::FormatRfc3339(s.first_seen_ms).c_str(),
+                  s.last_seen_ms == 0 ? "-" : base::FormatRfc3339(s.last_seen_ms).c_str(),
+                  s.of.c_str());
+    if (offset + page->rows.size() >= page->total) return absl::OkStatus();
+  }
+}
+
 }  // namespace
+
+absl::Status TakeRows(LocalState& local, const std::string& source, const std::string& issuer,
+                      ImportRows rows, const state::ImportMark* mark) {
+  const auto another = [&](const auto& i) { return !issuer.empty() && i.source != issuer; };
+  const size_t others = std::erase_if(rows.indicators, another);
+  std::erase_if(rows.sightings, another);
+  auto n = local.state->Import(source, rows.indicators, local.actor, mark, rows.sightings);
+  if (!n.ok()) return n.status();
+  std::printf(
+      "%llu new, %llu changed, %llu revoked, %llu as they were",
+      static_cast<unsigned long long>(n->added), static_cast<unsigned long long>(n->updated),
+      static_cast<unsigned long long>(n->revoked), static_cast<unsigned long long>(n->unchanged));
+  if (others > 0) std::printf("; %zu by others than %s", others, issuer.c_str());
+  if (n->sightings > 0)
+    std::printf("; %llu sightings", static_cast<unsigned long long>(n->sightings));
+  if (rows.other > 0) {
+    std::printf("; %llu patterns of other kinds are not acted on",
+                static_cast<unsigned long long>(rows.other));
+  }
+  std::printf("\n");
+  return absl::OkStatus();
+}
 
 void AddShareImport(CLI::App* share, int* code) {
   auto where = std::make_shared<Where>();
@@ -160,6 +183,12 @@ list->add_flag("--json", *json, "those that act, for scan --indicators");
 place(list);
 list->footer("Example: stillwatch share imports --status active");
 list->callback([=] { *code = Report(List(*where, *query, *json)); });
+
+auto* seen = share->add_subcommand("sightings", "what others say they saw in their own traffic");
+seen->add_option("--source", query->source, "of one source");
+place(seen);
+seen->footer("Example: stillwatch share sightings --source northwind");
+seen->callback([=] { *code = Report(Sightings(*where, query->source)); });
 }  // namespace stillwatch::app
 
 }  // namespace stillwatch::app

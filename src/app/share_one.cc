@@ -7,12 +7,13 @@
 namespace stillwatch::app {
 
 absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
-                                       const serve::ShareAsk& ask) {
+                                       const serve::ShareAsk& ask, const AudienceKeys& keys) {
   const auto audience = share::AudienceNamed(ask.audience);
   if (!audience)
     return absl::InvalidArgumentError(base::StrCat(
         "audience: expected provider, cloud, government or public, not '", ask.audience, "'"));
-  auto release = Release({&campaign}, *audience, nullptr, lake);
+  const auto key = keys.find(*audience);
+  auto release = Release({&campaign}, *audience, key == keys.end() ? nullptr : &key->second, lake);
   if (!release.ok()) return release.status();
   serve::Shared out;
   out.campaign_name = campaign.name;
@@ -42,7 +43,6 @@ absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::La
   options.now_ms = ask.now_ms;
   auto files = Render(*release, options);
   if (!files.ok()) return files.status();
-  out.digest = Digest(*files);
   out.bundle = std::move((*files)[0].bytes);
   return out;
 }

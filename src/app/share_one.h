@@ -1,17 +1,22 @@
 // One campaign of the findings for one audience, as /api/v1 asks for it.
 #pragma once
 
+#include <map>
+
 #include "absl/status/statusor.h"
 #include "lake/lake.h"
 #include "model/campaign.h"
 #include "serve/api/api.h"
+#include "share/gate.h"
 
 namespace stillwatch::app {
 
 // `campaign` under the id that the lake attributes exchanges to. Values are left out of a bundle's
 // summary, and are at most kItemsShown in a preview.
 inline constexpr size_t kItemsShown = 2'000;
+// `keys`: by audience; one that has none shares nothing that can be guessed.
+using AudienceKeys = std::map<share::Audience, share::BlindingKey>;
 absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
-                                       const serve::ShareAsk& ask);
+                                       const serve::ShareAsk& ask, const AudienceKeys& keys);
 
 }  // namespace stillwatch::app

@@ -1,8 +1,8 @@
 #include "app/share_release.h"
 
-#include <sodium.h>
-
 #include <algorithm>
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "dossier/archive.h"
+#include "dossier/outputs.h"
 #include "share/candidates/candidates.h"
 #include "share/misp/write.h"
 #include "share/stix/write.h"
@@ -95,6 +96,7 @@ std::string Summary(const share::Release& release) {
     if (!c.attribution.empty())
       leaves[{share::ItemTypeName(share::ItemType::kAttribution), "plain"}] += c.attribution.size();
   }
+  if (!release.sightings().empty()) leaves[{"sighting", "plain"}] = release.sightings().size();
   std::string out;
   base::JsonWriter w(&out);
   w.BeginObject();
@@ -136,15 +138,30 @@ std::string Summary(const share::Release& release) {
   return out;
 }
 
-std::string Digest(const std::vector<ExportFile>& files) {
-  crypto_generichash_state state;
-  crypto_generichash_init(&state, nullptr, 0, 32);
-  for (const ExportFile& f : files)
-    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(f.bytes.data()),
-                              f.bytes.size());
-  std::string hash(32, '\0');
-  crypto_generichash_final(&state, reinterpret_cast<unsigned char*>(hash.data()), hash.size());
-  return base::Hex(std::string_view(hash));
+absl::Status WriteExport(const std::string& to, const std::vector<ExportFile>& files) {
+  namespace fs = std::filesystem;
+  if (files.size() == 1 && files[0].name.empty()) {
+    if (to != "-") return dossier::WriteWhole(to, files[0].bytes);
+    std::fwrite(files[0].bytes.data(), 1, files[0].bytes.size(), stdout);
+    return absl::OkStatus();
+  }
+  std::error_code error;
+  fs::create_directories(to, error);
+  if (error) return absl::InvalidArgumentError(StrCat(to, ": ", error.message()));
+  // The manifest last: a reader of the feed finds what it names.
+  for (const bool manifest : {false, true})
+    for (const ExportFile& f : files)
+      if ((f.name == "manifest.json") == manifest)
+        if (absl::Status s = dossier::WriteWhole(StrCat(to, "/", f.name), f.bytes); !s.ok())
+          return s;
+  for (const fs::directory_entry& e : fs::directory_iterator(to, error)) {
+    const std::string name = e.path().filename().string();
+    const bool event = name.size() == 41 && name.ends_with(".json");
+    if (event && std::none_of(files.begin(), files.end(),
+                              [&](const ExportFile& f) { return f.name == name; }))
+      fs::remove(e.path(), error);  // of a campaign that no longer holds
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace stillwatch::app

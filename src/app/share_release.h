@@ -9,6 +9,7 @@
 #include "lake/lake.h"
 #include "model/campaign.h"
 #include "share/gate.h"
+#include "state/types.h"
 
 namespace stillwatch::app {
 
@@ -32,17 +33,15 @@ struct ExportOptions {
   int64_t now_ms = 0;
   std::string previous;  // of stix: the bundle that was issued before; empty: none
 };
-struct ExportFile {
-  std::string name;  // empty: the only one
-  std::string bytes;
-};
+using state::ExportFile;
 absl::StatusOr<std::vector<ExportFile>> Render(const share::Release& release,
                                                const ExportOptions& options);
 
 // JSON object for the preview and the audit log: what leaves by type and form, what stays and why.
 // Counts alone, never a value.
 std::string Summary(const share::Release& release);
-// BLAKE2b-256 of the files, as hex digits.
-std::string Digest(const std::vector<ExportFile>& files);
+// A file, "-" for stdout, or of several a folder, in which a reader finds what its manifest names
+// and nothing of events that no longer hold.
+absl::Status WriteExport(const std::string& to, const std::vector<ExportFile>& files);
 
 }  // namespace stillwatch::app

@@ -5,11 +5,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "app/command.h"
 #include "app/config.h"
 #include "app/files.h"
+#include "app/indicators.h"
 #include "app/share.h"
+#include "app/share_answer.h"
 #include "app/state_dir.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -81,6 +84,7 @@ struct PushArgs {
   Peer peer;
   Where where;
   std::vector<std::string> files;
+  std::string alone;
 };
 
 // Red stays with the persons that it was told.
@@ -109,6 +113,7 @@ absl::Status NoneRed(const std::string& file, const std::vector<share::stix::Obj
 absl::Status Push(const PushArgs& a) {
   // All is read and looked at before anything is sent.
   std::vector<share::stix::Bundle> bundles;
+  std::vector<std::string> digests;
   for (const std::string& file : a.files) {
     auto text = ReadFile(file, kBundleBytes);
     if (!text.ok()) return text.status();
@@ -119,6 +124,7 @@ absl::Status Push(const PushArgs& a) {
     }
     if (absl::Status s = NoneRed(file, bundle->objects); !s.ok()) return s;
     bundles.push_back(*std::move(bundle));
+    digests.push_back(state::ExportDigest({{"", *std::move(text)}}));
   }
   std::vector<std::string_view> objects;
   for (const auto& b : bundles) {
@@ -132,6 +138,9 @@ absl::Status Push(const PushArgs& a) {
   if (!to.ok()) return to.status();
   if (!to->can_write)
     return absl::PermissionDeniedError(StrCat(to->url, ": this token may not add to it"));
+  for (size_t i = 0; i < digests.size(); ++i)
+    if (absl::Status s = Answered(&*local, "bundle", digests[i], a.files[i], a.alone); !s.ok())
+      return s;
   if (absl::Status s =
           Record(*local, "share.push", to->url,
                  {{"collection", to->title}, {"objects", std::to_string(objects.size())}});
@@ -159,7 +168,8 @@ absl::Status Push(const PushArgs& a) {
 
 struct PullArgs {
   Peer peer;
-  std::string out, after;
+  Where where;
+  std::string out, after, source, issuer;
   std::vector<std::string> types;
 };
 
@@ -174,30 +184,72 @@ absl::Status ListRemote(share::TaxiiClient& client) {
   return absl::OkStatus();
 }
 
+std::string BundleOf(const std::vector<std::string>& objects) {
+  std::string out =
+      StrCat("{\"type\":\"bundle\",\"id\":\"bundle--", share::NewUuid(), "\",\"objects\":[");
+  for (size_t i = 0; i < objects.size(); ++i)
+    base::StrAppend(&out, i == 0 ? "\n" : ",\n", objects[i]);
+  return out + "\n]}\n";
+}
+
+// What came into the state, all of it or nothing. Who speaks and under which marking may have come
+// with an earlier pull: they are fetched again, so that the bundle is whole.
+absl::Status Take(const PullArgs& a, share::TaxiiClient& client,
+                  const share::RemoteCollection& from, const share::Pulled& pulled,
+                  LocalState& local) {
+  std::vector<std::string> objects = pulled.objects;
+  share::PullOptions o;
+  o.types = {"identity", "marking-definition"};
+  auto known = client.Pull(from, o);
+  if (!known.ok()) return known.status();
+  const std::set<std::string_view> have(pulled.objects.begin(), pulled.objects.end());
+  for (std::string& object : known->objects)
+    if (!have.contains(object)) objects.push_back(std::move(object));
+  share::stix::ReadLimits limits;
+  limits.objects = 2 * share::kTaxiiPullObjects;
+  limits.bytes = 2 * share::kTaxiiPullBytes + limits.objects * 2;
+  auto rows = BundleRows(from.url, BundleOf(objects), limits);
+  if (!rows.ok())
+    return absl::InvalidArgumentError(
+        StrCat(std::string(rows.status().message()),
+               "; nothing was imported (--out FILE keeps what came, --type indicator takes less)"));
+  const state::ImportMark mark{from.url, pulled.last_added};
+  return TakeRows(local, a.source, a.issuer, *std::move(rows), &mark);
+}
+
 absl::Status Pull(const PullArgs& a) {
   auto client = Reach(a.peer);
   if (!client.ok()) return client.status();
   if (a.peer.collection.empty()) return ListRemote(**client);
-  if (a.out.empty()) {
-    return absl::InvalidArgumentError("--out: name the file that the bundle is written to");
+  if (a.out.empty() && a.source.empty()) {
+    return absl::InvalidArgumentError(
+        "--source: name whom it comes from, to act on it, or --out the file that the bundle is "
+        "written to");
+  }
+  LocalState local;
+  if (!a.source.empty()) {
+    auto opened = OpenLocalState(a.where);
+    if (!opened.ok()) return opened.status();
+    local = *std::move(opened);
   }
   auto from = (*client)->Find(a.peer.collection);
   if (!from.ok()) return from.status();
   share::PullOptions o;
   o.added_after = a.after;
+  if (!a.source.empty() && a.after.empty()) {
+    auto until = local.state->ImportedUntil(a.source, from->url);
+    if (!until.ok()) return until.status();
+    o.added_after = *std::move(until);
+  }
   o.types = a.types;
   auto pulled = (*client)->Pull(*from, o);
   if (!pulled.ok()) return pulled.status();
-  if (!pulled->objects.empty()) {
-    std::string bundle =
-        StrCat("{\"type\":\"bundle\",\"id\":\"bundle--", share::NewUuid(), "\",\"objects\":[");
-    for (size_t i = 0; i < pulled->objects.size(); ++i)
-      base::StrAppend(&bundle, i == 0 ? "\n" : ",\n", pulled->objects[i]);
-    if (absl::Status s = WriteWhole(a.out, bundle + "\n]}\n"); !s.ok()) return s;
-  }
-  std::printf("%zu objects in %zu pages%s%s\n", pulled->objects.size(), pulled->pages,
-              pulled->objects.empty() ? "; no file was written" : " -> ",
-              pulled->objects.empty() ? "" : a.out.c_str());
+  const bool none = pulled->objects.empty();
+  if (!none && !a.out.empty())
+    if (absl::Status s = WriteWhole(a.out, BundleOf(pulled->objects)); !s.ok()) return s;
+  const std::string file = a.out.empty() ? "" : none ? "; no file was written" : " -> " + a.out;
+  std::printf("%zu objects in %zu pages%s\n", pulled->objects.size(), pulled->pages, file.c_str());
+  if (!a.source.empty()) return none ? absl::OkStatus() : Take(a, **client, *from, *pulled, local);
   if (!pulled->last_added.empty())
     std::printf("next time: --after %s\n", pulled->last_added.c_str());
   return absl::OkStatus();
@@ -304,16 +356,13 @@ void AddShareTaxii(CLI::App* share, int* code) {
     s->add_option("--cert", p->certificate, "PEM: our certificate, where the peer asks for one");
     s->add_option("--cert-key", p->key, "PEM: its key");
   };
-  const auto place = [](CLI::App* s, Where* w) {
-    s->add_option("--data", w->data, "folder of the service")->capture_default_str();
-    s->add_option("--config", w->config, "configuration file that names the folder");
-  };
   auto push_args = std::make_shared<PushArgs>();
   auto* push = share->add_subcommand("push", "add bundles to a collection of a TAXII 2.1 server");
   peer(push, &push_args->peer);
   push->get_option("--collection")->required();
   push->add_option("FILE", push_args->files, "STIX bundles")->required();
-  place(push, &push_args->where);
+  AddAlone(push, &push_args->alone);
+  AddPlace(push, &push_args->where);
   push->footer(
       "Example: stillwatch share push https://peer.example/taxii2/ --collection ours out.json");
   push->callback([=] { *code = Report(Push(*push_args)); });
@@ -323,11 +372,17 @@ void AddShareTaxii(CLI::App* share, int* code) {
       "pull", "take what was added to a collection of a TAXII 2.1 server; without one, list them");
   peer(pull, &pull_args->peer);
   pull->add_option("--out", pull_args->out, "the bundle that is written, whole or not at all");
-  pull->add_option("--after", pull_args->after, "only what was added later, as the last pull said");
+  pull->add_option("--source", pull_args->source,
+                   "whom it comes from, as you call them: into the service's folder it goes, and "
+                   "the next time only what is new");
+  pull->add_option("--issuer", pull_args->issuer, "of that only what this identity says");
+  AddPlace(pull, &pull_args->where);
+  pull->add_option("--after", pull_args->after,
+                   "only what was added later, as the last pull said or the folder remembers");
   pull->add_option("--type", pull_args->types, "only objects of this STIX type; may be repeated");
   pull->footer(
-      "Example: stillwatch share pull https://peer.example/taxii2/ --collection theirs --out "
-      "in.json");
+      "Example: stillwatch share pull https://peer.example/taxii2/ --collection theirs "
+      "--source northwind");
   pull->callback([=] { *code = Report(Pull(*pull_args)); });
 
   auto args = std::make_shared<CollectionArgs>();
@@ -343,7 +398,7 @@ void AddShareTaxii(CLI::App* share, int* code) {
   collection->add_option("--write", args->write, "who may add to it; likewise");
   collection->add_option("--deny", args->deny, "who may neither any more; likewise");
   collection->add_flag("--remove", args->remove, "remove it with its objects");
-  place(collection, &args->where);
+  AddPlace(collection, &args->where);
   collection->footer(
       "Example: stillwatch share collection Peers --add --alias peers --read person:acme");
   collection->callback([=] { *code = Report(ChangeCollection(*args)); });

@@ -162,7 +162,9 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
       } else if (rule == Rule::kBlinded && key) {
         r.items.push_back(item.Blind(*key));
       } else if (rule == Rule::kBlinded) {
-        keeper.Keep(item.type(), rule, "leaves only under a key that the peers hold (--key)");
+        keeper.Keep(
+            item.type(), rule,
+            "leaves only under a key that the peers hold (--key, in the service sharing.keys)");
       } else {
         keeper.Keep(item.type(), rule, RuleReason(item.type()));
       }
@@ -210,6 +212,37 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
   }
   std::sort(out.campaigns_.begin(), out.campaigns_.end(),
             [](const auto& a, const auto& b) { return a.facts.key < b.facts.key; });
+  out.kept_ = keeper.Take();
+  return out;
+}
+
+absl::StatusOr<Release> GateSightings(std::vector<Sighting> sightings, Audience audience) {
+  Release out;
+  out.audience_ = audience;
+  Keeper keeper;
+  for (Sighting& s : sightings) {
+    const size_t dashes = s.of.find("--");
+    if (dashes == std::string::npos || s.of.size() != dashes + 38 ||
+        !std::all_of(s.of.begin(), s.of.end(), [](char c) {
+          return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-';
+        }))
+      return absl::InvalidArgumentError(StrCat("gate: '", s.of, "' is no id of STIX"));
+    const Rule rule = RuleFor(ItemType::kCampaignFigures, audience);
+    if (rule != Rule::kPlain) {
+      keeper.Keep(ItemType::kCampaignFigures, rule, RuleReason(ItemType::kCampaignFigures));
+    } else if (s.accounts < kShingleAccountsMin || s.exchanges < kShingleExchangesMin) {
+      keeper.Keep(ItemType::kCampaignFigures, rule,
+                  "seen in fewer than 20 accounts or 200 exchanges");
+    } else {
+      Sighting seen;
+      seen.of = std::move(s.of);
+      seen.accounts = Rounded(s.accounts), seen.exchanges = Rounded(s.exchanges);
+      seen.first_seen_ms = DayOf(s.first_seen_ms), seen.last_seen_ms = DayOf(s.last_seen_ms);
+      out.sightings_.push_back(std::move(seen));
+    }
+  }
+  std::sort(out.sightings_.begin(), out.sightings_.end(),
+            [](const auto& a, const auto& b) { return a.of < b.of; });
   out.kept_ = keeper.Take();
   return out;
 }

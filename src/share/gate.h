@@ -67,14 +67,17 @@ class Release {
   };
   Audience audience() const { return audience_; }
   const std::vector<Campaign>& campaigns() const { return campaigns_; }  // by key
+  const std::vector<Sighting>& sightings() const { return sightings_; }  // by what was seen
   const std::vector<Kept>& kept() const { return kept_; }                // by type
 
  private:
   friend absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>&, Audience,
                                       const BlindingKey*);
+  friend absl::StatusOr<Release> GateSightings(std::vector<Sighting>, Audience);
   Release() = default;
   Audience audience_ = Audience::kPublic;
   std::vector<Campaign> campaigns_;
+  std::vector<Sighting> sightings_;
   std::vector<Kept> kept_;
 };
 
@@ -82,5 +85,10 @@ class Release {
 // InvalidArgument when facts are not of their grammar.
 absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Audience audience,
                              const BlindingKey* key);
+
+// That indicators of others were seen here, as figures of campaigns are: rounded, whole days, and
+// only what at least kShingleAccountsMin accounts and kShingleExchangesMin exchanges show.
+// InvalidArgument when an id is none of STIX.
+absl::StatusOr<Release> GateSightings(std::vector<Sighting> sightings, Audience audience);
 
 }  // namespace stillwatch::share

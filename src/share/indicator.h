@@ -107,6 +107,17 @@ struct Indicator {
   bool revoked = false;
 };
 
+// An indicator of somebody's was seen in somebody's own traffic. Times in milliseconds since 1970.
+struct Sighting {
+  std::string of{};                      // STIX id of what was seen: "indicator--..."
+  uint64_t accounts = 0, exchanges = 0;  // of one that was read: exchanges alone, 0 when not stated
+  int64_t first_seen_ms = 0, last_seen_ms = 0;
+  // Of one that was read.
+  std::string id{}, created_by{}, origin{};  // as of an Indicator
+  int64_t modified_ms = 0;
+  bool revoked = false;
+};
+
 // Figures of a campaign, rounded: there is no figure of a customer here.
 struct CampaignFacts {
   std::string key;  // 16 hex digits: the campaign's id here, which says nothing elsewhere

@@ -58,21 +58,52 @@ absl::Status Check(const ImportedIndicator& i) {
   return absl::OkStatus();
 }
 
+absl::Status ImportSightings(Db& db, std::string_view source,
+                             const std::vector<ImportedSighting>& sightings, int64_t now,
+                             uint64_t* changed) {
+  for (const ImportedSighting& s : sightings) {
+    SW_RETURN_IF_ERROR(
+        Run(db,
+            "INSERT INTO import_sightings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT "
+            "(source, id) DO UPDATE SET exchanges = ?4, first_seen_ms = ?5, last_seen_ms = ?6, "
+            "modified_ms = ?7, revoked = ?8, imported_ms = ?9 WHERE NOT revoked AND (modified_ms < "
+            "?7 OR ?8)",
+            source, s.id, s.of, static_cast<int64_t>(s.exchanges), s.first_seen_ms, s.last_seen_ms,
+            s.modified_ms, s.revoked, now));
+    *changed += static_cast<uint64_t>(db.changes());
+  }
+  Query q(db, "SELECT count(*) FROM import_sightings");
+  if (!sightings.empty() && q.Row() && q.Uint(0) > kImportSightings)
+    return absl::ResourceExhaustedError(
+        StrCat("imports: more than ", kImportSightings, " sightings in all"));
+  return q.status();
+}
+
 }  // namespace
 
 absl::StatusOr<ImportCounts> State::Import(std::string_view source,
                                            const std::vector<ImportedIndicator>& indicators,
-                                           std::string_view person) {
+                                           std::string_view person, const ImportMark* mark,
+                                           const std::vector<ImportedSighting>& sightings) {
   SW_RETURN_IF_ERROR(CheckText("source", source, kNameBytes, true));
   SW_RETURN_IF_ERROR(CheckText("person", person, kNameBytes, true));
-  if (indicators.size() > kImportBatch)
-    return absl::InvalidArgumentError(StrCat(
-        "imports: ", indicators.size(), " indicators at once; ", kImportBatch, " is the most"));
+  if (mark != nullptr) {
+    SW_RETURN_IF_ERROR(CheckText("collection", mark->collection, kNoteBytes, true));
+    SW_RETURN_IF_ERROR(CheckText("added_after", mark->added_after, kNameBytes, false));
+  }
+  for (const size_t n : {indicators.size(), sightings.size()})
+    if (n > kImportBatch)
+      return absl::InvalidArgumentError(
+          StrCat("imports: ", n, " indicators at once; ", kImportBatch, " is the most"));
   std::set<std::string_view> seen;
   for (const ImportedIndicator& i : indicators) {
     SW_RETURN_IF_ERROR(Check(i));
     if (!seen.insert(i.id).second)
       return absl::InvalidArgumentError(StrCat("id: ", i.id, " is there twice"));
+  }
+  for (const ImportedSighting& s : sightings) {
+    SW_RETURN_IF_ERROR(CheckText("id", s.id, kNameBytes, true));
+    SW_RETURN_IF_ERROR(CheckText("sighting_of_ref", s.of, kNameBytes, true));
   }
   ImportCounts n;
   SW_RETURN_IF_ERROR(impl_->Write(
@@ -96,8 +127,8 @@ absl::StatusOr<ImportCounts> State::Import(std::string_view source,
           SW_RETURN_IF_ERROR(Run(
               db,
               "INSERT INTO imports VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-              "?14, ?15) ON CONFLICT (source, id) DO UPDATE SET campaign = ?3, type = ?4, value = "
-              "?5, "
+              "?14, ?15) ON CONFLICT (source, id) DO UPDATE SET campaign = CASE ?3 WHEN '' THEN "
+              "campaign ELSE ?3 END, type = ?4, value = ?5, "
               "blinded = ?6, tlp = ?7, credibility = ?8, modified_ms = ?9, valid_from_ms = ?10, "
               "valid_until_ms = ?11, revoked_ms = ?12, revoked_by = ?13",
               source, i.id, i.campaign, i.type, i.value, i.blinded, i.tlp, i.credibility,
@@ -112,16 +143,40 @@ absl::StatusOr<ImportCounts> State::Import(std::string_view source,
           return absl::ResourceExhaustedError(
               StrCat("imports: more than ", kImportsMax, " indicators in all"));
         SW_RETURN_IF_ERROR(q.status());
+        SW_RETURN_IF_ERROR(ImportSightings(db, source, sightings, now, &n.sightings));
         record->subject = source;
-        record->details = Details()
-                              .Add("added", n.added)
-                              .Add("updated", n.updated)
-                              .Add("revoked", n.revoked)
-                              .Add("unchanged", n.unchanged)
-                              .Done();
+        Details d;
+        d.Add("added", n.added)
+            .Add("updated", n.updated)
+            .Add("revoked", n.revoked)
+            .Add("unchanged", n.unchanged)
+            .Add("sightings", n.sightings);
+        if (mark != nullptr) {
+          SW_RETURN_IF_ERROR(Run(db, "INSERT OR REPLACE INTO import_marks VALUES (?1, ?2, ?3, ?4)",
+                                 source, mark->collection, mark->added_after, now));
+          Query marks(db, "SELECT count(*) FROM import_marks");
+          if (marks.Row() && marks.Uint(0) > kImportMarks)
+            return absl::ResourceExhaustedError(
+                StrCat("imports: more than ", kImportMarks, " collections"));
+          SW_RETURN_IF_ERROR(marks.status());
+          d.Add("collection", mark->collection).Add("added_after", mark->added_after);
+        }
+        record->details = d.Done();
         return absl::OkStatus();
       }));
   return n;
+}
+
+absl::StatusOr<std::string> State::ImportedUntil(std::string_view source,
+                                                 std::string_view collection) {
+  std::string out;
+  SW_RETURN_IF_ERROR(impl_->Read([&](Db& db) {
+    Query q(db, "SELECT added_after FROM import_marks WHERE source = ?1 AND collection = ?2",
+            source, collection);
+    if (q.Row()) out = q.Text(0);
+    return q.status();
+  }));
+  return out;
 }
 
 absl::StatusOr<uint64_t> State::RevokeImports(std::string_view source, std::string_view id,
@@ -248,6 +303,59 @@ absl::StatusOr<Rows<ImportedIndicator>> State::ListImports(const ImportQuery& qu
     Query q(db, sql.c_str(), now, query.source, query.type, query.campaign, query.status,
             page.limit, page.offset);
     while (q.Row()) out.rows.push_back(IndicatorOf(q));
+    return q.status();
+  }));
+  return out;
+}
+
+absl::StatusOr<Rows<ImportedSighting>> State::ListSightings(std::string_view source, Page page) {
+  SW_RETURN_IF_ERROR(CheckPage(page));
+  Rows<ImportedSighting> out;
+  SW_RETURN_IF_ERROR(impl_->Read([&](Db& db) -> absl::Status {
+    {
+      Query q(db,
+              "SELECT count(*) FROM import_sightings WHERE NOT revoked AND (?1 = '' OR source = "
+              "?1)",
+              source);
+      if (q.Row()) out.total = q.Uint(0);
+      SW_RETURN_IF_ERROR(q.status());
+    }
+    Query q(db,
+            "SELECT source, id, of, exchanges, first_seen_ms, last_seen_ms, modified_ms, "
+            "imported_ms FROM import_sightings WHERE NOT revoked AND (?1 = '' OR source = ?1) "
+            "ORDER BY modified_ms DESC, source, id LIMIT ?2 OFFSET ?3",
+            source, page.limit, page.offset);
+    while (q.Row()) {
+      ImportedSighting& s = out.rows.emplace_back();
+      s.source = q.Text(0), s.id = q.Text(1), s.of = q.Text(2), s.exchanges = q.Uint(3);
+      s.first_seen_ms = q.Int(4), s.last_seen_ms = q.Int(5), s.modified_ms = q.Int(6);
+      s.imported_ms = q.Int(7);
+    }
+    return q.status();
+  }));
+  return out;
+}
+
+absl::StatusOr<std::vector<SeenHere>> State::SeenOf(std::string_view source) {
+  std::vector<SeenHere> out;
+  SW_RETURN_IF_ERROR(impl_->Read([&](Db& db) -> absl::Status {
+    Query known(db, "SELECT count(*) FROM import_sources WHERE name = ?1", source);
+    if (known.Row() && known.Int(0) == 0)
+      return absl::NotFoundError(StrCat("imports: there is nothing of ", source));
+    SW_RETURN_IF_ERROR(known.status());
+    Query q(db,
+            "SELECT h.id, sum(h.accounts), sum(h.exchanges), min(c.first_seen_ms), "
+            "max(c.last_seen_ms) FROM import_hits h JOIN campaigns c ON c.id = h.campaign_id JOIN "
+            "imports i ON i.source = h.source AND i.id = h.id "
+            "WHERE h.source = ?1 AND i.revoked_ms = 0 AND c.status = 'current' AND c.verdict = "
+            "'distillation' AND "
+            "c.disposition != 'dismissed' GROUP BY h.id ORDER BY h.id",
+            source);
+    while (q.Row()) {
+      SeenHere& s = out.emplace_back();
+      s.id = q.Text(0), s.accounts = q.Uint(1), s.exchanges = q.Uint(2);
+      s.first_seen_ms = q.Int(3), s.last_seen_ms = q.Int(4);
+    }
     return q.status();
   }));
   return out;

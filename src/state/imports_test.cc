@@ -161,6 +161,88 @@ TEST_F(ImportsTest, IsStoppedByIdByCampaignAndWhole) {
   EXPECT_EQ(logged->lines.size(), 5u);
 }
 
+TEST_F(ImportsTest, HowFarACollectionWasReadIsKeptWithWhatCameFromIt) {
+  const std::string url = "https://peer/taxii2/share/collections/1/";
+  EXPECT_EQ(*state_->ImportedUntil("north", url), "");
+  const ImportMark mark{url, "2026-11-21T12:00:00.000001Z"};
+  ASSERT_TRUE(state_->Import("north", {One("a")}, "ada", &mark).ok());
+  EXPECT_EQ(*state_->ImportedUntil("north", url), mark.added_after);
+  EXPECT_EQ(*state_->ImportedUntil("south", url), "");
+  // What is refused moves nothing.
+  const ImportMark later{url, "2026-11-22T12:00:00.000001Z"};
+  auto bad = One("b");
+  bad.credibility = 7;
+  EXPECT_FALSE(state_->Import("north", {bad}, "ada", &later).ok());
+  EXPECT_EQ(*state_->ImportedUntil("north", url), mark.added_after);
+  // Nothing for us in it: read all the same. And what a later version leaves unsaid stays known.
+  auto revoked = One("a", 2);
+  revoked.revoked = true, revoked.campaign = "";
+  ASSERT_TRUE(state_->Import("north", {revoked}, "ada", &later).ok());
+  EXPECT_EQ(*state_->ImportedUntil("north", url), later.added_after);
+  EXPECT_EQ(state_->ListImports({"north", "", "campaign--1", "revoked"}, {0, 10})->total, 1u);
+  Open();
+  EXPECT_EQ(*state_->ImportedUntil("north", url), later.added_after);
+}
+
+Export Asked(const char* who) {
+  Export e;
+  e.kind = "bundle", e.campaign_id = "c1", e.campaign_name = "amber-otter", e.audience = "cloud";
+  e.issuer = "North", e.note = "they asked", e.proposed_by = who, e.summary = "{}";
+  return e;
+}
+
+TEST_F(ImportsTest, TwoPersonsAnswerForWhatLeaves) {
+  auto made = state_->ProposeExport(Asked("ada"), {{"", "the bytes"}});
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->digest, ExportDigest({{"", "the bytes"}}));
+  const auto code = [](const auto& s) { return s.status().code(); };
+  EXPECT_EQ(code(state_->TakeExport(made->id, "ada")), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(code(state_->ApprovedExport("bundle", made->digest)),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(code(state_->DecideExport(made->id, 1, true, "ada")),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(code(state_->DecideExport(made->id, 2, true, "bob")), absl::StatusCode::kAborted);
+  EXPECT_EQ(code(state_->DecideExport(99, 1, true, "bob")), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(state_->DecideExport(made->id, 1, true, "bob").ok());
+  EXPECT_EQ(code(state_->DecideExport(made->id, 2, false, "eve")), absl::StatusCode::kAborted);
+  auto files = state_->TakeExport(made->id, "eve");
+  ASSERT_TRUE(files.ok()) << files.status();
+  ASSERT_EQ(files->size(), 1u);
+  EXPECT_EQ(files->front().bytes, "the bytes");
+  EXPECT_EQ(state_->ApprovedExport("bundle", made->digest)->decided_by, "bob");
+  EXPECT_FALSE(state_->ApprovedExport("comparison", made->digest).ok());
+  // An approval is for a while.
+  now_ = kNow + kApprovalMs + 1;
+  EXPECT_FALSE(state_->ApprovedExport("bundle", made->digest).ok());
+  now_ = kNow;
+  // Without a word why, nothing.
+  auto mute = Asked("ada");
+  mute.note = "";
+  EXPECT_EQ(code(state_->ProposeExport(mute, {{"", "x"}})), absl::StatusCode::kInvalidArgument);
+  // Several files are one proposal; the proposer may withdraw it.
+  auto feed = state_->ProposeExport(Asked("ada"), {{"b.json", "2"}, {"a.json", "1"}});
+  ASSERT_TRUE(feed.ok());
+  ASSERT_TRUE(state_->DecideExport(feed->id, 1, false, "ada").ok());
+  EXPECT_EQ(state_->GetExport(feed->id)->status, "rejected");
+  EXPECT_EQ(state_->Exports()->size(), 2u);
+  const auto logged = audit::ReadAudit(dir_ + "/audit", {"share.", "", "", ""}, 0, 100);
+  ASSERT_TRUE(logged.ok());
+  EXPECT_EQ(logged->lines.size(), 5u);  // 2 proposed, approved, rejected, taken
+}
+
+TEST_F(ImportsTest, WhatIsDecidedMakesRoomAndWhatWaitsDoesNot) {
+  for (size_t i = 0; i < kExportsKept; ++i)
+    ASSERT_TRUE(state_->ProposeExport(Asked("ada"), {{"", "x"}}).ok());
+  EXPECT_EQ(state_->ProposeExport(Asked("ada"), {{"", "x"}}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(state_->DecideExport(7, 1, false, "bob").ok());
+  auto one = state_->ProposeExport(Asked("ada"), {{"", "y"}});
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(state_->GetExport(7).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(fs::exists(dir_ + "/state/exports/7.json"));
+  EXPECT_TRUE(fs::exists(StrCat(dir_, "/state/exports/", one->id, ".json")));
+}
+
 TEST_F(ImportsTest, HowOftenItWasRightHere) {
   Import("north", {One("a"), One("b")});
   Import("south", {One("a")});

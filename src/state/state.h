@@ -1,6 +1,7 @@
-// What people decided and what serve must find again: policies and approvals, appeals, dispositions,
-// tokens, attestations, lists, use of permits, campaigns under the identity that they keep. One
-// SQLite database (WAL, synced at each commit) in a folder; several processes may have it open.
+// What people decided and what serve must find again: policies and approvals, appeals,
+// dispositions, tokens, attestations, lists, use of permits, campaigns under the identity that they
+// keep. One SQLite database (WAL, synced at each commit) in a folder; several processes may have it
+// open.
 //
 // Every change made by a person goes into the audit log within its transaction: a change that
 // cannot be recorded is not made, one that was acknowledged is in both.
@@ -35,22 +36,27 @@
 namespace stillwatch::state {
 
 inline constexpr size_t kPolicyBytes = 16 << 20;
-inline constexpr size_t kNoteBytes = 4096;        // notes, reasons, messages of appeals
-inline constexpr size_t kNameBytes = 256;         // ids, names, values
-inline constexpr size_t kBatchRows = 10'000;      // entries of one list change, attestations of one call
+inline constexpr size_t kNoteBytes = 4096;  // notes, reasons, messages of appeals
+inline constexpr size_t kNameBytes = 256;   // ids, names, values
+inline constexpr size_t kBatchRows =
+    10'000;  // entries of one list change, attestations of one call
 inline constexpr size_t kPageRows = 500;
-inline constexpr size_t kListEntries = 1'000'000; // of all lists together
-inline constexpr size_t kPassesKept = 10'000;     // a week of one a minute
+inline constexpr size_t kListEntries = 1'000'000;  // of all lists together
+inline constexpr size_t kPassesKept = 10'000;      // a week of one a minute
 inline constexpr size_t kOpenAppeals = 100'000;
 inline constexpr size_t kImportBatch = 200'000;   // indicators of one import
 inline constexpr size_t kImportsMax = 1'000'000;  // of all sources together, revoked ones too
 inline constexpr size_t kImportSources = 1'000;
 inline constexpr size_t kImportValueBytes = 16 << 10;
+inline constexpr size_t kImportSightings = 1'000'000;
+inline constexpr size_t kImportMarks = 10'000;  // collections that were read
+inline constexpr size_t kExportsKept = 500;     // the oldest that is decided makes room
+inline constexpr int64_t kApprovalMs = int64_t{30} * 86'400'000;  // how long an approval holds
 
 struct StateOptions {
-  std::string dir;                  // holds state.db and token.key; made when it is missing
-  audit::AuditLog* audit = nullptr; // required; must outlive the state
-  std::function<int64_t()> now_ms;  // required
+  std::string dir;                   // holds state.db and token.key; made when it is missing
+  audit::AuditLog* audit = nullptr;  // required; must outlive the state
+  std::function<int64_t()> now_ms;   // required
   uint64_t approval_accounts = 100;  // the bar where no policy is active
 };
 
@@ -74,7 +80,7 @@ struct Changes {
 // What the snapshot of decisions is built from, as of one moment.
 struct Enforcement {
   Changes changes;
-  std::optional<Policy> policy;  // the active one
+  std::optional<Policy> policy;                         // the active one
   std::vector<Overturned> overturned;                   // by account
   std::map<std::string, std::vector<ListEntry>> lists;  // without what has expired
   std::vector<Attestation> attestations;                // by account and kind; expired ones too
@@ -173,16 +179,26 @@ class State {
                                           std::string_view person);
   absl::StatusOr<ListProposal> DecideListChange(int64_t id, bool approve, std::string_view person);
   absl::StatusOr<std::vector<ListInfo>> Lists();
-  absl::StatusOr<Rows<ListEntry>> ReadList(std::string_view name, std::string_view prefix, Page page);
+  absl::StatusOr<Rows<ListEntry>> ReadList(std::string_view name, std::string_view prefix,
+                                           Page page);
   absl::StatusOr<Rows<ListProposal>> ListProposals(std::string_view status, Page page);
 
   // --- what others shared ---
   // All or nothing, and nothing twice: what is not newer than what is there changes nothing, so a
   // replayed bundle neither alters nor revives. What was revoked stays revoked. A new source is
   // graded F. ResourceExhausted beyond kImportsMax.
+  // With `mark` the collection is read up to there; in the same transaction.
   absl::StatusOr<ImportCounts> Import(std::string_view source,
                                       const std::vector<ImportedIndicator>& indicators,
-                                      std::string_view person);
+                                      std::string_view person, const ImportMark* mark = nullptr,
+                                      const std::vector<ImportedSighting>& sightings = {});
+  // What others saw, without what was revoked; `source` empty: all. Newest first.
+  absl::StatusOr<Rows<ImportedSighting>> ListSightings(std::string_view source, Page page);
+  // The source's indicators, but for revoked ones, that current distillations here match, but for
+  // dismissed ones. By id.
+  absl::StatusOr<std::vector<SeenHere>> SeenOf(std::string_view source);
+  // How far the source's collection was read; empty: not yet.
+  absl::StatusOr<std::string> ImportedUntil(std::string_view source, std::string_view collection);
   // Stops a source's indicators: of one STIX id, an indicator's or a campaign's; of an empty one,
   // all. Returns how many were not revoked before. They are not revived by importing them again.
   absl::StatusOr<uint64_t> RevokeImports(std::string_view source, std::string_view id,
@@ -204,6 +220,21 @@ class State {
   };
   absl::StatusOr<ActiveImports> GetActiveImports();
 
+  // --- what leaves: two persons answer for it ---
+  // Keeps the bytes beside the database; `digest` is made from them where there are any.
+  absl::StatusOr<Export> ProposeExport(Export proposal, const std::vector<ExportFile>& files);
+  // Aborted when it is not proposed any more or not at `expected`, PermissionDenied when the
+  // proposer would approve.
+  absl::StatusOr<Export> DecideExport(int64_t id, int64_t expected, bool approve,
+                                      std::string_view person);
+  absl::StatusOr<Export> GetExport(int64_t id);
+  absl::StatusOr<std::vector<Export>> Exports();  // newest first
+  // The newest approved one with these bytes; `kind` tells comparisons from all else.
+  // FailedPrecondition when there is none that still holds.
+  absl::StatusOr<Export> ApprovedExport(std::string_view kind, std::string_view digest);
+  // The bytes that were approved, recorded as taken by `person` before they are given. By name.
+  absl::StatusOr<std::vector<ExportFile>> TakeExport(int64_t id, std::string_view person);
+
   // --- permits ---
   // Adds to what each permit has used; called every few seconds, so a kill forgets that much.
   absl::Status AddPermitUsage(const std::map<std::string, uint64_t>& used);
@@ -212,9 +243,9 @@ class State {
   // --- campaigns, for watch ---
   absl::StatusOr<int64_t> RecordPass(const PassResult& result);  // the pass's id
   struct CampaignQuery {
-    std::string status = "current";  // empty: all
+    std::string status = "current";                             // empty: all
     std::string verdict, disposition, capability, text, owner;  // empty: any; disposition "none"
-    std::string account_id;          // that this account is a member of
+    std::string account_id;                                     // that this account is a member of
     double probability_min = 0;
     int64_t changed_since_ms = 0;
     std::string sort = "exchanges";  // exchanges, accounts, probability, changed, first_seen,
@@ -249,5 +280,9 @@ class State {
   TokenBook tokens_;
   std::unique_ptr<Impl> impl_;
 };
+
+// BLAKE2b-256, as hex digits: of a file without a name its bytes alone, of others by name with name
+// and size before them.
+std::string ExportDigest(const std::vector<ExportFile>& files);
 
 }  // namespace stillwatch::state

@@ -177,8 +177,25 @@ struct ImportedIndicator {
   uint64_t hits = 0;  // campaigns here that match it or did
 };
 
+// Somebody saw an indicator, perhaps one of ours, in traffic of their own.
+struct ImportedSighting {
+  std::string source, id, of;  // STIX ids of the sighting and of what was seen
+  uint64_t exchanges = 0;      // as they say; 0: not stated
+  int64_t first_seen_ms = 0, last_seen_ms = 0, modified_ms = 0;
+  bool revoked = false;
+  int64_t imported_ms = 0;  // filled in by the state
+};
+
+// An indicator of a source's that campaigns match which hold here: for telling the source so.
+struct SeenHere {
+  std::string id;
+  uint64_t accounts = 0, exchanges = 0;
+  int64_t first_seen_ms = 0, last_seen_ms = 0;  // of those campaigns
+};
+
 struct ImportCounts {
   uint64_t added = 0, updated = 0, unchanged = 0, revoked = 0;
+  uint64_t sightings = 0;  // new or changed
 };
 
 struct ImportSource {
@@ -190,6 +207,29 @@ struct ImportSource {
   // Campaigns here that match any of its indicators or did, and what people said of them: how often
   // the source was right here.
   uint64_t campaigns = 0, right = 0, wrong = 0, unsure = 0;
+};
+
+// How far a collection of others was read: what comes next was added there after it.
+struct ImportMark {
+  std::string collection, added_after;
+};
+
+// What leaves only when two persons answer for it: proposed -> approved | rejected.
+struct Export {
+  int64_t id = 0, revision = 0;
+  std::string kind;  // campaign (of the last pass), bundle (of a scan), comparison
+  std::string status;
+  std::string campaign_id, campaign_name;  // of a bundle may be several, with ", "
+  std::string audience;                    // of a comparison the peer
+  std::string issuer, note;
+  std::string proposed_by, decided_by;
+  int64_t proposed_ms = 0, decided_ms = 0;
+  std::string digest;   // BLAKE2b-256 of the bytes; of a comparison, of peer and items
+  std::string summary;  // JSON object: counts, never a value
+};
+struct ExportFile {
+  std::string name;  // empty: the only one
+  std::string bytes;
 };
 
 // A campaign of a pass that matches an indicator.

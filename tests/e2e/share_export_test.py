@@ -25,7 +25,7 @@ class Share(Case):
         cls.whole.doCleanups()
 
     def export(self, *args, to="bundle.json", audience="provider", code=0):
-        got = self.run_it("share", "export", "--out-of", self.scanned, "--audience", audience, "--issuer", "Provider A", "--to", self.path(to), *args, code=code)
+        got = self.run_it("share", "export", "--out-of", self.scanned, "--audience", audience, "--issuer", "Provider A", "--to", self.path(to), "--alone", "a test", *args, code=code)
         return got if code else (open(self.path(to)).read() if os.path.isfile(self.path(to)) else None)
 
     def test_preview_is_the_export_and_nothing_else(self):
@@ -140,11 +140,11 @@ class Share(Case):
             self.assertEqual(now[i], was[i])
         # All of it.
         self.run_it("share", "export", "--revoke", "--previous", self.path("bundle.json"), "--issuer", "Provider A", "--out-of", self.scanned,
-                    "--at", "2026-11-23T12:00:00Z", "--to", self.path("none.json"))
+                    "--at", "2026-11-23T12:00:00Z", "--to", self.path("none.json"), "--alone", "a test")
         none = json.loads(open(self.path("none.json")).read())
         self.assertTrue(all(o["revoked"] for o in none["objects"] if o["type"] in ("indicator", "campaign", "report")))
         _, err = self.run_it("share", "export", "--revoke", "--previous", self.path("bundle.json"), "--issuer", "Somebody", "--out-of", self.scanned,
-                             "--to", self.path("x.json"), code=2)
+                             "--to", self.path("x.json"), "--alone", "a test", code=2)
         self.assertIn("nothing in it is of the issuer 'Somebody'", err)
         self.assertFalse(os.path.exists(self.path("x.json")))
 
@@ -158,9 +158,60 @@ class Share(Case):
         self.assertEqual(len(record["details"]["release"]["campaigns"]), len(self.campaigns))
         said = subprocess.run(["b2sum", "-l", "256", self.path("bundle.json")], capture_output=True, text=True, check=True).stdout.split()[0]
         self.assertEqual(record["details"]["blake2b"], said)
+        self.assertEqual(record["details"]["alone"], "a test")
         # What cannot be recorded does not leave.
         self.export("--audit", "/proc/nowhere", to="secret.json", code=2)
         self.assertFalse(os.path.exists(self.path("secret.json")))
+
+    def test_two_persons_answer_for_it(self):
+        data = self.path("data")
+        os.mkdir(data)
+        ada, bob, eve = (self.run_it("token", "create", who, *[w for r in roles for w in ("--role", r)], "--data", data)[0].strip()
+                         for who, roles in (("ada", ("analyst", "approver")), ("bob", ("approver", "analyst")), ("eve", ("share",))))
+        def as_(token, verb, *args, code=0):
+            env = {k: v for k, v in os.environ.items() if k != "STILLWATCH_TOKEN"}
+            return self.run_it("share", verb, *args, "--data", data, code=code, env={**env, "STILLWATCH_TOKEN": token} if token else env)[code and 1]
+        what = ("--out-of", self.scanned, "--audience", "provider", "--issuer", "Provider A")
+        # Nothing is written in one step, nor proposed by nobody, for no reason or by one who may not.
+        for token, more, said in ((ada, ("--to", self.path("x")), "--alone REASON"), (ada, (), "--note"), ("", ("--note", "asked"), "STILLWATCH_TOKEN"),
+                                  ("stw_aaaaaaaa_wrong", ("--note", "asked"), "unknown"), (eve, ("--note", "asked"), "lacks the role analyst"),
+                                  (ada, ("--alone", "x"), "--to")):
+            err = as_(token, "export", *what, *more, code=2)
+            self.assertIn(said, err)
+            self.assertEqual(err.count("\n"), 1, err)
+        self.assertFalse(os.path.exists(self.path("x")))
+        self.assertEqual(len(as_("", "exports").splitlines()), 1)
+        self.assertIn("share approve 1", as_(ada, "export", *what, "--at", "2026-11-21T12:00:00Z", "--note", "they asked"))
+        to = ("--to", self.path("approved.json"))
+        self.assertIn("is proposed", as_("", "fetch", "1", *to, code=2))
+        self.assertIn("who cannot approve it too", as_(ada, "approve", "1", code=2))
+        self.assertIn("lacks the role approver", as_(eve, "approve", "1", code=2))
+        self.assertFalse(os.path.exists(self.path("approved.json")))
+        self.assertIn("approved by bob", as_(bob, "approve", "1"))
+        self.assertIn("is approved by bob", as_(bob, "reject", "1", code=2))
+        as_("", "fetch", "1", *to)
+        alone = self.export("--at", "2026-11-21T12:00:00Z")
+        self.assertEqual(open(self.path("approved.json")).read(), alone)
+        self.assertRegex(as_("", "exports"), r"1 +approved +bundle +provider +ada +bob")
+        # Another is rejected, a feed of several files goes the same way, an unknown one is none.
+        as_(bob, "export", *what, "--format", "misp-feed", "--note", "they asked")
+        as_(bob, "export", *what, "--note", "again")
+        self.assertIn("rejected by ada", as_(ada, "reject", "3"))
+        self.assertIn("is rejected", as_("", "fetch", "3", "--to", self.path("x"), code=2))
+        as_(ada, "approve", "2")
+        as_("", "fetch", "2", "--to", self.path("feed"))
+        self.export("--format", "misp-feed", to="feed2")
+        self.assertEqual(sorted(os.listdir(self.path("feed"))), sorted(os.listdir(self.path("feed2"))))
+        as_("", "fetch", "9", "--to", self.path("x"), code=2)
+        # What was changed on the disk after the approval does not leave.
+        with open(f"{data}/state/exports/1.json", "a") as f:
+            f.write(" ")
+        self.assertIn("was changed after it was approved", as_("", "fetch", "1", "--to", self.path("x"), code=2))
+        self.assertFalse(os.path.exists(self.path("x")))
+        records = [json.loads(line) for line in open(f"{data}/audit/audit-000001.jsonl")]
+        self.assertEqual([(r["actor"], r["action"]) for r in records if r["action"].startswith("share.") and not r["actor"].startswith("local:")],
+                         [("ada", "share.propose"), ("bob", "share.approve"), ("bob", "share.propose"), ("bob", "share.propose"), ("ada", "share.reject"), ("ada", "share.approve")])
+        self.assertEqual(sum(r["action"] == "share.download" for r in records), 2)
 
     def test_misp(self):
         event = json.loads(self.export("--format", "misp-event", self.campaigns[0]["id"]))["Event"]
@@ -251,7 +302,7 @@ class Share(Case):
                 self.run_it("scan", "--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml", "--out", out, "--lake", lake, self.log)
                 at = ("--at", "2026-11-21T12:00:00Z", "--key", self.key)
                 want = self.export(*at, audience="cloud")
-                self.run_it("share", "export", "--out-of", out, "--lake", lake, "--audience", "cloud", "--issuer", "Provider A", "--to", self.path("there.json"), *at)
+                self.run_it("share", "export", "--out-of", out, "--lake", lake, "--audience", "cloud", "--issuer", "Provider A", "--to", self.path("there.json"), "--alone", "a test", *at)
                 self.assertTrue(open(self.path("there.json")).read() == want, "other bytes than of the embedded lake")
             finally:
                 servers.stop()
@@ -263,7 +314,7 @@ class Share(Case):
         for args, said in ((("--audience", "friends"), "--audience: provider, cloud, government or public"), (("--tlp", "blue"), "tlp: clear, green"),
                            (("--opinion", "fine"), "opinion: strongly-disagree"), (("--at", "today"), "--at"), (("--format", "pdf"), "format: stix"),
                            (("--key", SAMPLE + "/accounts.jsonl"), "accounts.jsonl"), (("nobody",), "nobody: no campaign")):
-            options = ["--out-of", self.scanned, "--issuer", "Provider A", "--to", self.path("x")] + ([] if "--audience" in args else ["--audience", "provider"])
+            options = ["--out-of", self.scanned, "--issuer", "Provider A", "--to", self.path("x"), "--alone", "a test"] + ([] if "--audience" in args else ["--audience", "provider"])
             _, err = self.run_it("share", "export", *options, *args, code=2)
             self.assertIn(said, err)
             self.assertFalse(os.path.exists(self.path("x")))

@@ -38,8 +38,8 @@ class Taxii(Case):
         env = {**os.environ, "STILLWATCH_PEER_TOKEN": token}
         return self.run_it("share", verb, f"http://127.0.0.1:{self.port}/taxii2/", *args, code=code, env=env)[code and 1]
 
-    def push(self, token, *files, code=0):
-        return self.share(token, "push", "--collection", "peers", "--data", self.path("data"), *files, code=code)
+    def push(self, token, *files, code=0, alone=("--alone", "a test")):
+        return self.share(token, "push", "--collection", "peers", "--data", self.path("data"), *files, *alone, code=code)
 
     def pull(self, token, *args, code=0):
         return self.share(token, "pull", "--collection", self.id, "--out", self.path("in.json"), *args, code=code)
@@ -95,6 +95,58 @@ class Taxii(Case):
             self.assertNotIn(secret[13:], self.log() + json.dumps(records))
         self.assertIn("its 2503 objects", self.collection("peers", "--remove"))
         self.assertIn("no collection", self.collection("peers", "--remove", code=2))
+
+    def imports(self, *args):
+        return self.run_it("share", "imports", "--data", self.path("data"), *args)[0].splitlines()[1:]
+
+    def test_pulled_into_the_state(self):
+        child = self.start(self.config())
+        take = ("--collection", "peers", "--source", "north", "--data", self.path("data"))
+        own = {"pattern_type": "stillwatch"}
+        sketch = [indicator(n, pattern=f"template-sketch = '2:{n:08x}{n + 1:08x}'", **own) for n in range(1, 4)]
+        self.push(self.us, self.bundle("a.json", sketch))
+        self.assertIn("--source", self.share(self.acme, "pull", "--collection", "peers", code=2))
+        self.assertIn("3 new, 0 changed, 0 revoked, 0 as they were", self.share(self.acme, "pull", *take))
+        # Again: nothing is asked for twice, so nothing comes; a replay of all of it changes nothing.
+        self.assertEqual(self.share(self.acme, "pull", *take), "0 objects in 1 pages\n")
+        self.assertIn("0 new, 0 changed, 0 revoked, 3 as they were", self.share(self.acme, "pull", *take, "--after", "1971-01-01T00:00:00Z"))
+        # What is new alone, though who says so and under which marking came with the first.
+        self.push(self.us, self.bundle("b.json", [{**sketch[0], "modified": "2026-01-02T00:00:00.000Z", "revoked": True}, indicator(9, pattern="payment blinded '00112233aabbccdd:" + "0f" * 32 + "'", **own)]))
+        told = self.share(self.acme, "pull", *take, "--issuer", "us", "--out", self.path("new.json"))
+        self.assertIn("2 objects", told)
+        self.assertIn("1 new, 0 changed, 1 revoked, 0 as they were", told)
+        self.assertEqual(len(json.load(open(self.path("new.json")))["objects"]), 2)
+        self.assertIn("0 new, 0 changed, 0 revoked, 0 as they were; 3 by others than me", self.share(self.acme, "pull", "--collection", "peers", "--source", "other", "--issuer", "me",
+                                                                                                          "--type", "indicator", "--data", self.path("data"), "--after", "1971-01-01T00:00:00Z").replace("4 by", "3 by"))
+        self.assertEqual(len(self.imports("--status", "active")), 3)
+        self.assertEqual(len(self.imports("--status", "revoked")), 1)
+        # One object that nobody answers for: nothing of that pull is taken, and the next one sees it all again.
+        nobody = {k: v for k, v in indicator(20).items() if k != "created_by_ref"}
+        body = json.dumps({"objects": [nobody, indicator(21, pattern="template-sketch = '2:00000001'", **own)]})
+        status = self.ask("POST", f"/taxii2/share/collections/{self.id}/objects/", body,
+                          {"Authorization": f"Bearer {self.us}", "Content-Type": "application/taxii+json;version=2.1", "Accept": "application/taxii+json;version=2.1"})[0]
+        self.assertEqual(status, 202)
+        for _ in range(2):
+            err = self.share(self.acme, "pull", *take, code=2)
+            self.assertRegex(err, r"/objects/\d+/created_by_ref: is missing: nobody answers for this object; nothing was imported")
+        self.assertEqual(len(self.imports("--status", "active")), 3)
+        self.assertIn("local:", json.dumps([r for r in self.actions() if r["action"] == "share.import"][0]["actor"]))
+        marks = [r["details"]["added_after"] for r in self.actions() if r["action"] == "share.import" and r["subject"] == "north"]
+        self.assertEqual(len(marks), 3)
+        self.assertLess(marks[0], marks[2])
+        self.end(child)
+
+    def test_what_is_sent_was_approved(self):
+        child = self.start(self.config())
+        file = self.bundle("a.json", [indicator(1)])
+        err = self.push(self.us, file, alone=(), code=2)
+        self.assertIn("a.json: no two persons answer for it", err)
+        self.assertEqual(err.count("\n"), 1)
+        self.assertIn("no file was written", self.pull(self.us))
+        self.push(self.us, file)
+        alone = [r for r in self.actions() if r["action"] == "share.alone"]
+        self.assertEqual([(r["subject"], r["details"]["why"]) for r in alone], [(file, "a test")])
+        self.end(child)
 
     def test_what_is_wrong_is_sent_to_nobody(self):
         child = self.start(self.config())

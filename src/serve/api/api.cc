@@ -134,6 +134,18 @@ void Write(Out& o, const state::ImportSource& s) {
       .End();
 }
 
+void Write(Out& o, const state::ImportedSighting& s) {
+  o.Object()
+      .Text("source", s.source)
+      .Text("id", s.id)
+      .Text("of", s.of)
+      .Int("exchanges", s.exchanges)
+      .Time("first_seen", s.first_seen_ms)
+      .Time("last_seen", s.last_seen_ms)
+      .Time("modified", s.modified_ms)
+      .Time("imported_at", s.imported_ms)
+      .End();
+}
 void Write(Out& o, const state::ImportedIndicator& i) {
   o.Object()
       .Text("source", i.source)
@@ -1311,6 +1323,11 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.GradeSource(r); });
   add("POST", "/sharing/sources/{name}/revoke", kWrite,
       [](const Api& a, R r) { return a.RevokeImports(r); });
+  add("GET", "/sharing/sightings", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) {
+      return a.context().state->ListSightings(r.Query("source").value_or(""), p);
+    });
+  });
   add("GET", "/sharing/imports", kRead, [](const Api& a, R r) {
     return a.Paged(r, [&](state::Page p) {
       return a.context().state->ListImports(

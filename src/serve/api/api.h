@@ -48,7 +48,7 @@ struct Shared {
   std::string campaign_name;
   std::string summary;  // {"audience", "campaigns", "leaves", "stays"}: counts, never a value
   std::string items;    // of a preview: [{"type", "form", "value"}]
-  std::string bundle, digest;  // STIX 2.1 and its BLAKE2b-256
+  std::string bundle;   // STIX 2.1
 };
 
 // What the handlers are made of; all of it outlives the router.

@@ -275,11 +275,12 @@ class RealParty final : public Party {
   }
 
   absl::StatusOr<std::string> Request(std::string_view offer, Question question,
-                                      const ItemSet& items, std::string_view actor) override {
+                                      const ItemSet& items, std::string_view actor,
+                                      std::string_view from) override {
     auto m = psi::Decode(offer, Kind::kOffer);
     if (!m.ok()) return m.status();
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto peer = Sender(*m);
+    auto peer = Sender(*m, from);
     if (!peer.ok()) return peer.status();
     const int64_t now = options_.now_ms();
     if (m->question != question) {

@@ -85,7 +85,8 @@ class Party {
 
   // Asking side. The question is the offer's, and must be the one that was meant.
   virtual absl::StatusOr<std::string> Request(std::string_view offer, psi::Question question,
-                                              const ItemSet& items, std::string_view actor) = 0;
+                                              const ItemSet& items, std::string_view actor,
+                                              std::string_view from = "") = 0;
   // The run is over with it, whatever comes after.
   virtual absl::StatusOr<Result> Finish(std::string_view reply, const ItemSet& items,
                                         std::string_view actor) = 0;

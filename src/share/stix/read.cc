@@ -241,6 +241,25 @@ class Reader {
       i.revoked = o["revoked"].get(revoked) == simdjson::SUCCESS && revoked;
       out_.indicators.push_back(std::move(i));
     }
+    for (const Seen& s : seen_) {
+      if (s.checked.type != "sighting") continue;
+      const object& o = s.content;
+      const auto time = [&](std::string_view name) {
+        return base::ParseRfc3339(Text(o, name)).value_or(0);
+      };
+      Sighting seen;
+      seen.id = s.checked.id;
+      seen.of = Text(o, "sighting_of_ref");
+      seen.created_by = Text(o, "created_by_ref");
+      if (const auto n = names.find(seen.created_by); n != names.end()) seen.origin = n->second;
+      int64_t n = 0;
+      if (o["count"].get(n) == simdjson::SUCCESS) seen.exchanges = static_cast<uint64_t>(n);
+      seen.first_seen_ms = time("first_seen"), seen.last_seen_ms = time("last_seen");
+      seen.modified_ms = time("modified");
+      bool revoked = false;
+      seen.revoked = o["revoked"].get(revoked) == simdjson::SUCCESS && revoked;
+      out_.sightings.push_back(std::move(seen));
+    }
   }
 
   ReadLimits limits_;

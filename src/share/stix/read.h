@@ -32,6 +32,7 @@ struct Bundle {
   std::string id;
   std::vector<Object> objects;        // in the bundle's order
   std::vector<Indicator> indicators;  // those that Stillwatch can act on
+  std::vector<Sighting> sightings;    // of whatever was seen
   uint64_t indicators_other = 0;      // patterns of other kinds; counted, not acted on
 };
 

@@ -97,8 +97,10 @@ class Writer {
   absl::StatusOr<std::string> Run(const Release* release) {
     if (absl::Status s = Prepare(release); !s.ok()) return s;
     Frame();
-    if (release)
+    if (release) {
       for (const Release::Campaign& c : release->campaigns()) Campaign(c);
+      for (const Sighting& s : release->sightings()) Seen(s);
+    }
     RevokeGone();
     std::string names;
     for (const auto& [id, modified] : written_) base::StrAppend(&names, id, " ", modified, "\n");
@@ -205,12 +207,7 @@ class Writer {
       std::string json;
       JsonWriter w(&json);
       w.BeginObject();
-      Text(w, "type", type);
-      Text(w, "spec_version", "2.1");
-      Text(w, "id", id);
-      Text(w, "created_by_ref", issuer_);
-      Text(w, "created", since < modified ? since : modified);
-      Text(w, "modified", modified);
+      Header(w, type, id, issuer_, since < modified ? since : modified, modified);
       if (confidence >= 0) {
         w.Key("confidence");
         w.Int(confidence);
@@ -237,6 +234,15 @@ class Writer {
     w.Key(key);
     w.String(value);
   }
+  static void Header(JsonWriter& w, std::string_view type, std::string_view id, std::string_view by,
+                     std::string_view created, std::string_view modified) {
+    Text(w, "type", type);
+    Text(w, "spec_version", "2.1");
+    Text(w, "id", id);
+    Text(w, "created_by_ref", by);
+    Text(w, "created", created);
+    Text(w, "modified", modified);
+  }
   static void List(JsonWriter& w, std::string_view key, const std::vector<std::string_view>& list) {
     w.Key(key);
     w.BeginArray();
@@ -257,12 +263,7 @@ class Writer {
       std::string json;
       JsonWriter w(&json);
       w.BeginObject();
-      Text(w, "type", type);
-      Text(w, "spec_version", "2.1");
-      Text(w, "id", id);
-      Text(w, "created_by_ref", by);
-      Text(w, "created", kOwnTime);
-      Text(w, "modified", kOwnTime);
+      Header(w, type, id, by, kOwnTime, kOwnTime);
       body(w);
       w.EndObject();
       Keep(id, kOwnTime, std::move(json));
@@ -458,13 +459,8 @@ class Writer {
         relate("based-on", id, observed, conf);
     }
     put("sighting", {}, confidence, [&](JsonWriter& w, std::string_view) {
-      Text(w, "first_seen", first);
-      Text(w, "last_seen", last);
-      w.Key("count");
-      w.Uint(std::min<uint64_t>(f.exchanges, 999'999'999));
-      Text(w, "sighting_of_ref", campaign);
+      Sight(w, campaign, f.exchanges, first, last);
       if (!observed.empty()) List(w, "observed_data_refs", {observed});
-      List(w, "where_sighted_refs", {issuer_});
     });
     for (const auto& actor : c.attribution) {
       const int conf = ConfidenceBand(actor.probability);
@@ -511,6 +507,24 @@ class Writer {
       List(w, "report_types", {"campaign", "indicator"});
       Text(w, "published", modified);
       Refs(w, all);
+    });
+  }
+
+  void Sight(JsonWriter& w, std::string_view of, uint64_t count, std::string_view first,
+             std::string_view last) {
+    Text(w, "first_seen", first);
+    Text(w, "last_seen", last);
+    w.Key("count");
+    w.Uint(std::min<uint64_t>(count, 999'999'999));
+    Text(w, "sighting_of_ref", of);
+    List(w, "where_sighted_refs", {issuer_});
+  }
+
+  // What another indicated was seen here.
+  void Seen(const Sighting& s) {
+    const std::string first = base::FormatRfc3339(s.first_seen_ms);
+    Put("sighting", {s.of}, first, -1, [&](JsonWriter& w, std::string_view) {
+      Sight(w, s.of, s.exchanges, first, base::FormatRfc3339(s.last_seen_ms));
     });
   }
 
