@@ -268,15 +268,17 @@ class Writer {
         continue;
       } else if (item.type() == ItemType::kTlsFingerprint) {
         Object(w, kJa4, v, "Software, not a person.",
-               {{"ja4-fingerprint", "ja4-plus", "Network activity", v, true},
-                {"ja4-type", "text", "Network activity", "JA4: TLS Client", false}});
+               {{"ja4-fingerprint", "text", "Network activity", v, false},
+                {"ja4-type", "text", "Network activity", "JA4", false}});
       } else if (item.type() == ItemType::kNetwork) {
         Object(w, kAsn, v, "Many of its users are innocent.",
                {{"asn", "AS", "Network activity", v, false}});
       } else if (item.type() == ItemType::kTemplateSketch) {
+        // The template wants a prompt; there is none, and no place where one could be.
         Object(w, kPrompt, v,
                "No prompt: the shingle hashes of a scaffold. They can confirm a guess.",
-               {{"comment", "comment", "Other", StrCat("template-sketch = ", v), false},
+               {{"prompt", "text", "Other", StrCat("template-sketch = ", v), false},
+                {"comment", "text", "Other", "Hashes of a scaffold in place of its text", false},
                 {"role", "text", "Other", "user", false}});
       }
     }
