@@ -226,6 +226,37 @@ TEST(Gate, WithoutAKeyWhatNeedsOneStaysAndSaysSo) {
   EXPECT_TRUE(said);
 }
 
+TEST(Gate, SightingsLeaveAsFiguresOfMany) {
+  const std::string id = "indicator--00000000-0000-5000-8000-00000000000";
+  std::vector<Sighting> seen(3);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    seen[i].of = id + static_cast<char>('0' + i);
+    seen[i].accounts = 123, seen[i].exchanges = 45'678;
+    seen[i].first_seen_ms = 1'780'000'000'001, seen[i].last_seen_ms = 1'780'100'000'001;
+  }
+  seen[1].accounts = kShingleAccountsMin - 1;
+  seen[2].exchanges = kShingleExchangesMin - 1;
+  for (const Audience a :
+       {Audience::kProvider, Audience::kCloud, Audience::kGovernment, Audience::kPublic}) {
+    const auto out = GateSightings(seen, a);
+    ASSERT_TRUE(out.ok()) << out.status();
+    ASSERT_EQ(out->sightings().size(), 1u);
+    const Sighting& s = out->sightings()[0];
+    EXPECT_EQ(s.of, id + "0");
+    EXPECT_EQ(s.accounts, 120u);
+    EXPECT_EQ(s.exchanges, 46'000u);
+    EXPECT_EQ(s.first_seen_ms % 86'400'000, 0);
+    EXPECT_EQ(s.last_seen_ms % 86'400'000, 0);
+    ASSERT_EQ(out->kept().size(), 1u);
+    EXPECT_EQ(out->kept()[0].count, 2u);
+  }
+  for (const char* bad : {"", "indicator", "indicator--1", "who did it--00000000-0000-5000-8000-00",
+                          "indicator--00000000-0000-5000-8000-0000000000 1"}) {
+    seen[0].of = bad;
+    EXPECT_FALSE(GateSightings(seen, Audience::kCloud).ok()) << bad;
+  }
+}
+
 TEST(Gate, RefusesWhatIsNoFact) {
   auto bad = [](auto change) {
     CandidateCampaign c = Some();

@@ -260,6 +260,59 @@ TEST(Bundles, WhatNoLongerHoldsIsRevokedAndStaysSo) {
   EXPECT_FALSE(Revoke(o).ok());
 }
 
+std::string Sighted(std::vector<std::string> of, std::string_view previous = {},
+                    int64_t now = kNow) {
+  std::vector<Sighting> seen;
+  for (std::string& id : of) {
+    Sighting& s = seen.emplace_back();
+    s.of = std::move(id), s.accounts = 123, s.exchanges = 45'678;
+    s.first_seen_ms = kNow - 86'400'000, s.last_seen_ms = kNow;
+  }
+  const auto release = GateSightings(std::move(seen), Audience::kProvider);
+  EXPECT_TRUE(release.ok()) << release.status();
+  WriteOptions o;
+  o.issuer = "Provider B";
+  o.now_ms = now;
+  o.previous = previous;
+  const auto out = Write(*release, o);
+  EXPECT_TRUE(out.ok()) << out.status();
+  return out.ok() ? *out : std::string();
+}
+
+TEST(Bundles, SightingsOfAnothersIndicatorsGoBackAndAreTakenBack) {
+  const auto theirs = Read(Bundled({Some()}, Audience::kProvider));
+  ASSERT_TRUE(theirs.ok());
+  ASSERT_GE(theirs->indicators.size(), 2u);
+  // Their own bundle says that they saw their campaign.
+  ASSERT_EQ(theirs->sightings.size(), 1u);
+  EXPECT_TRUE(theirs->sightings[0].of.starts_with("campaign--"));
+  const std::string one = theirs->indicators[0].id, two = theirs->indicators[1].id;
+  const std::string first = Sighted({one, two});
+  EXPECT_EQ(first, Sighted({two, one}));
+  const auto read = Read(first);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->indicators.empty());
+  ASSERT_EQ(read->sightings.size(), 2u);
+  std::set<std::string> of;
+  for (const Sighting& s : read->sightings) {
+    of.insert(s.of);
+    EXPECT_EQ(s.exchanges, 46'000u);
+    EXPECT_EQ(s.origin, "Provider B");
+    EXPECT_LT(s.first_seen_ms, s.last_seen_ms);
+    EXPECT_FALSE(s.revoked);
+  }
+  EXPECT_EQ(of, (std::set<std::string>{one, two}));
+  // No longer seen: under its id, revoked.
+  const auto later = Read(Sighted({one}, first, kNow + 1));
+  ASSERT_TRUE(later.ok()) << later.status();
+  size_t revoked = 0;
+  for (const Sighting& s : later->sightings) {
+    revoked += s.revoked;
+    EXPECT_EQ(s.revoked, s.of == two);
+  }
+  EXPECT_EQ(revoked, 1u);
+}
+
 // For the validators of others: STILLWATCH_STIX_TO names a folder.
 TEST(Bundles, AreWrittenForOthersToCheck) {
   const char* to = std::getenv("STILLWATCH_STIX_TO");
@@ -271,6 +324,8 @@ TEST(Bundles, AreWrittenForOthersToCheck) {
     std::ofstream(StrCat(to, "/", AudienceName(audience), "-revoked.json"))
         << Bundled({Some()}, audience, first, kNow + 5000);
   }
+  std::ofstream(StrCat(to, "/sightings.json"))
+      << Sighted({"indicator--00000000-0000-5000-8000-000000000001"});
 }
 
 TEST(Bundles, ConfidenceIsOnTheBands) {
