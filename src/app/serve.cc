@@ -715,7 +715,13 @@ class Service {
               "campaign: it may not be acted upon, so nothing of it may leave");
         model::Campaign c = pass->findings.campaigns[i];
         c.id = pass->finding_ids[i];  // as the lake has it
-        return ShareOne(c, &lake_, ask, sharing_keys_);
+        // What the person who reviewed it said, as that person's opinion.
+        const auto kept = state_->GetCampaign(ask.campaign);
+        const std::string said = kept.ok() ? kept->disposition : "";
+        return ShareOne(c, &lake_, ask, sharing_keys_,
+                        said == "confirmed" ? "agree"
+                        : said == "unsure"  ? "neutral"
+                                            : "");
       }
       return absl::NotFoundError("campaign: the last pass found none with this id");
     };

@@ -1,10 +1,12 @@
-// share import | revoke | sources | imports: what others shared, in the service's state.
+// share import | revoke | sources | imports | sightings: what others shared, in the service's
+// state.
 #include <cstdio>
 #include <memory>
 
 #include "app/command.h"
 #include "app/indicators.h"
 #include "app/share.h"
+#include "app/share_answer.h"
 #include "app/state_dir.h"
 #include "base/str.h"
 #include "base/text.h"
@@ -136,59 +138,55 @@ absl::Status TakeRows(LocalState& local, const std::string& source, const std::s
 
 void AddShareImport(CLI::App* share, int* code) {
   auto where = std::make_shared<Where>();
-  const auto place = [&](CLI::App* s) {
-    s->add_option("--data", where->data, "folder of the service")->capture_default_str();
-    s->add_option("--config", where->config, "configuration file that names the folder");
-  };
   auto file = std::make_shared<std::string>(), source = std::make_shared<std::string>(),
        id = std::make_shared<std::string>(), grade = std::make_shared<std::string>(),
        note = std::make_shared<std::string>(), issuer = std::make_shared<std::string>();
   auto query = std::make_shared<state::State::ImportQuery>();
   auto json = std::make_shared<bool>(false);
 
-  auto* import = share->add_subcommand(
+  auto* take = share->add_subcommand(
       "import", "take a STIX bundle of others in: all of it or nothing, and nothing twice");
-  import->add_option("FILE", *file, "the bundle (JSON)")->required();
-  import->add_option("--source", *source, "who it came from, as you call them")->required();
-  import->add_option("--issuer", *issuer,
-                     "only what this identity says, of a collection that holds the words of many");
-  place(import);
-  import->footer("Example: stillwatch share import bundle.json --source northwind");
-  import->callback([=] { *code = Report(Import(*where, *file, *source, *issuer));
-});
+  take->add_option("FILE", *file, "the bundle (JSON)")->required();
+  take->add_option("--source", *source, "who it came from, as you call them")->required();
+  take->add_option("--issuer", *issuer,
+                   "only what this identity says, of a collection that holds the words of many");
+  AddPlace(take, where.get());
+  take->footer("Example: stillwatch share import bundle.json --source northwind");
+  take->callback([=] { *code = Report(Import(*where, *file, *source, *issuer)); });
 
-auto* revoke =
-    share->add_subcommand("revoke", "stop acting on what a source said, at once and for good");
-revoke->add_option("SOURCE", *source, "as `share sources` shows it")->required();
-revoke->add_option("ID", *id, "STIX id of an indicator or a campaign; default: all of the source");
-place(revoke);
-revoke->footer("Example: stillwatch share revoke northwind campaign--1c2d...");
-revoke->callback([=] { *code = Report(Revoke(*where, *source, *id)); });
+  auto* revoke =
+      share->add_subcommand("revoke", "stop acting on what a source said, at once and for good");
+  revoke->add_option("SOURCE", *source, "as `share sources` shows it")->required();
+  revoke->add_option("ID", *id,
+                     "STIX id of an indicator or a campaign; default: all of the source");
+  AddPlace(revoke, where.get());
+  revoke->footer("Example: stillwatch share revoke northwind campaign--1c2d...");
+  revoke->callback([=] { *code = Report(Revoke(*where, *source, *id)); });
 
-auto* sources = share->add_subcommand(
-    "sources", "who shared what, how it is graded and how often it was right here");
-sources->add_option("SOURCE", *source, "grade this one first");
-sources->add_option("--reliability", *grade, "A (reliable) to F (cannot be judged)");
-sources->add_option("--note", *note, "why");
-place(sources);
-sources->footer(
-    "Example: stillwatch share sources northwind --reliability B --note 'right in 9 of 11'");
-sources->callback([=] { *code = Report(Sources(*where, *source, *grade, *note)); });
+  auto* sources = share->add_subcommand(
+      "sources", "who shared what, how it is graded and how often it was right here");
+  sources->add_option("SOURCE", *source, "grade this one first");
+  sources->add_option("--reliability", *grade, "A (reliable) to F (cannot be judged)");
+  sources->add_option("--note", *note, "why");
+  AddPlace(sources, where.get());
+  sources->footer(
+      "Example: stillwatch share sources northwind --reliability B --note 'right in 9 of 11'");
+  sources->callback([=] { *code = Report(Sources(*where, *source, *grade, *note)); });
 
-auto* list = share->add_subcommand("imports", "indicators that others shared");
-list->add_option("--source", query->source, "of one source");
-list->add_option("--type", query->type, "of one type: template-sketch, payment, ...");
-list->add_option("--status", query->status, "active, expired, revoked or waiting");
-list->add_flag("--json", *json, "those that act, for scan --indicators");
-place(list);
-list->footer("Example: stillwatch share imports --status active");
-list->callback([=] { *code = Report(List(*where, *query, *json)); });
+  auto* list = share->add_subcommand("imports", "indicators that others shared");
+  list->add_option("--source", query->source, "of one source");
+  list->add_option("--type", query->type, "of one type: template-sketch, payment, ...");
+  list->add_option("--status", query->status, "active, expired, revoked or waiting");
+  list->add_flag("--json", *json, "those that act, for scan --indicators");
+  AddPlace(list, where.get());
+  list->footer("Example: stillwatch share imports --status active");
+  list->callback([=] { *code = Report(List(*where, *query, *json)); });
 
-auto* seen = share->add_subcommand("sightings", "what others say they saw in their own traffic");
-seen->add_option("--source", query->source, "of one source");
-place(seen);
-seen->footer("Example: stillwatch share sightings --source northwind");
-seen->callback([=] { *code = Report(Sightings(*where, query->source)); });
-}  // namespace stillwatch::app
+  auto* seen = share->add_subcommand("sightings", "what others say they saw in their own traffic");
+  seen->add_option("--source", query->source, "of one source");
+  AddPlace(seen, where.get());
+  seen->footer("Example: stillwatch share sightings --source northwind");
+  seen->callback([=] { *code = Report(Sightings(*where, query->source)); });
+}
 
 }  // namespace stillwatch::app

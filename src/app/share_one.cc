@@ -7,7 +7,8 @@
 namespace stillwatch::app {
 
 absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
-                                       const serve::ShareAsk& ask, const AudienceKeys& keys) {
+                                       const serve::ShareAsk& ask, const AudienceKeys& keys,
+                                       const std::string& opinion) {
   const auto audience = share::AudienceNamed(ask.audience);
   if (!audience)
     return absl::InvalidArgumentError(base::StrCat(
@@ -40,6 +41,7 @@ absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::La
   }
   ExportOptions options;
   options.issuer = ask.issuer;
+  options.opinion = opinion;
   options.now_ms = ask.now_ms;
   auto files = Render(*release, options);
   if (!files.ok()) return files.status();
