@@ -274,6 +274,7 @@ absl::Status Results::Reject(const model::Reject& r) {
 
 absl::Status Results::BeginExchanges() {
   const std::string path = Partial("exchanges.csv");
+  if (exchanges_ != nullptr) std::fclose(exchanges_);  // begun again
   exchanges_ = std::fopen(path.c_str(), "w");
   if (exchanges_ == nullptr || std::fputs("exchange_id,account_id,campaign_id\n", exchanges_) < 0) return Full(path);
   return absl::OkStatus();

@@ -22,7 +22,8 @@ class Results {
 
   absl::Status Begin();
   absl::Status Reject(const model::Reject& reject);  // not thread-safe
-  // exchanges.csv, if it is wanted: its head, then its lines. Not thread-safe.
+  // exchanges.csv, if it is wanted: its head, then its lines; begun again, the lines before are
+  // gone. Not thread-safe.
   absl::Status BeginExchanges();
   absl::Status Exchange(std::string_view exchange_id, std::string_view account_id,
                         std::string_view campaign_id);

@@ -5,12 +5,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <tuple>
 
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/str.h"
 #include "dossier/outputs.h"
+#include "engine/again.h"
 #include "engine/attribution.h"
 #include "engine/exchange_rows.h"
 #include "engine/log_builder.h"
@@ -67,36 +70,43 @@ std::string Window(const ScanInput& in) {
   return window;
 }
 
-// Names the records that lost against another of the same exchange_id with different content.
+// Names the records that lost against another of the same exchange_id with different content. Begun
+// again it goes on behind the last that was named: the lake's order is that of bytes, as here.
 absl::Status RejectConflicts(const ScanInput& in,
                              const std::function<absl::Status(model::Reject)>& reject,
                              uint64_t* count) {
   const std::string window = Window(in);
-  std::string winner;
-  uint32_t last = 0;
-  return in.lake->Query(
-      StrCat("SELECT exchange_id, account_id, content FROM exchanges WHERE ", window,
-             " AND exchange_id IN (SELECT exchange_id FROM exchanges WHERE ", window,
-             " GROUP BY exchange_id HAVING min(content) != max(content)) ORDER BY exchange_id, "
-             "content, account_id, ts"),
-      [&](const lake::Block& b) -> absl::Status {
-        for (size_t i = 0; i < b.rows(); ++i) {
-          const auto id = b.columns[0].As<lake::StringColumn>()[i];
-          const uint32_t content = b.columns[2].As<std::vector<uint32_t>>()[i];
-          const bool fresh = id != winner, same = content == last;
-          winner = id;
-          last = content;
-          if (fresh || same) continue;
-          model::Reject r;
-          r.source = "lake";
-          r.reason = StrCat(
-              "exchange_id: \"", id, "\" of account ", b.columns[1].As<lake::StringColumn>()[i],
-              " has two different records; the one with the smaller content hash counts");
-          ++*count;
-          if (absl::Status s = reject(std::move(r)); !s.ok()) return s;
-        }
-        return absl::OkStatus();
-      });
+  std::pair<std::string, uint32_t> named;  // exchange and content
+  const auto read = [&] {
+    std::string winner;
+    uint32_t last = 0;
+    return in.lake->Query(
+        StrCat("SELECT exchange_id, account_id, content FROM exchanges WHERE ", window,
+               " AND exchange_id IN (SELECT exchange_id FROM exchanges WHERE ", window,
+               " GROUP BY exchange_id HAVING min(content) != max(content)) ORDER BY exchange_id, "
+               "content, account_id, ts"),
+        [&](const lake::Block& b) -> absl::Status {
+          for (size_t i = 0; i < b.rows(); ++i) {
+            const auto id = b.columns[0].As<lake::StringColumn>()[i];
+            const uint32_t content = b.columns[2].As<std::vector<uint32_t>>()[i];
+            const bool fresh = id != winner, same = content == last;
+            winner = id;
+            last = content;
+            if (fresh || same || std::tie(winner, last) <= std::tie(named.first, named.second))
+              continue;
+            named = {winner, last};
+            model::Reject r;
+            r.source = "lake";
+            r.reason = StrCat(
+                "exchange_id: \"", id, "\" of account ", b.columns[1].As<lake::StringColumn>()[i],
+                " has two different records; the one with the smaller content hash counts");
+            ++*count;
+            if (absl::Status s = reject(std::move(r)); !s.ok()) return s;
+          }
+          return absl::OkStatus();
+        });
+  };
+  return Again(read, in.note, in.stop);
 }
 
 // One line for each candidate that was weighed; read by evaluate and by passes (engine/live.cc).
@@ -177,7 +187,9 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   // Into an empty lake rows go to the log as they are stored; otherwise, and when others write too,
   // it is read back whole.
   const bool direct = *before == 0 && !lake.Shared();
-  LogBuilder builder(in.since_ms, in.until_ms, in.judge.templates, in.out);
+  std::optional<LogBuilder> builder;
+  const auto begin = [&] { builder.emplace(in.since_ms, in.until_ms, in.judge.templates, in.out); };
+  begin();
 
   const auto reject = [&](model::Reject r) -> absl::Status {
     ++out.rejected;
@@ -204,7 +216,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
       if (w.rows->rows() == 0) return absl::OkStatus();
       const lake::Block block = w.rows->Take();
       if (absl::Status s = lake.Insert("exchanges", block); !s.ok()) return s;
-      return direct ? builder.AddExchanges(block) : absl::OkStatus();
+      return direct ? builder->AddExchanges(block) : absl::OkStatus();
     };
     ingest::Sink sink;
     sink.exchange = [&](int worker, const model::ExchangeView& e) -> absl::Status {
@@ -238,7 +250,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
     status = in.accounts(
         [&](const lake::Block& block) -> absl::Status {
           if (absl::Status s = lake.Insert("accounts", block); !s.ok()) return s;
-          return direct ? builder.AddAccounts(block) : absl::OkStatus();
+          return direct ? builder->AddAccounts(block) : absl::OkStatus();
         },
         reject);
   }
@@ -253,23 +265,30 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   out.seconds.push_back({"read", clock.Lap()});
 
   in.stage("linking");
-  if (!direct) {
-    status = lake.Query(StrCat("SELECT ", kLogColumns, " FROM exchanges WHERE ", Window(in)),
-                        [&](const lake::Block& b) { return builder.AddExchanges(b); });
-    if (!status.ok()) return status;
-  }
-  if (!direct || !in.accounts) {
-    status = lake.Query(
+  const auto read_accounts = [&] {
+    return lake.Query(
         "SELECT account_id, content, created_at, org_id, org_verified, plan, channel, "
         "email_domain, payment_id, "
         "kyc, referrer, signup_ip FROM accounts",
-        [&](const lake::Block& b) { return builder.AddAccounts(b); });
-    if (!status.ok()) return status;
+        [&](const lake::Block& b) { return builder->AddAccounts(b); });
+  };
+  if (!direct) {
+    const auto read = [&] {
+      begin();
+      const absl::Status s =
+          lake.Query(StrCat("SELECT ", kLogColumns, " FROM exchanges WHERE ", Window(in)),
+                     [&](const lake::Block& b) { return builder->AddExchanges(b); });
+      return s.ok() ? read_accounts() : s;
+    };
+    status = Again(read, in.note, in.stop);
+  } else if (!in.accounts) {
+    status = read_accounts();
   }
+  if (!status.ok()) return status;
   const base::Parallel parallel(in.threads);
   uint64_t conflicts = 0;
   link::Log log;
-  if (status = builder.Finish(parallel, &log, &conflicts); !status.ok()) return status;
+  if (status = builder->Finish(parallel, &log, &conflicts); !status.ok()) return status;
   if (conflicts > 0) {
     if (status = RejectConflicts(in, reject, &out.conflicts); !status.ok()) return status;
   }
@@ -295,17 +314,18 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (in.stop != nullptr && *in.stop) return absl::CancelledError("interrupted");
 
   in.stage("writing");
-  // The queries of the dossiers read this table.
-  if (!in.trial) status = lake.Execute("TRUNCATE TABLE attributed");
-  if (!status.ok()) return status;
   const bool csv = in.attribution == ScanInput::kCsv;
-  if (csv) status = results.BeginExchanges();
-  if (!status.ok()) return status;
-  status = NameExchanges(
-      lake, log, batch, &out.findings, &out.weighed,
-      csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr,
-      !in.trial);
-  if (!status.ok()) return status;
+  const auto name = [&] {
+    // The queries of the dossiers read this table.
+    absl::Status s = in.trial ? absl::OkStatus() : lake.Execute("TRUNCATE TABLE attributed");
+    if (s.ok() && csv) s = results.BeginExchanges();
+    if (!s.ok()) return s;
+    return NameExchanges(
+        lake, log, batch, &out.findings, &out.weighed,
+        csv ? EachExchange(std::bind_front(&dossier::Results::Exchange, &results)) : nullptr,
+        !in.trial);
+  };
+  if (status = Again(name, in.note, in.stop); !status.ok()) return status;
   if (status = TakeSpecimens(in, &out.findings); !status.ok()) return status;
   if (status = results.Write(out.findings); !status.ok()) return status;
   if (status = results.Put("candidates.jsonl", CandidatesJson(out.weighed)); !status.ok())

@@ -1,4 +1,8 @@
 // One scan: logs into the lake, the lake into findings, findings into files.
+//
+// The log goes in as blocks of lake::kInsertRows, sketched by as many workers as `threads`; what is
+// judged is read back as integers (engine/log_builder.h), unless the lake was empty and is ours
+// alone: then rows go both ways at once.
 #pragma once
 
 #include <atomic>
@@ -16,7 +20,8 @@
 
 namespace stillwatch::engine {
 
-// How a record's text becomes a sketch, one per worker; the engine's adapters hand it in.
+// All that is pointed to outlives the call. Callbacks come from the thread that called Scan, but
+// `note`, which comes from any.
 struct ScanInput {
   ingest::Source* source = nullptr;  // null: judge what the lake holds
   std::string source_name;           // for the journal: paths as given
@@ -51,8 +56,9 @@ struct ScanResult {
 
 // Writes campaigns.json, accounts.csv, exchanges.csv, explain.jsonl, rejected.jsonl and dossiers
 // into input.out, all or none of them. CancelledError when *stop was set: what was read stays in
-// the lake and the next scan says so.
+// the lake and the next scan says so. InvalidArgument when the log cannot be read, or a record of
+// it under `strict`: then nothing of it stays. Other errors are the lake's (lake/lake.h) and the
+// disk's; what was read by then stays and counts once. One scan at a time in a folder of results.
 absl::StatusOr<ScanResult> Scan(const ScanInput& input);
-
 
 }  // namespace stillwatch::engine

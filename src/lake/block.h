@@ -1,4 +1,5 @@
-// Columns of rows on their way into or out of a lake, independent of transport.
+// Columns of rows on their way into or out of a lake, independent of transport. Plain values: read
+// by any number of threads, changed by one.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@
 
 namespace stillwatch::lake {
 
-// A String column: bytes of all rows, one after the other, and where each ends.
+// A String column: bytes of all rows, one after the other, and where each ends (ascending; the last
+// is bytes.size()). Views into it live until it changes.
 struct StringColumn {
   std::string bytes;
   std::vector<uint64_t> ends;
@@ -58,6 +60,8 @@ struct Column {
 std::string TypeName(const ColumnData& data);
 size_t Rows(const ColumnData& data);
 
+// Columns of one length, each name once; an adapter checks that before it stores one. At most
+// kInsertRowsMax rows on the way in; on the way out what the engine makes of it (65,536 or fewer).
 struct Block {
   std::vector<Column> columns;
   size_t rows() const { return columns.empty() ? 0 : Rows(columns[0].data); }

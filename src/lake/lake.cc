@@ -1,5 +1,6 @@
 #include "lake/lake.h"
 
+#include "absl/strings/cord.h"
 #include "base/str.h"
 
 namespace stillwatch::lake {
@@ -36,6 +37,16 @@ absl::StatusOr<std::map<std::string, TableUse>> Lake::Use() {
   if (!s.ok()) return s;
   return out;
 }
+
+static constexpr char kBrokenOff[] = "stillwatch/broken-off";  // a payload's type
+
+absl::Status BrokenOff(std::string_view message) {
+  absl::Status s = absl::UnavailableError(std::string(message));
+  s.SetPayload(kBrokenOff, absl::Cord());
+  return s;
+}
+
+bool IsBrokenOff(const absl::Status& status) { return status.GetPayload(kBrokenOff).has_value(); }
 
 std::string SqlName(std::string_view identifier) {
   std::string out = "`";

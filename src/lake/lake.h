@@ -89,6 +89,12 @@ inline constexpr char kTableUseSql[] =
     "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
     "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table";
 
+// Unavailable, of a lake that was there and went away in the middle: of a SELECT blocks were handed
+// out already, or whether a statement was done is not known. Whoever can begin anew may ask again
+// at once; a lake that stayed away for as long as it is waited for says Unavailable alone.
+absl::Status BrokenOff(std::string_view message);
+bool IsBrokenOff(const absl::Status& status);
+
 // A string literal for SQL, quoted and escaped; the one way in which values get into statements.
 std::string SqlString(std::string_view value);
 // A table's or column's name, in back quotes.

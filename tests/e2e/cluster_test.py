@@ -1,5 +1,5 @@
 """The lake on three ClickHouse servers, and on a socket: the same results as in a folder, whatever happens to a server."""
-import json, os, random, signal, socket, ssl, subprocess, tempfile, threading, time, unittest, urllib.request
+import json, os, random, signal, socket, ssl, subprocess, tempfile, threading, time, unittest, urllib.parse, urllib.request
 from clickhouse import Servers
 from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample_log
 
@@ -303,7 +303,102 @@ class Cluster(Case):
             self.assertTrue(err.startswith("stillwatch: "), err)
         self.assertEqual(self.ask(lake, "SELECT count() FROM exchanges"), "0\n")
 
+class Mortal:
+    """A host of a lake, and a socket in front of it: the host is killed, and started again, when it
+    has answered the first request that holds one of `killers`; the client gets all but the end of
+    that answer, or nothing of what answers a statement."""
+    def __init__(self, case, lake, killers):
+        self.case, self.lake, self.killers, self.killed = case, lake, list(killers), []
+        self.socket, self.behind = case.path("front"), case.path("behind")
+        self.lock, self.host = threading.Lock(), None
+        case.addCleanup(self.stop)
+        self.start()
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(self.socket)
+        self.listening.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def start(self):
+        self.host = subprocess.Popen([BINARY, "lake", "host", "--lake", self.lake, "--socket", self.behind, "--die-with-parent", str(os.getpid())])
+
+    def stop(self):
+        self.listening.close()
+        self.host.kill()
+        self.host.wait()
+
+    def accept(self):
+        while True:
+            try:
+                one, _ = self.listening.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self.serve, args=(one,), daemon=True).start()
+
+    def ask(self, request):
+        end = time.monotonic() + 60 * PATIENCE
+        while time.monotonic() < end:
+            with socket.socket(socket.AF_UNIX) as host:
+                try:
+                    host.connect(self.behind)
+                except OSError:
+                    time.sleep(.02)
+                    continue
+                host.sendall(request)
+                answer = b""
+                while part := host.recv(1 << 20):
+                    answer += part
+                return answer
+        return b""
+
+    def serve(self, one):
+        with one:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                if not (part := one.recv(1 << 16)):
+                    return
+                request += part
+            head, body = request.split(b"\r\n\r\n", 1)
+            size = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
+            if b"100-continue" in head.lower():
+                one.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            while len(body) < size and (part := one.recv(1 << 20)):
+                body += part
+            with self.lock:
+                text = urllib.parse.unquote_plus(head.decode()).encode() + body
+                killer = next((k for k in self.killers if k.encode() in text), None)
+                answer = self.ask(head + b"\r\n\r\n" + body)
+                if killer is not None:
+                    self.killers.remove(killer)
+                    self.killed.append(killer)
+                    self.host.kill()
+                    self.host.wait()
+                    self.start()
+                    answer = answer[:-5] if killer.startswith("SELECT") else b""
+            try:
+                one.sendall(answer)
+            except OSError:
+                pass  # a client that has gone
+
 class Socket(Case):
+    def test_a_scan_outlasts_a_host_that_dies_in_the_middle_of_its_answers(self):
+        lines = open(sample_log(self.dir), encoding="utf-8").read().splitlines(True)
+        twice = [line.replace('"output_tokens": ', '"output_tokens": 1') for line in lines[:40]]
+        log = self.write("twice.jsonl", "".join(lines + twice))
+        self.run_it("scan", "--quiet", *SIDES, "--out", self.path("embedded"), log)
+        killers = ["SELECT exchange_id, content, ts,", "SELECT account_id, content, created_at", "SELECT exchange_id, account_id, content FROM",
+                   "TRUNCATE TABLE attributed", "SELECT exchange_id FROM exchanges WHERE account_id IN", "INSERT INTO `attributed`"]
+        host = Mortal(self, self.path("embedded/lake"), killers)
+        _, err = self.run_it("scan", "--permits", f"{SAMPLE}/permits.yaml", "--lake", f"unix:{host.socket}", "--out", self.path("out"))
+        self.assertEqual(sorted(host.killed), sorted(killers))
+        self.assertEqual(err.count("begun again"), len(killers), err)
+        for name in RESULTS:
+            self.assertEqual(open(self.path(f"embedded/{name}"), "rb").read(), open(self.path(f"out/{name}"), "rb").read(), name)
+        self.assertEqual(len(set(self.lines("out/rejected.jsonl"))), 40)
+        self.assertEqual(len(self.lines("out/rejected.jsonl")), 40, "each loser is named once")
+        named = self.run_it("query", "--lake", f"unix:{host.socket}", "--output-format", "CSV",
+                            "SELECT DISTINCT exchange_id, account_id, campaign_id FROM attributed ORDER BY campaign_id, account_id, exchange_id")[0]
+        self.assertEqual(sorted(named.replace('"', "").splitlines()), sorted(self.lines("out/exchanges.csv")[1:]))
+
     def test_a_scan_over_a_host_gives_the_same_bytes(self):
         log, socket = sample_log(self.dir), self.path("s")
         self.run_it("scan", "--quiet", *SIDES, "--out", self.path("embedded"), log)

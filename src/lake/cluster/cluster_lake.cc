@@ -602,7 +602,7 @@ class ClusterLake : public Lake {
       }
       if (!absl::IsUnavailable(status)) return status;
       if (reader.handed()) {
-        return absl::UnavailableError(StrCat(Text(status), "; the answer broke off: repeat it"));
+        return BrokenOff(StrCat(Text(status), "; the answer broke off: repeat it"));
       }
       if (!patience.Wait(status)) return patience.Said(status);
     }
@@ -652,7 +652,7 @@ class ClusterLake : public Lake {
       const absl::Status status = Failure(node, "statement", answer);
       if (code != nullptr && answer.fate == HttpAnswer::kAnswered) *code = EngineCode(answer.error);
       if (answer.fate == HttpAnswer::kUnknown) {
-        return absl::UnavailableError(StrCat(
+        return BrokenOff(StrCat(
             Text(status), "; whether it was done is not known: repeat it when the server is back"));
       }
       if (!absl::IsUnavailable(status) || !patience.Wait(status)) return patience.Said(status);
@@ -913,9 +913,10 @@ class ClusterLake : public Lake {
       if (!s.ok()) return s;
       if (equal_are_one == 0) {
         *fate = Unsettled::kNotStored;  // the caller knows, and decides
-        return absl::InternalError(
+        return BrokenOff(
             StrCat("lake: ", what, ": the connection to ", Shown(node),
-                   " broke before the answer; whether the rows are there is not known"));
+                   " broke before the answer; whether the rows are there is not known: "
+                   "repeat it"));
       }
       *fate = Unsettled::kNotStored;
       return absl::OkStatus();

@@ -47,7 +47,7 @@ inline constexpr int kDeleteSecondsMax = 3600;
 // A server that cannot be reached is waited for.
 //
 // Reading: the answer is taken when it is whole. It is asked for again while nothing of it was
-// handed out; after that an error is an error.
+// handed out; after that it is BrokenOff (lake/lake.h), and whoever asked may begin anew.
 //
 //   InvalidArgument: the servers know no such cluster, or a shard has replicas (the tables here
 //     are not replicated). PermissionDenied: user or password. Unavailable: a server stayed away.

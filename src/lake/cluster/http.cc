@@ -155,6 +155,8 @@ HttpAnswer Post(const LakeUrl& url, const HttpCall& call, const std::atomic<bool
   answer.fate = sent == 0 ? HttpAnswer::kNotSent : HttpAnswer::kUnknown;
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     answer.error = StrCat("silent for ", call.silent_seconds, " s");
+  } else if (code == CURLE_COULDNT_CONNECT && !url.socket.empty()) {
+    answer.error = "nothing listens there";  // libcurl would name a host and a port
   } else {
     // What came before the answer broke off may say why.
     answer.error = StrCat(why[0] != 0 ? why : curl_easy_strerror(code),
