@@ -12,11 +12,13 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <thread>
 
 #include "audit/verify.h"
 #include "base/str.h"
+#include "state/impl.h"
 
 namespace stillwatch::state {
 namespace {
@@ -526,6 +528,77 @@ TEST_F(StateTest, RefusesWhatIsNotItsOwn) {
   EXPECT_CODE(kFailedPrecondition, State::Open(Options()).status());
   { std::ofstream(dir_ + "/state/token.key") << "short"; }
   EXPECT_CODE(kFailedPrecondition, State::Open(Options()).status());
+}
+
+// A database as the first version left it, with all that its tables hold.
+TEST_F(StateTest, AnOlderDatabaseIsMigratedAndKeepsWhatItHas) {
+  ASSERT_TRUE(state_->RecordPass(OnePass(2, 3)).ok());
+  Disposition d;
+  d.campaign_id = "c0", d.value = "confirmed", d.reason = "evidence-checked", d.person = "ada";
+  ASSERT_TRUE(state_->Dispose(d, 0).ok());
+  const auto token = state_->CreateToken("ada", "", kAnalyst, 0, "root");
+  ASSERT_TRUE(token.ok()) << token.status();
+  const std::string db = dir_ + "/state/state.db", old = dir_ + "/old.db";
+  const auto number = [&](const std::string& path, const char* sql) {
+    auto opened = Db::Open(path);
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    Query q(**opened, sql);
+    return q.Row() ? q.Int(0) : -1;
+  };
+  const int64_t newest = number(db, "PRAGMA user_version");
+  const int64_t application = number(db, "PRAGMA application_id");
+  state_.reset();
+  {
+    auto first = Db::Open(old);
+    ASSERT_TRUE(first.ok()) << first.status();
+    ASSERT_TRUE((*first)->Script(std::string(kStateSchema[0].text)).ok());
+    ASSERT_TRUE((*first)
+                    ->Script(StrCat("PRAGMA user_version = 1; PRAGMA application_id = ",
+                                    application, "; ATTACH '", db, "' AS now"))
+                    .ok());
+    std::map<std::string, std::string> columns;
+    {
+      Query q(
+          **first,
+          "SELECT m.name, group_concat(c.name) FROM sqlite_master m, pragma_table_info(m.name) c "
+          "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' GROUP BY m.name");
+      while (q.Row()) columns[q.Text(0)] = q.Text(1);
+    }
+    EXPECT_GT(columns.size(), 10u);
+    for (const auto& [table, names] : columns) {
+      const absl::Status s = (*first)->Script(
+          StrCat("INSERT INTO ", table, " (", names, ") SELECT ", names, " FROM now.", table));
+      ASSERT_TRUE(s.ok()) << s;
+    }
+  }
+  for (const char* end : {"", "-wal", "-shm"}) {
+    fs::remove(db + end);
+    if (fs::exists(old + end)) fs::rename(old + end, db + end);
+  }
+  ASSERT_EQ(number(db, "PRAGMA user_version"), 1);
+
+  Open();
+  EXPECT_EQ(number(db, "PRAGMA user_version"), newest);
+  EXPECT_GT(newest, 1);
+  const auto now = state_->CurrentDispositions();
+  ASSERT_TRUE(now.ok()) << now.status();
+  ASSERT_EQ(now->size(), 1u);
+  EXPECT_EQ((*now)[0].value, "confirmed");
+  EXPECT_EQ((*now)[0].person, "ada");
+  EXPECT_EQ((*now)[0].verdict, "") << "unknown of what was said before the second version";
+  EXPECT_EQ((*now)[0].probability, -1);
+  EXPECT_EQ(state_->GetCampaign("c0")->disposition, "confirmed");
+  EXPECT_EQ(state_->GetCampaign("c1")->name, "amber_otter 1");
+  const auto who = state_->tokens().Find(token->token, kNow);
+  ASSERT_TRUE(who.has_value());
+  EXPECT_EQ(who->person, "ada");
+  // What came later works on it.
+  d.value = "dismissed", d.look_alike = "class", d.reason = "customer-explained";
+  const auto said = state_->Dispose(d, 1);
+  ASSERT_TRUE(said.ok()) << said.status();
+  EXPECT_EQ(said->verdict, "distillation");
+  EXPECT_TRUE(state_->RecordPass(OnePass(2, 3)).ok());
+  EXPECT_TRUE(state_->GradeSource("peer", 'B', "known", "ada").ok());
 }
 
 // kill -9 at any moment: what was acknowledged is there, and everything that is there is in the
