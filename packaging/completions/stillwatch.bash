@@ -30,7 +30,7 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "render verify key" -- "$cur"); return
       fi ;;
     query) flags="--lake --output-format --help" ;;
-    sketch) flags="--help" ;;
+    sketch) flags="--format --help" ;;
     lake) flags="--lake --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return

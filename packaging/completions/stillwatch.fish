@@ -31,6 +31,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate simulate' -
 complete -c stillwatch -n '__fish_seen_subcommand_from scan' -l strict -d 'stop at a malformed record'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan evaluate' -l json -d 'print JSON'
 complete -c stillwatch -n '__fish_seen_subcommand_from scan simulate' -l quiet -d 'print errors alone'
+complete -c stillwatch -n '__fish_seen_subcommand_from sketch' -l format -r -d 'how to read the logs'
 complete -c stillwatch -n '__fish_seen_subcommand_from query' -l output-format -x -a 'PrettyCompact JSONEachRow CSVWithNames TSV'
 complete -c stillwatch -n '__fish_seen_subcommand_from link' -l traits -r -d 'CSV of traits'
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l list -d 'name the presets'

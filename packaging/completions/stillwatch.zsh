@@ -45,7 +45,7 @@ _stillwatch() {
       '--audience[what may be shown]:audience:(internal partner public)' '--preview[say what would leave]' '--prices[list prices]:file:_files' \
       '--milestones[development of another model]:file:_files' '--key[to sign or check with]:file:_files' '--no-pdf[HTML alone]' '--help[help]' '1:what:(render verify key)' '*:campaign or file:_files' ;;
     query) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--output-format[of ClickHouse]:format:(PrettyCompact JSONEachRow CSVWithNames TSV)' '--help[help]' '1:SQL:' ;;
-    sketch) _arguments '--help[help]' '*:log:_files' ;;
+    sketch) _arguments '--format[how to read the logs]:format:_files' '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
     simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' '--days[the first N alone]:number:' \

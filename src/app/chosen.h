@@ -10,7 +10,7 @@
 namespace stillwatch::app {
 
 // Those of `findings`, which are of the folder `out`, that are named by id or name; without a name
-// every distillation. NotFound for a name that nothing has.
+// every distillation. NotFound for a name that nothing has. Pointers into `findings`.
 absl::StatusOr<std::vector<const model::Campaign*>> ChosenCampaigns(
     const model::Findings& findings, const std::vector<std::string>& names, const std::string& out);
 

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,11 +22,14 @@ int64_t NowMs();  // the system's clock, milliseconds since 1970
 // Prints the one clear line and gives the exit code for it.
 int Report(const absl::Status& status);
 
+// One clear sentence for the person: "stillwatch: note: ..." on standard error.
+void SayNote(const std::string& text);
 // How to reach a lake that is no folder: its URL, with the password from the environment.
 absl::StatusOr<lake::ClusterOptions> ServedLake(const std::string& where);
-// Opens and migrates a folder or a URL.
-absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(const std::string& where, int threads,
-                                                     bool must_exist);
+// Opens and migrates a folder or a URL. `note` hears, from any thread, that a server is waited for.
+absl::StatusOr<std::unique_ptr<lake::Lake>> OpenLake(
+    const std::string& where, int threads, bool must_exist,
+    const std::function<void(const std::string&)>& note = SayNote);
 
 // Each adds its subcommand; `code` receives the exit code when it ran.
 void AddScan(CLI::App& app, int* code);

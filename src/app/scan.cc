@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -15,6 +17,7 @@
 
 #include "app/command.h"
 #include "app/indicators.h"
+#include "app/scratch_engine.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -25,7 +28,6 @@
 #include "ingest/formats/log.h"
 #include "ingest/jsonl/side_files.h"
 #include "ingest/live/account_block.h"
-#include "lake/embedded/embedded_lake.h"
 
 namespace stillwatch::app {
 namespace {
@@ -166,28 +168,6 @@ void AwaitSideFiles(const Options& o) {
   }
 }
 
-// An embedded engine without a lake of its own: its folder goes with it.
-class ScratchEngine {
- public:
-  ~ScratchEngine() {
-    lake_.reset();
-    std::error_code ignored;
-    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
-  }
-  absl::Status Open(const std::string& out, int threads) {
-    folder_ = StrCat(out, "/.engine-", getpid());
-    auto lake = lake::OpenEmbedded({.path = folder_, .threads = threads});
-    if (!lake.ok()) return lake.status();
-    lake_ = *std::move(lake);
-    return absl::OkStatus();
-  }
-  lake::Lake* lake() { return lake_.get(); }
-
- private:
-  std::string folder_;
-  std::unique_ptr<lake::Lake> lake_;
-};
-
 absl::Status Run(const Options& o) {
   engine::ScanInput in;
   if (absl::Status s = Time(o.since, "--since", &in.since_ms); !s.ok()) return s;
@@ -257,17 +237,28 @@ absl::Status Run(const Options& o) {
       return absl::InvalidArgumentError(StrCat(o.accounts, ": is a folder; name one file"));
     }
     if (access(o.accounts.c_str(), R_OK) != 0) {
-      return absl::InvalidArgumentError(StrCat(o.accounts, ": cannot be read"));
+      return absl::InvalidArgumentError(
+          StrCat(o.accounts, errno == ENOENT ? ": does not exist" : ": may not be read"));
     }
+    if (absl::Status s = ingest::LookAtAccounts(o.accounts); !s.ok()) return s;
+  }
+  const std::string where = o.lake.empty() ? o.out + "/lake" : o.lake;
+  const bool nothing_new = o.logs.empty() && o.accounts.empty();
+  if (std::error_code ignored;
+      nothing_new && !lake::IsLakeUrl(where) && !std::filesystem::is_directory(where, ignored)) {
+    return absl::InvalidArgumentError(
+        StrCat("scan: no LOG is named, and no lake is in ", where,
+               "; name a log (stillwatch scan exchanges.jsonl), or the lake to judge with --lake"));
   }
   std::error_code error;
   std::filesystem::create_directories(o.out, error);
   if (error || access(o.out.c_str(), W_OK) != 0) {
     return absl::InvalidArgumentError(
-        StrCat(o.out, ": results cannot be written there; name another folder with --out"));
+        StrCat(o.out, ": results cannot be written there; name another folder with --out (",
+               error ? error.message() : std::strerror(errno), ")"));
   }
 
-  auto lake = OpenLake(o.lake.empty() ? o.out + "/lake" : o.lake, o.threads, false);
+  auto lake = OpenLake(where, o.threads, nothing_new);
   if (!lake.ok()) return lake.status();
   // Formats are taken apart by the embedded engine, wherever the lake is.
   ScratchEngine scratch;
@@ -332,9 +323,10 @@ absl::Status Run(const Options& o) {
   std::string run;
   RunJson(o, log->names(), *result, &run);
   if (absl::Status s = dossier::WriteWhole(o.out + "/run.json", run); !s.ok()) return s;
+  const bool none_usable = in.source != nullptr && result->read == 0 && result->rejected > 0;
   if (o.json) {
     std::fputs(dossier::CampaignsJson(result->findings.campaigns).c_str(), stdout);
-  } else if (!o.quiet) {
+  } else if (!o.quiet && !(none_usable && result->exchanges == 0)) {
     std::printf("%llu exchanges of %llu accounts judged",
                 static_cast<unsigned long long>(result->exchanges),
                 static_cast<unsigned long long>(result->accounts));
@@ -344,7 +336,7 @@ absl::Status Run(const Options& o) {
     }
     std::printf("\n\n%s", dossier::CampaignTable(result->findings, o.out).c_str());
   }
-  if (in.source != nullptr && result->read == 0 && result->rejected > 0) {
+  if (none_usable) {
     return absl::InvalidArgumentError(StrCat("none of the ", result->rejected,
                                              " records could be used; see ", o.out,
                                              "/rejected.jsonl for each reason"));

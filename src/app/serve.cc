@@ -30,6 +30,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "dossier/outputs.h"
+#include "engine/again.h"
 #include "engine/live.h"
 #include "engine/live_store.h"
 #include "engine/snapshot.h"
@@ -888,13 +889,16 @@ class Service {
         const std::lock_guard<std::mutex> lock(publish_mutex_);
         last_ = std::make_shared<const engine::PassFindings>(pass);
       }
-      const absl::Status taken = maker_.Take(pass, &lake_);
+      const absl::Status taken =
+          engine::Again([&] { return maker_.Take(pass, &lake_); }, Note("passes"), &stopping_);
       if (!taken.ok()) {
         {
           const std::lock_guard<std::mutex> lock(publish_mutex_);
           untaken_ = pass;
         }
         log_->Warn("accounts and keys are those of an earlier pass", {{"why", Text(taken)}});
+        // The next pass brings them, though nothing new came.
+        if (live_ && absl::IsUnavailable(taken)) live_->Kick();
       }
       return Publish();
     };
@@ -993,8 +997,12 @@ class Service {
     }
     lake_thread_ = std::thread([this] {
       auto wait = std::chrono::milliseconds(200);
+      // Ours takes a moment to be there, which is nothing to be noted.
+      for (int i = 0; child_ && i < 100 && !stopping_ && access(lake_url_.c_str() + 5, F_OK) != 0;
+           ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
       while (!stopping_) {
-        auto lake = OpenLake(lake_url_, 1, false);
+        auto lake = OpenLake(lake_url_, 1, false, Note("lake"));
         if (lake.ok()) {
           lake_.Set(*std::move(lake));
           loader_->Start();

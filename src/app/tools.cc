@@ -2,10 +2,12 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -13,12 +15,13 @@
 #include <set>
 
 #include "app/command.h"
+#include "app/scratch_engine.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "dossier/outputs.h"
 #include "dossier/read.h"
+#include "ingest/formats/log.h"
 #include "ingest/jsonl/canonical.h"
-#include "ingest/jsonl/jsonl_source.h"
 #include "ingest/jsonl/side_files.h"
 #include "lake/embedded/embedded_lake.h"
 #include "lake/host/host.h"
@@ -123,17 +126,35 @@ absl::Status Link(const std::string& traits_path, const std::string& out_path) {
   return absl::OkStatus();
 }
 
-absl::Status Sketch(const std::vector<std::string>& logs) {
-  const int64_t now = NowMs();
-  auto source = ingest::MakeJsonlSource(logs, {.now_ms = now, .note = [](std::string) {}});
+absl::Status Sketch(const std::vector<std::string>& logs, const std::string& format) {
+  auto log = ingest::Log::Plan(logs, format, &g_stop);
+  if (!log.ok()) return log.status();
+  ScratchEngine engine;
+  if (log->needs_engine()) {
+    std::error_code error;
+    const std::string folder = std::filesystem::temp_directory_path(error).string();
+    if (error)
+      return absl::InvalidArgumentError(StrCat("TMPDIR: ", error.message(), "; name a folder"));
+    if (absl::Status s = engine.Open(folder, 1); !s.ok()) return s;
+  }
+  for (const std::string& why : log->recognised()) SayNote(why);
+  auto opened = log->Open(engine.lake(), {.now_ms = NowMs(), .note = SayNote});
+  if (!opened.ok()) return opened.status();
+  const std::unique_ptr<ingest::Source> source = *std::move(opened);
+  for (const std::string& why : log->recognised()) SayNote(why);
   // One worker: the order of lines is kept.
   sketch::Sketcher sketcher;
   model::Sketch made;
   std::string buffer;
-  uint64_t rejected = 0;
+  uint64_t rejected = 0, written = 0;
   const auto flush = [&]() -> absl::Status {
-    if (std::fwrite(buffer.data(), 1, buffer.size(), stdout) != buffer.size())
-      return absl::InvalidArgumentError("stdout: cannot be written");
+    if (std::fwrite(buffer.data(), 1, buffer.size(), stdout) != buffer.size()) {
+      const int error = errno;
+      if (error == EPIPE) return absl::AbortedError("");  // who reads no further has what it wanted
+      return absl::InvalidArgumentError(
+          StrCat("standard output: cannot be written: ", std::strerror(error)));
+    }
+    written += buffer.size();
     buffer.clear();
     return absl::OkStatus();
   };
@@ -154,8 +175,12 @@ absl::Status Sketch(const std::vector<std::string>& logs) {
                  static_cast<unsigned long long>(r.line), r.reason.c_str());
     return absl::OkStatus();
   };
-  if (absl::Status s = source->Read(1, sink, nullptr, &g_stop); !s.ok()) return s;
-  return flush();
+  absl::Status s = source->Read(1, sink, nullptr, &g_stop);
+  if (s.ok()) s = flush();
+  if (absl::IsAborted(s)) return absl::OkStatus();
+  if (s.ok() && written == 0 && rejected > 0)
+    return absl::InvalidArgumentError(StrCat("none of the ", rejected, " records could be used"));
+  return s;
 }
 
 }  // namespace
@@ -203,9 +228,13 @@ void AddQuery(CLI::App& app, int* code) {
 void AddSketch(CLI::App& app, int* code) {
   auto* sub = app.add_subcommand("sketch", "Turn a log with text into one that carries sketches");
   auto logs = std::make_shared<std::vector<std::string>>();
-  sub->add_option("LOG", *logs, "files or -")->required();
+  auto format = std::make_shared<std::string>("auto");
+  sub->add_option("LOG", *logs, "files, globs, - for stdin, URLs; .gz and .zst as they are")
+      ->required();
+  sub->add_option("--format", *format, ingest::FormatNames() + " or FILE.sql")
+      ->capture_default_str();
   sub->footer("Example: stillwatch sketch exchanges.jsonl.zst > sketched.jsonl");
-  sub->callback([=] { *code = Report(Sketch(*logs)); });
+  sub->callback([=] { *code = Report(Sketch(*logs, *format)); });
 }
 
 void AddLake(CLI::App& app, int* code) {

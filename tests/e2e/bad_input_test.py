@@ -268,6 +268,9 @@ class BadInput(Case):
         many = ["query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT number FROM numbers(100000)"]
         done = subprocess.run(["sh", "-c", '"$0" "$@" | head -1', BINARY, *many], capture_output=True, timeout=60 * PATIENCE)
         self.assertEqual((done.stdout, done.stderr), (b"0\n", b""), "who reads no further is no fault")
+        log = self.write("long.jsonl", "".join(record(i) for i in range(10_000)))
+        done = subprocess.run(["sh", "-c", '"$0" "$@" | head -c 1', BINARY, "sketch", log], capture_output=True, timeout=60 * PATIENCE)
+        self.assertEqual((done.stdout, done.stderr), (b"{", b""))
 
     def test_a_machine_without_cgroups(self):
         code, out, err = self.run_where('mount -t tmpfs none /sys/fs/cgroup; exec "$0" "$@"', "lake", "init", "--lake", self.path("lake"))
@@ -287,8 +290,32 @@ class BadInput(Case):
         self.refused("--since: not RFC 3339 with a zone: yesterday", "--since", "yesterday", log)
         self.refused("--since: must be before --until", "--since", "2026-05-01T00:00:00Z", "--until", "2026-05-01T00:00:00Z", log)
         self.refused("--threads: expected 1 to 1024", "--threads", "0", log)
-        for args in (["scan", "--nonsense"], [], ["evaluate"], ["lake", "burn"]):
-            self.assertTrue(self.run_it(*args, code=2)[1])
+        for args, said in ((["scan", "--acounts", "x"], "--acounts: no such option; did you mean --accounts? (stillwatch scan --help)"),
+                           (["scan", "--nonsense"], "--nonsense: no such option (stillwatch scan --help)"),
+                           (["scna"], "scna: no such command; did you mean scan? (stillwatch --help)"),
+                           ([], "a command is missing: scan, explain, "),
+                           (["lake"], "a command is missing: init, status, drop"),
+                           (["lake", "burn"], "burn: no such command"),
+                           (["evaluate"], "--truth is required (stillwatch evaluate --help)"),
+                           (["scan", "--threads", "many", log], "--threads = many")):
+            err = self.run_it(*args, code=2)[1]
+            self.assertIn(said, err)
+            self.assertRegex(err, r"\Astillwatch: [^\n]*\n\Z", "one line")
+
+    def test_a_scan_of_nothing(self):
+        _, err = self.run_it("scan", code=2, cwd=self.dir)
+        self.assertIn("no LOG is named, and no lake is in stillwatch-out/lake", err)
+        self.assertEqual(os.listdir(self.dir), [], "nothing is left")
+        self.run_it("lake", "init", "--lake", self.path("lake"))
+        self.run_it("scan", "--lake", self.path("lake"), "--out", self.path("out"))
+
+    def test_a_log_in_place_of_accounts(self):
+        log = self.write("log.jsonl", record(1))
+        self.refused("log.jsonl:1: exchange_id: this is an exchange and no account", "--accounts", log, log)
+        self.refused("nobody.jsonl: does not exist", "--accounts", self.path("nobody.jsonl"), log)
+        mixed = self.write("mixed.jsonl", '{"account_id": "a"}\n' + record(2))
+        self.run_it("scan", "--out", self.path("out"), "--accounts", mixed, log)
+        self.assertIn("this is an exchange", self.lines("out/rejected.jsonl")[0])
 
 if __name__ == "__main__":
     unittest.main()

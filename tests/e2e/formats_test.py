@@ -50,6 +50,23 @@ class Formats(Case):
                 if way not in ("document", "array"):  # those are of what is valid JSON
                     self.assertEqual(got[1], want[1], (name, way))
 
+    def test_a_foreign_log_is_sketched(self):
+        """Its sketches, scanned, are what the log itself is in the lake, and hold none of its text."""
+        log = os.path.join(DATA, "litellm.jsonl")
+        out, err = self.run_it("sketch", log)
+        self.assertIn("recognised as litellm: ", err)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertTrue(any("sketch" in e for e in lines))
+        self.assertFalse(any(k in e for e in lines for k in ("messages", "response")))
+        columns = "exchange_id, account_id, ts, model, input_tokens, turn_sketch"
+        def lake(name, log):
+            self.run_it("scan", "--quiet", "--out", self.path(name), log)
+            return self.run_it("query", "--lake", self.path(f"{name}/lake"), "--output-format", "TSV", f"SELECT {columns} FROM exchanges ORDER BY {columns}")[0]
+        self.assertEqual(lake("sketched", self.write("sketches.jsonl", out)), lake("plain", log))
+        self.assertEqual(self.run_it("sketch", "-", stdin=specimen("litellm"))[0], out)
+        _, err = self.run_it("sketch", self.write("words.jsonl", "word\n" * 3), code=2)
+        self.assertIn("none of the 3 records could be used", err)
+
     def test_a_fifo_is_looked_at_and_then_read_whole(self):
         fifo = self.path("pipe")
         os.mkfifo(fifo)

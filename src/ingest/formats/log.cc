@@ -238,9 +238,10 @@ absl::StatusOr<Log> Log::Plan(const std::vector<std::string>& logs, const std::s
     const std::string& path = part.log;
     struct stat info {};
     if (path != "-" && stat(path.c_str(), &info) != 0) {
-      return absl::InvalidArgumentError(
-          StrCat(path, errno == ENOENT ? ": does not exist"
-                                       : StrCat(": cannot be opened: ", std::strerror(errno))));
+      return absl::InvalidArgumentError(StrCat(
+          path, errno == ENOENT ? path.find_first_of("*?[") != path.npos ? ": no file is called so"
+                                                                         : ": does not exist"
+                                : StrCat(": cannot be opened: ", std::strerror(errno))));
     }
     if (absl::Status s = CheckReadable(path); !s.ok()) return s;
     if (path != "-" && access(path.c_str(), R_OK) != 0)

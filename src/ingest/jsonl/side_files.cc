@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "base/hash.h"
@@ -32,6 +33,8 @@ std::string AccountParser::Parse(std::string_view line, AccountRow* row) {
   if (const auto error = state_->parser.parse(line.data(), line.size(), true).get(e); error)
     return StrCat("record: not valid JSON: ", simdjson::error_message(error));
   if (!e.is_object()) return "record: expected an object";
+  if (simdjson::dom::element id; e["exchange_id"].get(id) == simdjson::SUCCESS)
+    return "exchange_id: this is an exchange and no account; it belongs into a log";
   uint64_t hash = 0;
   const auto text = [&](const char* key, std::string* out) {
     simdjson::dom::element v;
@@ -104,6 +107,22 @@ absl::Status ReadAccounts(const std::string& path,
       if (!s.ok()) return s;
     }
   }
+}
+
+absl::Status LookAtAccounts(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error))
+    return absl::OkStatus();  // a pipe is read once
+  absl::Status found;
+  const absl::Status enough = absl::CancelledError();
+  (void)ReadAccounts(
+      path, [&](const AccountRow&) { return enough; },
+      [&](const model::Reject& r) {
+        if (r.reason.starts_with("exchange_id: "))
+          found = absl::InvalidArgumentError(StrCat(path, ":", r.line, ": ", r.reason));
+        return enough;
+      });
+  return found;
 }
 
 namespace {

@@ -1,4 +1,6 @@
-// Account records, permits, known actors and trait tables: the small files beside a log.
+// Account records, permits, known actors and trait tables: the small files beside a log. What
+// cannot be read is an InvalidArgument that names file, place and remedy. Calls share nothing: any
+// thread.
 #pragma once
 
 #include <functional>
@@ -32,11 +34,17 @@ class AccountParser {
   std::unique_ptr<State> state_;
 };
 
-// JSON lines, plain or compressed. A bad line goes to `reject`.
+// JSON lines, plain or compressed, read as a stream; a line has kRecordBytesMax bytes at most
+// (ingest/source.h). A bad line goes to `reject`, and reading goes on.
 absl::Status ReadAccounts(const std::string& path, const std::function<absl::Status(AccountRow)>& on_row,
                           const std::function<absl::Status(model::Reject)>& reject);
 
-// YAML. InvalidArgument names the file, the line and the key; unknown keys are errors.
+// The first record alone, of a plain file: InvalidArgument when it is an exchange, as when a log
+// was named in place of accounts. What cannot be read is left to ReadAccounts.
+absl::Status LookAtAccounts(const std::string& path);
+
+// YAML, in memory as a whole. InvalidArgument names the file, the line and the key; unknown keys
+// are errors.
 absl::StatusOr<std::vector<model::Permit>> ReadPermits(const std::string& path);
 absl::StatusOr<std::vector<model::KnownActor>> ReadKnownActors(const std::string& path);
 
