@@ -105,8 +105,10 @@ class Page {
   }
 
   void Figure(const std::string& value, std::string_view label, const std::string& range = "") {
-    Add("<div class=\"fig\"><b>", value, "</b><span>", label, "</span>",
-        range.empty() ? "" : "<span class=\"range\">" + range + "</span>", "</div>");
+    // A number of ten characters and more would be cut at the card's edge.
+    Add("<div class=\"fig\"><b", value.size() > 9 ? " class=\"long\">" : ">", value, "</b><span>",
+        label, "</span>", range.empty() ? "" : "<span class=\"range\">" + range + "</span>",
+        "</div>");
   }
 
   // One printed page for whoever reads no further.
@@ -137,6 +139,7 @@ class Page {
     if (!c_.capabilities.empty()) {
       Add("<li>Aimed at ");
       for (size_t i = 0; i < std::min<size_t>(3, c_.capabilities.size()); ++i) {
+        if (i > 0 && c_.capabilities[i].second < .005) break;  // "0 %" tells nothing
         Add(i > 0 ? ", " : "", model::CapabilityWords(c_.capabilities[i].first), " (",
             Percent(c_.capabilities[i].second), ")");
       }
@@ -275,6 +278,7 @@ class Page {
     if (c_.capabilities.empty()) return;
     Add("<h2>At which capabilities</h2><table>");
     for (const auto& [capability, share] : c_.capabilities) {
+      if (share < .0005) continue;
       Add("<tr><td>", model::CapabilityWords(capability),
           "</td><td style=\"width:45%\"><span class=\"meter\" style=\"width:",
           Fixed(share * 100, 1), "%\"></span></td><td class=\"n\">", Fixed(share * 100, 1),
