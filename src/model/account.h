@@ -8,8 +8,10 @@
 
 namespace stillwatch::model {
 
+// Times are milliseconds since 1970 (UTC); an empty text is one that nobody stated.
+//
 // `country` and `citizenship` are deliberately absent: linking and judging must not be able to
-// read them. Directives will read them from the accounts file itself.
+// read them. Directives read them from the lake and from attestations (engine/snapshot.h).
 struct Account {
   std::string account_id;
   std::optional<int64_t> created_at_ms;

@@ -6,6 +6,8 @@
 
 namespace stillwatch::model {
 
+// source, line, offset, reason and, where it is kept, the record's beginning: at most
+// `record_bytes_max` bytes of it.
 void WriteReject(const Reject& reject, base::JsonWriter* w, size_t record_bytes_max = SIZE_MAX);
 
 }  // namespace stillwatch::model
