@@ -384,6 +384,58 @@ TEST_F(EvaluateTest, ReplayFindsTheShareBeforeTheFirstVerdict) {
             std::string::npos);
 }
 
+// Six exchanges of beta and four of alpha are one finding.
+TEST_F(EvaluateTest, ReplayTellsAVerdictFromAFindingOfItsOwn) {
+  Rows truth;
+  for (int i = 0; i < 10; ++i) truth.push_back(StrCat("x", i, i < 4 ? ",alpha" : ",beta"));
+  Csv("truth/truth_exchanges.csv", "exchange_id,campaign", truth, 0);
+  for (const char* other : {"op-a", "op-b"}) {
+    Csv("truth/truth_campaigns.csv",
+        "campaign,operator,exchanges,accounts,first_seen,last_seen,capability",
+        {"alpha,op-a,4,2,,,grading", StrCat("beta,", other, ",6,2,,,grading")}, 0);
+    const auto world = ReadWorld(dir_ / "truth");
+    ASSERT_TRUE(world.ok()) << world.status();
+    size_t held = 0;  // of alpha's
+    ReplayInput input;
+    input.shares = {1};
+    input.each_exchange = [](const auto& row) {
+      for (int i = 0; i < 10; ++i) row(StrCat("x", i), "a0", (i + 6) % 10);  // beta's first
+      return absl::OkStatus();
+    };
+    input.judge = [&](int64_t until) -> absl::StatusOr<std::string> {
+      Rows rows;
+      for (int i = 0; i < 10; ++i) {
+        if ((i + 6) % 10 >= until) continue;
+        if (i < static_cast<int>(held) || i >= 4) rows.push_back(StrCat("x", i, ",a0,cmp_1"));
+      }
+      Write(
+          "found/campaigns.json",
+          StrCat(
+              R"({"schema":"stillwatch.campaigns/1","campaigns":[{"id":"cmp_1","verdict":"distillation","probability":1.0,"exchanges":)",
+              rows.size(), R"(,"accounts":1}]})"));
+      Csv("found/exchanges.csv", "exchange_id,account_id,campaign_id", rows, 0);
+      Csv("found/accounts.csv",
+          "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges",
+          {"a0,cmp_1,p,distillation,1,1,1"}, 0);
+      fs::remove(dir_ / "found/candidates.jsonl");
+      return (dir_ / "found").string();
+    };
+    // Of the operator's own two jobs the verdict on both is right, on beta in any case. Less than
+    // half of alpha is no verdict on it.
+    for (held = 1; held <= 2; ++held) {
+      const auto replay = ReplayWorld(*world, input);
+      ASSERT_TRUE(replay.ok()) << replay.status();
+      const ReplayedCampaign &alpha = replay->campaigns.at(0), &beta = replay->campaigns.at(1);
+      EXPECT_EQ(alpha.moments.back().correct, std::string(other) == "op-a" && held == 2);
+      EXPECT_FALSE(alpha.moments.back().apart);
+      EXPECT_TRUE(beta.moments.back().correct);
+      EXPECT_DOUBLE_EQ(beta.apart, 1);
+      EXPECT_GT(alpha.apart, 1);
+      EXPECT_DOUBLE_EQ(alpha.moments.back().recall, static_cast<double>(held) / 4);
+    }
+  }
+}
+
 // The first 10 of 20 exchanges that the scenario plans, by a pool and by the one that follows it.
 TEST_F(EvaluateTest, ReplayOfALogThatIsABeginningAndOfThePoolThatTakesOver) {
   Rows truth;

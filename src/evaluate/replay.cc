@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -82,10 +83,10 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
     auto found = ReadFindings(*dir);
     if (!found.ok()) return found.status();
     std::vector<std::vector<uint64_t>> hits(found->campaigns.size(), std::vector<uint64_t>(n, 0));
-    // Of pools: what each finding has of them; what right ones have is known at the end.
     std::vector<std::vector<uint64_t>> of_pool(found->campaigns.size(),
                                                std::vector<uint64_t>(units - n, 0));
-    std::vector<uint64_t> rows(found->campaigns.size(), 0), right(units, 0);
+    std::vector<uint64_t> rows(found->campaigns.size(), 0), accused(n, 0);
+    std::vector<uint64_t> right(units, 0);  // in findings that are mostly one operator's harvests
     const auto accuses = [&](uint32_t f) { return found->campaigns[f].verdict == "distillation"; };
     s = EachExchange(
         *found,
@@ -98,14 +99,21 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
           const uint32_t c = world.CampaignOf(exchange);
           if (c == kNone || !accuses(f)) return absl::OkStatus();
           ++hits[f][c];
-          ++right[c];
+          ++accused[c];
           if (const uint32_t p = pool_unit(a); p != kNone) ++of_pool[f][p - n];
           return absl::OkStatus();
         });
     if (!s.ok()) return s;
     for (uint32_t f = 0; f < rows.size(); ++f) {
-      const uint64_t most = n == 0 ? 0 : *std::max_element(hits[f].begin(), hits[f].end());
-      for (size_t p = 0; p < units - n && most * 2 > rows[f]; ++p) right[n + p] += of_pool[f][p];
+      std::map<std::string, uint64_t> of_operator;
+      uint64_t most = 0;
+      for (size_t c = 0; c < n; ++c)
+        most = std::max(most, of_operator[world.campaigns[c].operator_name] += hits[f][c]);
+      if (most * 2 <= rows[f]) continue;
+      for (size_t c = 0; c < n; ++c) {
+        if (of_operator[world.campaigns[c].operator_name] == most) right[c] += hits[f][c];
+      }
+      for (size_t p = 0; p < units - n; ++p) right[n + p] += of_pool[f][p];
     }
     std::unordered_set<std::string> named;
     uint64_t innocents = 0;
@@ -122,11 +130,12 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
           std::lower_bound(times[c].begin(), times[c].end(), until) - times[c].begin());
       if (m.exchanges == 0 || one.exchanges == 0) continue;
       m.harvested = static_cast<double>(m.exchanges) / static_cast<double>(one.exchanges);
-      m.recall = static_cast<double>(right[c]) / static_cast<double>(m.exchanges);
+      m.recall =
+          static_cast<double>(c < n ? accused[c] : right[c]) / static_cast<double>(m.exchanges);
       m.innocents_accused = innocents;
       for (uint32_t f = 0; c < n && f < rows.size(); ++f)
-        m.correct |= hits[f][c] > 0 && hits[f][c] * 2 > rows[f];
-      if (c >= n) m.correct = m.recall >= .5;
+        m.apart |= hits[f][c] > 0 && hits[f][c] * 2 > rows[f];
+      m.correct = m.apart || right[c] * 2 >= m.exchanges;
       uint64_t active = 0, known = 0;
       for (const auto& [account, begin] : begins[c]) {
         if (begin >= until) continue;
@@ -149,6 +158,12 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
           c.no_verdict_yet = m.harvested;
       } else if (!m.correct) {
         c.held = false;
+      }
+      if (c.apart > 1) {
+        if (m.apart)
+          c.apart = m.harvested;
+        else
+          c.not_apart_yet = m.harvested;
       }
       if (c.nine_tenths > 1) {
         if (m.named >= .9)

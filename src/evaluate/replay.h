@@ -20,7 +20,11 @@ struct Moment {
   int64_t until_ms = 0;     // judged were the exchanges before this
   double harvested = 0;     // share of the campaign's exchanges
   uint64_t exchanges = 0;   // of the campaign, so far
-  bool correct = false;     // a finding `distillation`, most of whose exchanges are the campaign's
+  // Findings `distillation`: one most of whose exchanges are the campaign's; or, of such as are
+  // mostly one operator's harvests, enough to hold half of what had been harvested. Two jobs of one
+  // operator may be one finding, which is a wrong number of pieces and no wrong verdict.
+  bool correct = false;
+  bool apart = false;       // one is mostly the campaign's
   double recall = 0;        // of what had been harvested, in findings `distillation`
   double named = 0;         // share of all accounts that take part, sooner or later
   double named_active = 0;  // ... of those that had taken part by then
@@ -28,8 +32,7 @@ struct Moment {
 };
 
 struct ReplayedCampaign {
-  // Its name, or "pool NAME" for a pool that took over after a ban: its part of all harvests. A
-  // verdict on it is correct when correct findings hold half of what it had harvested.
+  // Its name, or "pool NAME" for a pool that took over after a ban: its part of all harvests.
   std::string campaign;
   uint64_t exchanges = 0, accounts = 0;  // in all; accounts of operators
   std::vector<Moment> moments;           // ascending; every moment at which any campaign was judged
@@ -37,6 +40,7 @@ struct ReplayedCampaign {
   // 1: never. The verdict came in between.
   double first_verdict = 2, no_verdict_yet = 0;
   bool held = true;  // and every later moment had one too
+  double apart = 2, not_apart_yet = 0;  // likewise for a finding of its own; pools: never
   double nine_tenths = 2,
          nine_tenths_not_yet = 0;  // likewise for nine tenths of its accounts named
 };

@@ -396,6 +396,7 @@ std::string SummaryJson(const Summary& s) {
       Moments(&out, "first_correct_verdict", c.first_verdict, c.no_verdict_yet);
       w.Key("held");
       w.Bool(c.held);
+      Moments(&out, "first_of_its_own", c.apart, c.not_apart_yet);
       Moments(&out, "nine_tenths_named", c.nine_tenths, c.nine_tenths_not_yet);
       w.Key("moments");
       w.BeginArray();
@@ -522,8 +523,8 @@ std::string SummaryText(const Summary& s) {
   }
   for (const Replay& r : s.replays) {
     out += StrCat("\nReplay of ", r.truth, ": share harvested before...\n");
-    std::snprintf(line, sizeof line, "%-20s %22s %6s %26s\n", "campaign", "the first verdict",
-                  "held", "nine tenths were named");
+    std::snprintf(line, sizeof line, "%-20s %22s %6s %22s %26s\n", "campaign", "the first verdict",
+                  "held", "one of its own", "nine tenths were named");
     out += line;
     const auto between = [](double first, double before) {
       char text[40];
@@ -534,8 +535,9 @@ std::string SummaryText(const Summary& s) {
       return std::string(text);
     };
     for (const ReplayedCampaign& c : r.campaigns) {
-      std::snprintf(line, sizeof line, "%-20s %22s %6s %26s\n", c.campaign.c_str(),
+      std::snprintf(line, sizeof line, "%-20s %22s %6s %22s %26s\n", c.campaign.c_str(),
                     between(c.first_verdict, c.no_verdict_yet).c_str(), c.held ? "yes" : "no",
+                    between(c.apart, c.not_apart_yet).c_str(),
                     between(c.nine_tenths, c.nine_tenths_not_yet).c_str());
       out += line;
     }
