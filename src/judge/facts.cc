@@ -245,6 +245,7 @@ Background::Background(const link::Log& log) : log_(log) {
   for (uint32_t a = 0; a < log.accounts(); ++a) {
     active_ += log.Exchanges(a) > 0;
     ++domains_[log.account[a].email_domain];
+    ++referrers_[log.account[a].referrer];
     if (!log.described[a] || !log.account[a].created_at_ms || log.Exchanges(a) == 0) continue;
     ++described_;
     young_ += IsYoung(log, a);
@@ -254,6 +255,11 @@ Background::Background(const link::Log& log) : log_(log) {
 size_t Background::AtDomain(std::string_view domain) const {
   const auto it = domains_.find(domain);
   return it == domains_.end() ? 0 : it->second;
+}
+
+size_t Background::FromReferrer(std::string_view referrer) const {
+  const auto it = referrers_.find(referrer);
+  return it == referrers_.end() ? 0 : it->second;
 }
 
 bool Background::IsReplay(uint32_t row) const {
@@ -292,6 +298,11 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
   for (const uint32_t a : c.accounts) all += static_cast<double>(log.Exchanges(a));
   if (all > 0) f.dedicated = static_cast<double>(f.exchanges) / all;
   f.entities = static_cast<uint32_t>(distinct);
+
+  if (c.senders != nullptr) {
+    f.strangers = static_cast<uint32_t>(std::count_if(
+        c.senders->begin(), c.senders->end(), [&](uint32_t a) { return !not_innocent[a]; }));
+  }
 
   Calibrate(background, c, not_innocent, parallel, &f);
 
@@ -386,19 +397,27 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
   // Addresses by account, settings, text.
   double text_rows = 0, followed = 0, replays = 0, replayed = 0;
   std::vector<uint32_t> holders, mine;  // addresses, once for each account that has them
+  uint64_t mine_rows = 0, mine_replays = 0;
   std::vector<uint32_t> of_setting(log.setting_names.size(), 0);
   for (size_t i = 0; i < c.rows.size(); ++i) {
     const uint32_t row = c.rows[i], a = log.row_account[row];
-    replayed += background.Replaying(a);
+    ++mine_rows;
+    mine_replays += background.IsReplay(row);
     if (log.address[row] != 0 && (mine.empty() || mine.back() != log.address[row]))
       mine.push_back(log.address[row]);
     if (i + 1 == c.rows.size() || log.row_account[c.rows[i + 1]] != a) {
       std::sort(mine.begin(), mine.end());
       holders.insert(holders.end(), mine.begin(), std::unique(mine.begin(), mine.end()));
       mine.clear();
+      // Work by company is told apart from the accounts' other work by what is its own.
+      const bool replaying = c.formed == Formed::kCompany
+                                 ? Background::Replaying(mine_replays, mine_rows)
+                                 : background.Replaying(a);
+      replayed += replaying ? static_cast<double>(mine_rows) : 0;
+      replays += static_cast<double>(mine_replays);
+      mine_rows = mine_replays = 0;
     }
     ++of_setting[log.settings[row]];
-    replays += background.IsReplay(row);
     if (log.features[row] == 0) continue;
     ++text_rows;
     const auto text = link::LongFeatures(log.features[row]);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -42,6 +43,8 @@ struct Candidate {
   // Accounts among which these were found by what they share: the whole workload's, of which this
   // may be one hand. Less than its own: nobody else.
   size_t among = 0;
+  // All who send the scaffold; null: the candidate's own alone.
+  std::shared_ptr<const std::vector<uint32_t>> senders;
   size_t scaffold = 0;     // sampled shingles; half of the rows have a template as long
   double main_family = 0;  // share of the rows with the most frequent family of templates
 };
@@ -60,6 +63,7 @@ struct Facts {
   bool phrase = false;  // Candidate::phrase
   size_t scaffold = 0;     // Candidate::scaffold
   double main_family = 0;  // Candidate::main_family
+  uint32_t strangers = 0;  // accounts that send the same scaffold and follow no queue
   uint64_t exchanges = 0;
   bool has_text = false;
   double dedicated = 0;  // share of all exchanges of its accounts that are the candidate's
@@ -92,7 +96,7 @@ struct Facts {
   std::array<double, 7> sign_elsewhere{};  // mean of that share over all other accounts
   double follow_ups = 0;        // share of exchanges inside a longer conversation
   double replays = 0;           // exchanges that present another account's signature
-  double replayed_volume = 0;   // share of exchanges by accounts that replay
+  double replayed_volume = 0;   // share of exchanges by accounts that replay; of kCompany: in them
   double company = 0;           // share of accounts that do other work which is accused
   double focus = 0;             // share of exchanges with the commonest shingle; of kCompany alone
   Prior prior;                  // what others say of it; not Measure's
@@ -126,6 +130,8 @@ class Background {
   int64_t FirstUse(uint16_t model) const { return first_use_[model]; }
   // How many accounts have an address at this mail domain.
   size_t AtDomain(std::string_view domain) const;
+  // How many have it as their referrer.
+  size_t FromReferrer(std::string_view referrer) const;
   // All accounts in a fixed random order: that of the hashes of their ids.
   const std::vector<uint32_t>& shuffled() const { return shuffled_; }
 
@@ -135,7 +141,7 @@ class Background {
   std::vector<uint32_t> shuffled_;
   std::vector<int64_t> first_use_;
   std::vector<uint32_t> replays_;
-  std::unordered_map<std::string_view, size_t> domains_;
+  std::unordered_map<std::string_view, size_t> domains_, referrers_;
   std::vector<Signs> account_signs_;
   double accounts_with_text_ = 0, young_ = 0, described_ = 0, active_ = 0;
 };

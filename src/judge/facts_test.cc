@@ -287,6 +287,28 @@ TEST(Facts, ReplaysAreOfOtherCustomersSignatures) {
   EXPECT_DOUBLE_EQ(f.replayed_volume, 3. / 11);
 }
 
+// What the accounts of a harvest replay in it says nothing about their other work.
+TEST(Facts, WorkByCompanyReplaysWhatItPresentsItself) {
+  TestLog t;
+  for (uint64_t s = 1; s <= 40; ++s) t.Add(TestAccount(9), kTestDay).issued = {s};
+  for (uint32_t i = 0; i < 40; ++i) {
+    TestRow& r = t.Add(TestAccount(i % 4), kTestDay + i);
+    r.model = i < 20 ? "harvest" : "other";
+    if (i < 20 || i == 31) r.presented = {i + 1};
+  }
+  const auto volume = [&](Formed formed) {
+    return Measured(
+               t,
+               [&](const link::Log& log, uint32_t row) {
+                 return log.models[log.model[row]] == "other";
+               },
+               [&](Candidate& c) { c.formed = formed; })
+        .replayed_volume;
+  };
+  EXPECT_DOUBLE_EQ(volume(Formed::kText), 1);
+  EXPECT_DOUBLE_EQ(volume(Formed::kCompany), 0);
+}
+
 TEST(Background, KnowsWhoWasIssuedWhatAndWhenModelsCame) {
   TestLog t;
   t.Add("a", kTestDay + 5).issued = {1, 2};

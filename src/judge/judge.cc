@@ -6,6 +6,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
@@ -214,6 +215,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
                  [&](size_t i) { return linked[i] && !background.Replaying(c.accounts[i]); });
     }
     if (!worth(c)) return;
+    c.senders = std::make_shared<const std::vector<uint32_t>>(c.accounts);
     split(std::move(c), workers, formed);
     for (Candidate& part : *formed) Describe(templates, &part);
   };
@@ -343,10 +345,19 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       if (f.weighed.verdict != Verdict::kDistillation) continue;
       Candidate c;
       c.formed = Formed::kCompany;
+      // From where the harvest comes: what an account sends from elsewhere is the life of a stolen
+      // key's owner.
+      std::unordered_set<uint32_t> places{0};
+      for (const uint32_t row : f.candidate.rows) places.insert(log.address[row]);
       for (const uint32_t a : f.candidate.accounts) {
         if (asked[a]) continue;
         asked[a] = accused[a] = true;
+        const size_t before = c.rows.size();
         rest(a, &c.rows);
+        c.rows.erase(
+            std::remove_if(c.rows.begin() + static_cast<ptrdiff_t>(before), c.rows.end(),
+                           [&](uint32_t row) { return !places.contains(log.address[row]); }),
+            c.rows.end());
       }
       c.accounts = AccountsOf(log, c.rows);
       if (!worth(c)) continue;
@@ -464,11 +475,25 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
                            .accounts = f.candidate.accounts.size(),
                            .rows = Sample(log, f.candidate.rows)});
   }
-  // What e-BH took back is no harvest.
+  // What e-BH took back is no harvest. What else the accounts of a harvest do together, though it
+  // is not accused, is no life of their own either; where it is all the rest of what they do, as
+  // far as an account's hours tell so.
   taken.assign(log.rows(), false);
   for (const Finding& f : findings) {
-    if (f.weighed.verdict != Verdict::kDistillation) continue;
-    for (const uint32_t row : f.candidate.rows) taken[row] = true;
+    const Verdict verdict = f.weighed.verdict;
+    const bool besides =
+        (verdict == Verdict::kUnresolved || verdict == Verdict::kCoordinatedOther) &&
+        f.facts.company >= kCompanyMin;
+    if (verdict != Verdict::kDistillation && !besides) continue;
+    const bool all_the_rest = besides && f.candidate.formed == Formed::kCompany;
+    AccountSet told(log.accounts(), !all_the_rest);
+    if (all_the_rest) {
+      for (const link::Following& one :
+           link::MeasureFollowing(EventsOf(log, f.candidate.rows), [](uint32_t) { return true; }))
+        told[one.account] = FollowingBits(one, f.facts.rhythm.excess) >= kTellingBits;
+    }
+    for (const uint32_t row : f.candidate.rows)
+      taken[row] = taken[row] || told[log.row_account[row]];
   }
   Reporter reporter(background, graph, templates, options, taken);
   std::vector<model::Campaign> campaigns(reported.size());

@@ -287,6 +287,74 @@ TEST(Judge, TheOwnerOfAStolenKeyIsAVictim) {
   EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
 }
 
+TEST(Judge, APoolsOtherWorkIsNotTheLifeOfAStolenKeysOwner) {
+  World w(14);
+  w.People(200);
+  Crew crew;
+  w.Add(crew);
+  Crew other{.scaffold = 2'000, .purpose = 0, .capability = model::Capability::kOther};
+  other.row = [&](uint32_t, link::TestRow& r) {
+    r.id = "other " + r.id;
+    r.address = "another " + std::to_string(w.Draw(400));
+    r.features->messages = 5;
+  };
+  w.Add(other);
+  for (uint32_t i = 0; i < 4; ++i) {
+    const std::string id = World::Id(crew, i);
+    w.log.Describe(id).payment_id = "card of " + id;
+    for (int k = 0; k < 12; ++k) w.Own(id);
+    // ...some of it from where the thief is as well.
+    for (int k = 0; k < 2; ++k) w.Own(id).address = "op address 0";
+  }
+  const Judged j = JudgeWorld(w);
+  ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
+  EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
+  const std::set<std::string> accused = Members(j, "distillation");
+  EXPECT_EQ(accused.size(), 16u);
+  for (uint32_t i = 0; i < 4; ++i) EXPECT_FALSE(accused.contains(World::Id(crew, i)));
+}
+
+TEST(Judge, APopularReferrerMakesNobodyAPoolsOwn) {
+  World w(14);
+  w.People(400);
+  for (uint32_t i = 0; i < 24; ++i)
+    w.log.Describe("p" + link::TestAccount(i)).referrer = "newsletter";
+  Crew crew;
+  w.Add(crew);
+  // Four stolen keys, whose owners send nothing. One of the operator's came by the newsletter too.
+  for (uint32_t i = 0; i < 5; ++i) {
+    const std::string id = World::Id(crew, i);
+    w.log.Describe(id).referrer = "newsletter";
+    if (i < 4) w.log.Describe(id).payment_id = "card of " + id;
+  }
+  const Judged j = JudgeWorld(w);
+  ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
+  const std::set<std::string> accused = Members(j, "distillation");
+  EXPECT_EQ(accused.size(), 16u);
+  for (uint32_t i = 0; i < 4; ++i) EXPECT_FALSE(accused.contains(World::Id(crew, i)));
+  EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
+}
+
+TEST(Judge, OtherWorkFromThePoolsAddressesIsNotTheLifeOfAStolenKeysOwner) {
+  World w(14);
+  w.People(200);
+  Crew crew;
+  w.Add(crew);
+  // The thief does something else with the keys besides, in no words that would tell what.
+  for (uint32_t i = 0; i < 4; ++i) {
+    const std::string id = World::Id(crew, i);
+    w.log.Describe(id).payment_id = "card of " + id;
+    for (int k = 0; k < 25; ++k) w.Own(id);
+    for (int k = 0; k < 60; ++k) w.Own(id).address = "op address " + std::to_string(w.Draw(6));
+  }
+  const Judged j = JudgeWorld(w);
+  ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
+  std::set<std::string> victims;
+  for (uint32_t i = 0; i < 4; ++i) victims.insert(World::Id(crew, i));
+  EXPECT_EQ(Members(j, "victim"), victims);
+  EXPECT_EQ(Members(j, "distillation").size(), 16u);
+}
+
 TEST(Judge, ARelaysCustomersAreNotAccused) {
   World w(15);
   w.People(200);

@@ -53,6 +53,9 @@ constexpr uint64_t kFewExchanges = 2;
 constexpr double kOwnShareMin =
     .05;  // of an account's exchanges, to accuse it without a card in common
 constexpr double kRelayedShareMin = .01;  // ... and with one
+// Accounts of a pool have a mail domain or a referrer with so many others of it in common, so many
+// times as often as the log has it: strangers share popular ones.
+constexpr double kKinMin = 3, kKinLift = 8;
 
 }  // namespace
 
@@ -237,6 +240,20 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
   std::unordered_map<uint32_t, std::string> pool_id;
   std::map<std::string, uint64_t> pool_size;
 
+  // Values of enrolment: how many members have them.
+  std::unordered_map<std::string_view, size_t> domains, referrers;
+  for (const uint32_t a : candidate.accounts) {
+    ++domains[log_.account[a].email_domain];
+    ++referrers[log_.account[a].referrer];
+  }
+  const auto pools_own = [&](const std::string& value, const auto& inside, size_t everywhere) {
+    if (value.empty()) return false;
+    const double others = static_cast<double>(inside.at(value)) - 1;
+    return others >= kKinMin && others * static_cast<double>(log_.accounts()) >=
+                                    kKinLift * static_cast<double>(candidate.accounts.size()) *
+                                        static_cast<double>(everywhere);
+  };
+
   // Addresses that several members use for the work.
   std::unordered_map<uint32_t, uint32_t> address_user, address_users;
   for (const uint32_t row : candidate.rows) {
@@ -290,7 +307,13 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
       ++m.attributed_exchanges;
       work_addresses.insert(log_.address[candidate.rows[at]]);
     }
-    uint64_t own = 0, own_elsewhere = 0;  // of no accused campaign
+    // Its pool's: an address that several members use for the work.
+    const auto pools = [&](uint32_t address) {
+      const auto it = address_users.find(address);
+      return it != address_users.end() && it->second >= 2;
+    };
+    uint64_t own = 0, own_elsewhere = 0;     // no work of an accused campaign's accounts
+    uint64_t own_in_pool = 0, own_away = 0;  // ... at addresses of the pool, and at nobody's of it
     int64_t own_since = INT64_MAX, work_since = INT64_MAX;
     for (uint64_t i = 0; i < m.exchanges; ++i) {
       const uint64_t row = log_.first_row[a] + i;
@@ -299,13 +322,12 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
       since = std::min(since, log_.ts_ms[row]);
       if (work) continue;
       ++own;
-      own_elsewhere += !work_addresses.contains(log_.address[row]);
+      const uint32_t address = log_.address[row];
+      own_elsewhere += !work_addresses.contains(address);
+      own_in_pool += pools(address);
+      own_away += address != 0 && !address_users.contains(address);
     }
-    bool pool_address = false;
-    for (const uint32_t address : work_addresses) {
-      const auto it = address_users.find(address);
-      pool_address |= it != address_users.end() && it->second >= 2;
-    }
+    const bool pool_address = std::any_of(work_addresses.begin(), work_addresses.end(), pools);
     int linked = 0, strong = 0;  // strong: by payment, or by address
     bool same_purse = false;
     std::string families;
@@ -320,6 +342,9 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
       same_purse |= link.bits[3] >= 3;
       strong += link.bits[0] >= 3 || link.bits[3] >= 3;
     }
+    const std::string &domain = log_.account[a].email_domain, &referrer = log_.account[a].referrer;
+    const bool enrolled = pools_own(domain, domains, background_.AtDomain(domain)) ||
+                          pools_own(referrer, referrers, background_.FromReferrer(referrer));
     // Of those who came the same way; where no queue was heard, a scaffold of one's own says a little.
     const double way = !candidate.way_bits.empty() ? std::clamp<double>(candidate.way_bits[number], -4, 3)
                        : candidate.phrase          ? 0
@@ -353,9 +378,13 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
     if (campaign->verdict == Verdict::kDistillation) {
       // A person with a life of his own on the account, elsewhere, whose key works from the
       // pool's addresses: the owner of a stolen key. He is not accused.
-      if (own_elsewhere >= kVictimRowsMin && own_elsewhere * 10 >= own * 9 && !same_purse &&
-          (own_elsewhere >= kVictimRowsSure ||
-           own_elsewhere * (own_since + base::kMsPerDay < work_since ? 40 : 20) >= m.exchanges)) {
+      // What comes from the pool's addresses besides may be other work of the thief's.
+      const auto lives = [&](uint64_t elsewhere, uint64_t of) {
+        return elsewhere >= kVictimRowsMin && elsewhere * 10 >= of * 9 &&
+               (elsewhere >= kVictimRowsSure ||
+                elsewhere * (own_since + base::kMsPerDay < work_since ? 40 : 20) >= m.exchanges);
+      };
+      if (!same_purse && (lives(own_elsewhere, own) || lives(own_away, own - own_in_pool))) {
         m.verdict = "victim";
         m.probability = std::min(m.probability, .2);
         m.why +=
@@ -376,7 +405,8 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
             " It does other work of its own and neither payment nor addresses link it to the "
             "others: "
             "a stolen key or a relay's customer would look like this. Not accused.";
-      } else if (pool_address && !by[2] && !by[3] && facts.coverage[3].linked * 2 >= facts.accounts) {
+      } else if (pool_address && !enrolled && !by[3] &&
+                 facts.coverage[3].linked * 2 >= facts.accounts) {
         // The pool's own accounts share its purse, or stay off its addresses as well.
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);

@@ -16,7 +16,8 @@ bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
 
 class Reporter {
  public:
-  // Keeps references: all must outlive it. `harvest`: of each row, whether an accused campaign has it.
+  // Keeps references: all must outlive it. `harvest`: of each row, whether an accused campaign has
+  // it, or other work that its accounts do together.
   Reporter(const Background& background, const link::AccountGraph& graph,
            const std::vector<link::Template>& templates, const JudgeOptions& options,
            const std::vector<bool>& harvest);

@@ -14,6 +14,9 @@ namespace stillwatch::judge {
 namespace {
 
 constexpr uint32_t kHandMin = 5;   // accounts of a pool that is a hand of its own
+// Signatures that two hands of one store would pass each other, from which on it is told whether
+// they do, and the share of them that is enough.
+constexpr double kPassedMin = 5, kPassedShare = .5;
 constexpr size_t kPartsMax = 256;  // cross tests are quadratic; the smallest stay alone
 constexpr int kQueuesMax = 4;   // told apart in one candidate
 constexpr int kFolds = 4;       // of days, to hear those whom the other days picked
@@ -147,6 +150,7 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
   c.phrase = whole.phrase;
   c.templates = whole.templates;
   c.among = whole.among;
+  c.senders = whole.senders;
   c.scaffold = whole.scaffold;
   c.main_family = whole.main_family;
   c.unpicked = whole.unpicked;
@@ -224,6 +228,71 @@ double FollowingBits(const link::Following& f, double excess) {
   return f.slots / 2 * kFromQueue * (f.ratio - 1 - own / 2) / std::log(2.0);
 }
 
+namespace {
+
+// Reasoning signatures that accounts of a candidate present although another of its customers was
+// issued them. They cannot be guessed: whoever presents one was handed the conversation. A queue
+// that deals out what its accounts were answered passes them between all its hands, both ways and
+// as often as both are at work; readers of a published conversation present those of the few who
+// wrote it.
+class Passed {
+ public:
+  Passed(const Background& background, const Candidate& c, const std::vector<uint32_t>& hand,
+         const std::vector<size_t>& rows_of, size_t hands)
+      : shown_(hands, 0), rows_(hands, 0) {
+    const link::Log& log = background.log();
+    std::vector<uint32_t> whose;
+    for (size_t i = 0, row = 0; i < c.accounts.size(); row += rows_of[i++]) {
+      if (!background.Replaying(c.accounts[i])) continue;
+      rows_[hand[i]] += static_cast<double>(rows_of[i]);
+      all_ += static_cast<double>(rows_of[i]);
+      for (size_t r = row; r < row + rows_of[i]; ++r) {
+        whose.clear();
+        for (const auto& p : log.PresentedBy(c.rows[r])) {
+          const uint32_t owner = background.IssuedTo(p.signature);
+          if (owner == link::kNone || log.entity[owner] == log.entity[c.accounts[i]]) continue;
+          const auto at = std::lower_bound(c.accounts.begin(), c.accounts.end(), owner);
+          if (at == c.accounts.end() || *at != owner || !background.Replaying(owner)) continue;
+          const uint32_t h = hand[static_cast<size_t>(at - c.accounts.begin())];
+          if (std::find(whose.begin(), whose.end(), h) == whose.end()) whose.push_back(h);
+        }
+        for (const uint32_t h : whose) ++passed_[{hand[i], h}];
+        shown_[hand[i]] += static_cast<double>(whose.size());
+      }
+    }
+  }
+  bool OneStore(const std::vector<uint32_t>& x, const std::vector<uint32_t>& y) const {
+    if (passed_.empty()) return false;
+    const double to = Count(x, y), from = Count(y, x);
+    const double expected =
+        (Sum(shown_, x) * Sum(rows_, y) + Sum(shown_, y) * Sum(rows_, x)) / all_;
+    return to >= kPassedMin && from >= kPassedMin && to + from >= kPassedShare * expected;
+  }
+
+ private:
+  static double Sum(const std::vector<double>& of, const std::vector<uint32_t>& hands) {
+    double sum = 0;
+    for (const uint32_t h : hands) sum += of[h];
+    return sum;
+  }
+  double Count(const std::vector<uint32_t>& by, const std::vector<uint32_t>& whose) const {
+    double sum = 0;
+    for (const uint32_t x : by) {
+      for (const uint32_t y : whose) {
+        const auto it = passed_.find({x, y});
+        if (it != passed_.end()) sum += it->second;
+      }
+    }
+    return sum;
+  }
+
+  std::map<std::pair<uint32_t, uint32_t>, double> passed_;  // by whom, whose -> exchanges
+  std::vector<double> shown_, rows_;                        // of each hand
+  double all_ = 0;
+};
+
+}  // namespace
+
 std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
                                    const link::PoolOptions& options, Candidate whole) {
   const link::Log& log = background.log();
@@ -271,7 +340,25 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     return beats.emplace(p.number, link::Beat(events)).first->second;
   };
   uint32_t next_number = static_cast<uint32_t>(parts.size());
+  const auto join = [&](size_t i, size_t j) {
+    beats.emplace(next_number, link::Beat::Joined(beat(parts[i]), beat(parts[j])));
+    beats.erase(parts[i].number);
+    beats.erase(parts[j].number);
+    parts[i].number = next_number++;
+    parts[i].rows += parts[j].rows;
+    parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
+    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
+  };
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
+  const Passed passed(background, whole, hand, rows_of, number.size());
+  for (size_t i = 0; i < std::min(parts.size(), kPartsMax); ++i) {
+    for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax);) {
+      if (passed.OneStore(parts[i].hands, parts[j].hands))
+        join(i, j), j = i + 1;
+      else
+        ++j;
+    }
+  }
   std::map<std::pair<uint32_t, uint32_t>, link::Rhythm> apart;  // pairs of numbers that were tested
   for (bool joined = true; joined;) {
     joined = false;
@@ -283,13 +370,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
         const link::Rhythm cross = it->second =
             link::MeasureCrossRhythm(beat(parts[i]), beat(parts[j]));
         if (cross.power < 2 || cross.z < std::max(2.0, cross.power / 3)) continue;
-        beats.emplace(next_number, link::Beat::Joined(beat(parts[i]), beat(parts[j])));
-        beats.erase(parts[i].number);
-        beats.erase(parts[j].number);
-        parts[i].number = next_number++;
-        parts[i].rows += parts[j].rows;
-        parts[i].hands.insert(parts[i].hands.end(), parts[j].hands.begin(), parts[j].hands.end());
-        parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
+        join(i, j);
         joined = true;
       }
     }

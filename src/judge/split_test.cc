@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -197,6 +199,53 @@ TEST(SplitByQueue, WhoHasFewHoursGoesWithThoseWhoCameTheSameWay) {
   EXPECT_GE(followers, 9);
   EXPECT_LE(strangers, 1);
   EXPECT_TRUE(std::all_of(parts[0].row_template.begin(), parts[0].row_template.end(), [](uint32_t t) { return t == 0; }));
+}
+
+// Accounts 0 to 19 share addresses, the next twelve nothing; all come and go evenly. `from(a)`:
+// whose answers account a may present, in three exchanges of ten.
+std::vector<Candidate> Hands(const std::function<uint32_t(uint32_t a, uint32_t draw)>& from) {
+  std::mt19937_64 random(8);
+  link::TestLog rows;
+  const auto signature = [](uint32_t a, uint64_t k) { return (uint64_t{a} + 1) << 32 | k; };
+  for (uint32_t a = 0; a < 40; ++a) {
+    for (uint32_t k = 0; k < 30; ++k) {
+      link::TestRow& r =
+          rows.Add(link::TestAccount(a),
+                   link::kTestDay + static_cast<int64_t>(random() % (kDays * base::kMsPerDay)));
+      r.address = a < 20 ? "exit " + std::to_string(random() % 6) : "home " + std::to_string(a);
+      r.issued = {signature(a, k)};
+      if (a < 32 && k % 10 < 3)
+        r.presented = {signature(from(a, static_cast<uint32_t>(random() >> 40)), random() % 30)};
+    }
+  }
+  for (uint32_t a = 40; a < 900; ++a) rows.Add(link::TestAccount(a), link::kTestDay);
+  const link::Log log = rows.Build();
+  Candidate c;
+  for (uint32_t row = 0; row < log.first_row[32]; ++row) c.rows.push_back(row);
+  for (uint32_t a = 0; a < 32; ++a) c.accounts.push_back(a);
+  const Background background(log);
+  const link::AccountGraph graph =
+      link::BuildGraph(link::AccountTraits(log), log.entity, log.entities, {});
+  return SplitByHand(background, graph, {}, std::move(c));
+}
+
+TEST(SplitByHand, HandsThatPassEachOtherSignaturesAreOne) {
+  const auto all = Hands([](uint32_t, uint32_t draw) { return draw % 32; });
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(Sides(all[0], 20), std::pair(20, 12));
+  // Each hand keeps its own habit.
+  EXPECT_EQ(std::set<uint32_t>(all[0].part.begin(), all[0].part.end()).size(), 2u);
+}
+
+TEST(SplitByHand, StoresOfTheirOwnAndReadersOfAPublishedConversationStayApart) {
+  const auto own =
+      Hands([](uint32_t a, uint32_t draw) { return a < 20 ? draw % 20 : 20 + draw % 12; });
+  ASSERT_EQ(own.size(), 2u);
+  EXPECT_EQ(Sides(own[0], 20), std::pair(20, 0));
+  EXPECT_EQ(Sides(own[1], 20), std::pair(0, 12));
+  // Two of the pool's conversations are known to everybody; what the readers were answered is not.
+  EXPECT_EQ(Hands([](uint32_t a, uint32_t draw) { return a < 20 ? draw % 20 : draw % 2; }).size(),
+            2u);
 }
 
 TEST(FollowingBits, SpeaksForAQueueFromItsFullHoursAndAgainstItFromOrdinaryOnes) {

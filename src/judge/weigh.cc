@@ -149,10 +149,15 @@ Weighed Weigh(const Facts& f, Formed formed) {
 
   // Text and manner: what brought the accounts together, weak against a shared tool.
   if (formed == Formed::kText && !f.phrase) {
-    add(Family::kText, 2,
+    // As far as it picks them out among all who send it: where many of those follow no queue it is
+    // a tool's, or people's way to ask.
+    add(Family::kText, std::max(0.0, 2 - std::log2(1 + f.strangers / n)),
         std::to_string(f.entities) +
             " customers send one scaffold around changing payloads; it is on "
-            "no list of public ones and nobody else in this log sends it.",
+            "no list of public ones and " +
+            (f.strangers == 0
+                 ? std::string("nobody else in this log sends it.")
+                 : std::to_string(f.strangers) + " accounts that follow no queue send it too."),
         "People who have nothing to do with each other write what people write; a published "
         "scaffold "
         "explains it as well, so this counts little.");
@@ -314,8 +319,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
   w.families = std::popcount(families) + company;
   // A phrase brings strangers together: most of its work must be told to follow the queue.
   const bool told = !f.phrase || f.followed >= .5 || replay > 0;
-  // The accounts of a relay do their customers' work as well: only what has words in common is one job.
-  const bool focused = formed != Formed::kCompany || f.focus >= kFocusMin;
+  // The accounts of a relay do their customers' work as well: only what has words in common is one
+  // job, or what presents others' signatures itself.
+  const bool focused = formed != Formed::kCompany || f.focus >= kFocusMin || replay > 0;
   bool theirs = f.dedicated >= kDedicatedMin || replay > 0 || company;
   for (const Coverage& c : f.coverage) {
     theirs |= f.dedicated >= kRelayedMin && c.linked - c.expected >= kCoveredMin * n;

@@ -135,6 +135,32 @@ TEST(Weigh, OnlyDistillationAccusesAndItNeedsAllOfItsGates) {
   EXPECT_NE(verdict([](Facts& f) { f.effective_items = 20; }), Verdict::kDistillation);
 }
 
+// A harness that hundreds use besides brings nobody together: only the rhythm is left.
+TEST(Weigh, AScaffoldThatManySendWithoutAQueueIsNoFamily) {
+  Facts f = Harvest();
+  f.coverage = {};
+  EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.strangers = f.accounts / 3;
+  EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.strangers = f.accounts / 2;
+  EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  EXPECT_EQ(Weigh(f, Formed::kText).families, 1);
+}
+
+TEST(Weigh, WorkByCompanyHasWordsInCommonOrReplaysItself) {
+  Facts f = Harvest();
+  f.company = 1;
+  EXPECT_NE(Weigh(f, Formed::kCompany).verdict, Verdict::kDistillation);
+  f.focus = .7;
+  EXPECT_EQ(Weigh(f, Formed::kCompany).verdict, Verdict::kDistillation);
+  f.focus = .1;
+  f.replays = 400;
+  f.replayed_volume = .3;
+  EXPECT_NE(Weigh(f, Formed::kCompany).verdict, Verdict::kDistillation);
+  f.replayed_volume = .9;
+  EXPECT_EQ(Weigh(f, Formed::kCompany).verdict, Verdict::kDistillation);
+}
+
 TEST(Weigh, ControlHiddenBehindSeveralCardsSaysWhatForBesideASign) {
   const auto purpose = [](uint32_t payments, bool signs) {
     Facts f = Harvest();
