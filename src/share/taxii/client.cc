@@ -32,9 +32,13 @@ bool SameNoCase(std::string_view a, std::string_view b) {
 // A peer's words, fit for a terminal.
 std::string Shown(std::string_view text) {
   std::string out;
-  for (const char c : text.substr(0, kShownBytes)) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    out.push_back(control ? ' ' : c);
+  text = text.substr(0, kShownBytes);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    const bool second = c == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F, in UTF-8
+    out.push_back(c < 0x20 || c == 0x7f || second ? ' ' : text[i]);
+    i += second ? 1 : 0;
   }
   return out;
 }
@@ -388,12 +392,12 @@ class Client final : public TaxiiClient {
     for (const auto one : array) {
       RemoteCollection c;
       c.id = TextOf(one, "id");
-      c.alias = TextOf(one, "alias");
-      c.title = TextOf(one, "title");
-      c.description = TextOf(one, "description");
-      if (c.id.empty() || one["can_read"].get(c.can_read) || one["can_write"].get(c.can_write) ||
-          out->size() == kCollectionsMax) {
-        return Odd(url, "a collection without id or rights, or too many");
+      c.alias = Shown(TextOf(one, "alias"));
+      c.title = Shown(TextOf(one, "title"));
+      c.description = Shown(TextOf(one, "description"));
+      if (c.id.empty() || Shown(c.id) != c.id || one["can_read"].get(c.can_read) ||
+          one["can_write"].get(c.can_write) || out->size() == kCollectionsMax) {
+        return Odd(url, "a collection without a plain id or without rights, or too many");
       }
       c.url = StrCat(url, Escape(c.id), "/");
       c.root_url = root;

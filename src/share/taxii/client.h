@@ -46,7 +46,7 @@ struct TaxiiClientOptions {
 };
 
 struct RemoteCollection {
-  std::string id, alias, title, description;
+  std::string id, alias, title, description;  // fit for a terminal; at most 300 bytes each
   bool can_read = false, can_write = false;
   std::string url;             // ends with "/"
   uint64_t content_bytes = 0;  // the API root's max_content_length
