@@ -19,6 +19,8 @@ namespace {
 
 using base::StrCat;
 
+constexpr size_t kTextBytes = 4096;
+
 // Letters that have to change to make one word of the other: what did they mean to write?
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -89,9 +91,7 @@ class Reader {
     const YAML::Node v = At(key);
     if (!v.IsDefined() || v.IsNull()) return;
     if (!v.IsScalar()) return Say(v, StrCat(where_, key, ": expected a single value"));
-    *out = v.Scalar();
-    if (out->find('\0') != std::string::npos || out->size() > 4096)
-      Say(v, StrCat(where_, key, ": too long or not a text"));
+    *out = Line(v, key);
   }
   void Word(const char* key, std::string* out, const std::vector<std::string>& words) {
     Text(key, out);
@@ -101,12 +101,12 @@ class Reader {
   void Words(const char* key, std::vector<std::string>* out) {
     const YAML::Node list = At(key);
     if (!list.IsDefined() || list.IsNull()) return;
-    if (list.IsScalar()) return out->assign(1, list.Scalar());
+    if (list.IsScalar()) return out->assign(1, Line(list, key));
     if (!list.IsSequence()) return Say(list, StrCat(where_, key, ": expected a list"));
     out->clear();
     for (const auto& item : list) {
       if (!item.IsScalar()) return Say(item, StrCat(where_, key, ": expected a list of words"));
-      out->push_back(item.Scalar());
+      out->push_back(Line(item, key));
     }
   }
   void Map(const char* key, std::map<std::string, std::string>* out) {
@@ -116,7 +116,7 @@ class Reader {
     for (const auto& entry : map) {
       if (!entry.first.IsScalar() || !entry.second.IsScalar())
         return Say(entry.first, StrCat(where_, key, ": expected a word and a value"));
-      (*out)[entry.first.Scalar()] = entry.second.Scalar();
+      (*out)[Line(entry.first, key)] = Line(entry.second, key);
     }
   }
   void Number(const char* key, int64_t* out, int64_t low, int64_t high) {
@@ -145,6 +145,15 @@ class Reader {
     std::string out;
     for (const auto& w : words) out += (out.empty() ? "" : ", ") + std::string(w);
     return out;
+  }
+  // The text of a scalar: one line, as names, paths and addresses are.
+  const std::string& Line(const YAML::Node& v, const char* key) {
+    const std::string& text = v.Scalar();
+    const bool plain = std::none_of(text.begin(), text.end(),
+                                    [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    if (!plain || text.size() > kTextBytes)
+      Say(v, StrCat(where_, key, ": expected one line of at most ", kTextBytes, " bytes"));
+    return text;
   }
   YAML::Node At(const char* key) {
     known_.insert(key);

@@ -19,6 +19,8 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
+bool IsProbability(double v) { return v >= 0 && v <= 1; }
+
 // Members of objects by name. What is missing or of another type is remembered: the first such
 // place is the error of the whole file.
 class Reader {
@@ -38,6 +40,11 @@ class Reader {
   double Real(const object& o, const char* key) {
     double v = 0;
     Need(o[key].get(v), key, "a number");
+    return v;
+  }
+  double Probability(const object& o, const char* key) {
+    const double v = Real(o, key);
+    if (!IsProbability(v)) Fail(key, "a number from 0 to 1");
     return v;
   }
   int64_t Time(const object& o, const char* key) {
@@ -99,7 +106,7 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
   r->where = StrCat("campaign ", c.id, ": ");
   c.name = r->Text(o, "name");
   c.verdict = r->Named(model::VerdictNamed(r->Text(o, "verdict")), "verdict");
-  c.probability = r->Real(o, "probability");
+  c.probability = r->Probability(o, "probability");
   c.would_change = r->Text(o, "would_change");
   c.summary = r->Text(o, "summary");
   c.accounts = r->Number(o, "accounts");
@@ -114,7 +121,7 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
     return c;
   }
   c.rival = {r->Named(model::VerdictNamed(r->Text(rival, "verdict")), "rival.verdict"),
-             r->Real(rival, "probability")};
+             r->Probability(rival, "probability")};
   r->EachMember(o, "verdicts", [&](const std::string& name, const element& v) {
     c.all.push_back({r->Named(model::VerdictNamed(name), "verdicts"), r->Value<double>(v, "verdicts")});
   });
@@ -163,7 +170,8 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
     c.evidence.push_back(std::move(one));
   });
   r->Each(o, "attribution", [&](const object& a) {
-    c.attribution.push_back({r->Text(a, "actor"), r->Text(a, "basis"), r->Real(a, "probability")});
+    c.attribution.push_back(
+        {r->Text(a, "actor"), r->Text(a, "basis"), r->Probability(a, "probability")});
   });
   if (element imports; o["imports"].get(imports) == simdjson::SUCCESS) {
     r->Each(o, "imports", [&](const object& i) {
@@ -227,7 +235,8 @@ absl::Status ReadMembers(const std::string& dir, model::Findings* findings) {
     if (!*more) return absl::OkStatus();
     model::CampaignMember m{cells[0], cells[2], cells[3], 0, 0, 0, ""};
     const auto campaign = by_id.find(cells[1]);
-    if (campaign == by_id.end() || !Parse(cells[4], &m.probability) || !Parse(cells[5], &m.exchanges) ||
+    if (campaign == by_id.end() || !Parse(cells[4], &m.probability) ||
+        !IsProbability(m.probability) || !Parse(cells[5], &m.exchanges) ||
         !Parse(cells[6], &m.attributed_exchanges)) {
       return absl::InvalidArgumentError(
           StrCat(reader->Where(), campaign == by_id.end() ? ": its campaign is not in campaigns.json"

@@ -23,6 +23,7 @@ using base::StrCat;
 namespace fs = std::filesystem;
 
 constexpr int kScenarioDepthMax = 16;
+constexpr size_t kScenarioNodesMax = 100'000;  // an alias counts as what it stands for
 
 absl::Status EachRow(
     const std::string& path, std::string_view header,
@@ -38,15 +39,15 @@ absl::Status EachRow(
   }
 }
 
-void Flatten(const YAML::Node& node, const std::string& path, int depth,
+void Flatten(const YAML::Node& node, const std::string& path, int depth, size_t* nodes,
              std::map<std::string, std::string>* out) {
   const auto under = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
-  if (depth > kScenarioDepthMax) return;
+  if (depth > kScenarioDepthMax || ++*nodes > kScenarioNodesMax) return;
   if (node.IsScalar()) {
     (*out)[path] = node.Scalar();
   } else if (node.IsMap()) {
     for (const auto& kv : node)
-      Flatten(kv.second, under(kv.first.as<std::string>()), depth + 1, out);
+      Flatten(kv.second, under(kv.first.as<std::string>()), depth + 1, nodes, out);
   } else if (node.IsSequence()) {
     for (size_t i = 0; i < node.size(); ++i) {
       std::string name = std::to_string(i);
@@ -58,7 +59,7 @@ void Flatten(const YAML::Node& node, const std::string& path, int depth,
           }
         }
       }
-      Flatten(node[i], under(name), depth + 1, out);
+      Flatten(node[i], under(name), depth + 1, nodes, out);
     }
   }
 }
@@ -194,7 +195,11 @@ absl::StatusOr<World> ReadWorld(const std::string& dir) {
   }
   if (const std::string path = dir + "/scenario.yaml"; fs::exists(path, error)) {
     try {
-      Flatten(YAML::LoadFile(path), "", 0, &w.scenario);
+      size_t nodes = 0;
+      Flatten(YAML::LoadFile(path), "", 0, &nodes, &w.scenario);
+      if (nodes > kScenarioNodesMax)
+        return absl::InvalidArgumentError(
+            StrCat(path, ": more than ", kScenarioNodesMax, " values"));
     } catch (const YAML::Exception& e) {
       return absl::InvalidArgumentError(StrCat(path, ":", e.mark.line + 1, ": ", e.msg));
     }
