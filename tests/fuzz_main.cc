@@ -2,6 +2,7 @@
 // test.
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,6 +15,10 @@ int main(int argc, char** argv) {
   int ran = 0;
   const auto run = [&](const fs::path& path) {
     std::ifstream in(path, std::ios::binary);
+    if (!in) {
+      std::fprintf(stderr, "%s: cannot be read\n", path.c_str());
+      std::exit(1);
+    }
     const std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     std::printf("%s\n", path.c_str());  // the last one named is the one that failed
     std::fflush(stdout);

@@ -1,5 +1,5 @@
-// Bytes as an audit log: the verifier takes any, and a log that was changed anywhere does not pass
-// for the one whose head was kept.
+// Bytes as an audit log and as an anchor: the verifier takes any, and a log that was changed
+// anywhere does not pass for the one whose head was kept.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -8,6 +8,7 @@
 
 #include "audit/segments.h"
 #include "audit/verify.h"
+#include "base/str.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace stillwatch::audit;
@@ -30,6 +31,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (const char c : s.bytes) lines += c == '\n';
     }
     if (lines != report.records) std::abort();
+  }
+  if (const auto anchor = ParseAnchor(in); anchor.ok()) {
+    const auto again = ParseAnchor(stillwatch::base::StrCat(anchor->seq, ":", anchor->hash));
+    if (!again.ok() || again->seq != anchor->seq || again->hash != anchor->hash) std::abort();
   }
   // A log of three records made from the input, then changed where the input says.
   if (size < 8) return 0;

@@ -1,9 +1,10 @@
-// Any bytes as paths, queries, header values and compressed bodies.
+// Any bytes as paths, queries, header values, hashes of tokens and compressed bodies.
 #include <cstdint>
 #include <cstdlib>
 
 #include "serve/http/body.h"
 #include "serve/http/router.h"
+#include "serve/http/tokens.h"
 
 namespace {
 
@@ -36,6 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (v && v->size() > size) std::abort();
   r.headers = {{"content-type", all}};
   if (r.ContentType().size() > size) std::abort();
+  if (const auto hash = ParseTokenHash(all); hash && ParseTokenHash(TokenHashHex(*hash)) != hash)
+    std::abort();
   // Whatever comes in, no more comes out than was allowed.
   constexpr size_t kLimit = 1 << 16;
   std::string out;
