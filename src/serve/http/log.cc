@@ -47,8 +47,8 @@ Log::Log(LogLevel level, const std::string& path) : state_(std::make_unique<Stat
 
 Log::~Log() {
   state_->logger->flush();
-  state_->logger.reset();
   state_->pool.reset();  // joins after what waits has been written
+  state_->logger.reset();
 }
 
 void Log::SetLevel(LogLevel level) { state_->logger->set_level(LevelOf(level)); }

@@ -537,12 +537,15 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
     const bool small = request_.body.size() <= limits_.inline_body_bytes &&
                        (request_.body.empty() || request_.Header("content-encoding").empty());
     if (wants_inline && small) return Reply(Handle());
-    auto self = this->shared_from_this();
     const bool queued = shared_.pool->Push(
-        [self] {
-          // The reply goes back to the connection's own thread.
-          asio::post(self->worker_.io,
-                     [self, reply = self->Handle()]() mutable { self->Reply(std::move(reply)); });
+        [self = this->shared_from_this()]() mutable {
+          HttpReply reply = self->Handle();
+          asio::io_context& io = self->worker_.io;
+          // The reply goes back to the connection's own thread, and the connection with it: that
+          // thread alone may be the one that ends it.
+          asio::post(io, [self = std::move(self), reply = std::move(reply)]() mutable {
+            self->Reply(std::move(reply));
+          });
         },
         !wants_inline);
     if (queued) return;
