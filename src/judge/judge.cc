@@ -121,6 +121,44 @@ std::vector<bool> LinkedInside(const Log& log, const link::AccountGraph& graph,
   return linked;
 }
 
+// A scaffold of a few words leaves a shingle or two, which make no template. Among what else the
+// accounts of a harvest do, one that most of them send, much oftener than the log does, is the
+// words of a job. Takes the exchanges that have it out of `c`, unless they are most of it anyhow.
+Candidate InFewWords(const Log& log, Candidate* c) {
+  constexpr double kOftener = 8, kAccountsMin = .5, kMost = .6;
+  constexpr size_t kLooked = 200'000;  // exchanges of the log that are looked at
+  Candidate job;
+  job.formed = c->formed;
+  std::unordered_map<uint64_t, uint32_t> carried;
+  for (const uint32_t row : c->rows) {
+    for (const uint64_t h : log.texts[log.text[row]]) ++carried[h];
+  }
+  std::pair<uint32_t, uint64_t> best;  // of equally frequent ones the largest
+  for (const auto& [h, n] : carried) best = std::max(best, {n, h});
+  const auto has = [&](uint32_t row) {
+    const link::TextSet set = log.texts[log.text[row]];
+    return std::find(set.begin(), set.end(), best.second) != set.end();
+  };
+  const double mine = static_cast<double>(c->rows.size());
+  if (best.first < 2 || best.first >= kMost * mine) return job;
+  const size_t step = log.rows() / kLooked + 1;
+  double looked = 0, elsewhere = 0;
+  for (size_t row = 0; row < log.rows(); row += step) {
+    if (std::binary_search(c->rows.begin(), c->rows.end(), static_cast<uint32_t>(row))) continue;
+    ++looked;
+    elsewhere += has(static_cast<uint32_t>(row));
+  }
+  if (best.first / mine < kOftener * elsewhere / std::max(1.0, looked)) return job;
+  std::copy_if(c->rows.begin(), c->rows.end(), std::back_inserter(job.rows), has);
+  job.accounts = AccountsOf(log, job.rows);
+  if (static_cast<double>(job.accounts.size()) <
+      kAccountsMin * static_cast<double>(c->accounts.size()))
+    return {};
+  std::erase_if(c->rows, has);
+  c->accounts = AccountsOf(log, c->rows);
+  return job;
+}
+
 // Runs `body(i, parallel)` for i in [0, rows.size()): what has many rows one after the other with
 // all workers, so that one at a time is in memory, then the others side by side.
 void BySize(const std::vector<size_t>& rows, const base::Parallel& parallel,
@@ -361,8 +399,12 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       }
       c.accounts = AccountsOf(log, c.rows);
       if (!worth(c)) continue;
-      for (Candidate& part : SplitByQueue(background, graph, std::move(c), parallel)) {
-        if (!part.way_bits.empty() && worth(part)) list.push_back(std::move(part));
+      Candidate job = InFewWords(log, &c);
+      for (Candidate* of : {&job, &c}) {
+        if (!worth(*of)) continue;
+        for (Candidate& part : SplitByQueue(background, graph, std::move(*of), parallel)) {
+          if (!part.way_bits.empty() && worth(part)) list.push_back(std::move(part));
+        }
       }
     }
     judge(std::move(list), [&](std::span<Finding> judged) {

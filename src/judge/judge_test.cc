@@ -373,6 +373,29 @@ TEST(Judge, ARelaysCustomersAreNotAccused) {
   for (const std::string& id : accused) EXPECT_TRUE(id.starts_with("op-")) << id;
 }
 
+// One shingle makes no template. A relay's accounts do their customers' work as well.
+TEST(Judge, AJobInFewWordsIsFoundInTheWorkOfAHarvestsAccounts) {
+  for (const bool said : {true, false}) {
+    World w(18);
+    w.People(300);
+    w.Add({});
+    Crew guest{.exchanges = 900, .scaffold = 5'000, .shingles = said ? 1u : 0u};
+    guest.row = [](uint32_t, link::TestRow& r) { r.id = "guest " + r.id; };
+    w.Add(guest);
+    Crew customers{.exchanges = 1'500, .shingles = 0, .purpose = 0};
+    customers.row = [&](uint32_t, link::TestRow& r) {
+      r.id = "customer " + r.id;
+      r.features->messages = static_cast<uint8_t>(1 + w.Draw(6));
+      r.features->capability = static_cast<model::Capability>(w.Draw(model::kCapabilities));
+    };
+    w.Add(customers);
+    std::set<std::string> harvest = Ids(w, "op");
+    if (said) harvest.merge(Ids(w, "guest"));
+    const Judged j = JudgeWorld(w);
+    EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), harvest) << said;
+  }
+}
+
 TEST(Judge, NothingComesOfNothing) {
   World w(16);
   Judged j = JudgeWorld(w);
