@@ -44,6 +44,12 @@ class Live(Case):
         self.run_it("share", "collection", "Peers", "--add", "--alias", "peers", "--read", "person:north", "--write", "person:north", "--data", data)
         self.run_it("share", "sources", "North", "--reliability", "A", "--data", data)
         config = serve_test.QUIET.format(dir=self.dir).replace("passes: {enabled: false}\n", CONFIG)
+        # A key that is not there keeps it from starting; with one, what can be guessed leaves under it.
+        key = self.path("group.key")
+        config += f"sharing: {{keys: {{provider: {key}}}}}\n"
+        _, err = self.run_it("serve", "--config", self.write("serve.yaml", config), code=2)
+        self.assertIn("group.key", err)
+        key_id = self.run_it("share", "key", key)[0].strip()
         child = self.start(self.write("serve.yaml", config))
         def share(verb, *args):
             env = {**os.environ, "STILLWATCH_PEER_TOKEN": peer}
@@ -70,6 +76,19 @@ class Live(Case):
         self.assertIn('"shared"', evidence)
         hits = self.until(lambda: [s for s in self.api("/sharing/sources", ada)["rows"] if s["campaigns"] > 0])
         self.assertEqual([s["name"] for s in hits], ["North"])
+
+        def preview(audience):
+            """Of the first campaign that may be acted upon and has something that can be guessed."""
+            for c in self.api("/campaigns?limit=100", ada)["rows"]:
+                status, text, _ = self.ask("GET", f"/api/v1/sharing/preview?campaign={c['id']}&audience={audience}", headers={"Authorization": f"Bearer {ada}"})
+                if status == 200 and any(s["type"] in ("address", "mail-domain", "referrer") for s in json.loads(text)["stays"] + json.loads(text)["leaves"]):
+                    return json.loads(text)
+        under = [i for i in self.until(lambda: preview("provider"))["items"] if i["form"] == "blinded"]
+        self.assertTrue(under)
+        self.assertTrue(all(re.fullmatch(f"{key_id}:[0-9a-f]{{64}}", i["value"]) for i in under), under[:3])
+        without = self.until(lambda: preview("government"))
+        self.assertNotIn("blinded", {l["form"] for l in without["leaves"]})
+        self.assertIn("sharing.keys", json.dumps(without["stays"]))
 
         # And North is told that its indicators were seen here, in figures that say nothing of anybody.
         tell = ("share", "export", "--audience", "provider", "--issuer", "South", "--alone", "a test", "--data", data, "--at", "2026-11-01T00:00:00Z", "--to", self.path("seen.json"), "--audit", self.path("told"))
