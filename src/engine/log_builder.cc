@@ -1,6 +1,5 @@
 #include "engine/log_builder.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <span>
 
 #include "absl/container/flat_hash_map.h"
+#include "base/cold_column.h"
 #include "base/hash.h"
 #include "base/release.h"
 #include "base/str.h"
@@ -166,13 +166,7 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
   uint64_t to;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (file_ < 0) file_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (file_ < 0) {
-      // A file system without nameless files.
-      std::string path = folder_ + "/.rows-XXXXXX";
-      file_ = ::mkostemp(path.data(), O_CLOEXEC);
-      if (file_ >= 0) ::unlink(path.c_str());
-    }
+    if (file_ < 0) file_ = base::OpenNameless(folder_);
     if (file_ < 0) return FileError(folder_, errno);
     to = file_end_;
     file_end_ += bytes;
@@ -181,16 +175,9 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
   chunk->EachColumn([&](auto& c) {
     c.at = to;
     c.count = c.v.size();
-    const char* p = reinterpret_cast<const char*>(c.v.data());
-    for (size_t n = c.count * sizeof(c.v[0]); n > 0 && error == 0;) {
-      const ssize_t done = ::pwrite(file_, p, n, static_cast<off_t>(to));
-      if (done < 0 && errno == EINTR) continue;
-      if (done <= 0) {
-        error = done < 0 ? errno : EIO;
-        break;
-      }
-      p += done, to += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
-    }
+    const size_t n = c.count * sizeof(c.v[0]);
+    if (error == 0) error = base::WriteAt(file_, c.v.data(), n, to);
+    to += n;
     base::Release(c.v);
   });
   return error == 0 ? absl::OkStatus() : FileError(folder_, error);
@@ -405,6 +392,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
                             from, [](const std::string& v) -> const std::string& { return v; }, more);
     }
   });
+  parts_.clear();
   if (merged[1].names.size() > 0x10000)
     return absl::ResourceExhaustedError("log: more than 65,535 model names");
   log->account_id = std::move(merged[0].names);
@@ -569,16 +557,27 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     }
   });
 
+  log->first_row = std::move(start);
+
   // Column by column into that order; each column of the chunks is dropped when it has been copied.
   const size_t rows = order.size();
+  drop(&Chunk::account);
+  int64_t from_ms = INT64_MAX, to_ms = INT64_MIN;
+  for (const auto& c : chunks) {
+    for (const int64_t ms : c->ts_ms.v) from_ms = std::min(from_ms, ms), to_ms = std::max(to_ms, ms);
+  }
   const auto gather = [&](auto from, auto* to, const std::vector<std::vector<uint32_t>>* number) {
-    if (!load(from)) return;
+    if (failed != 0 || !load(from)) return;
     const auto value = [&](size_t i) {
       const Chunk& c = chunk_of(order[i]);
       const auto v = (c.*from).v[order[i] & kPlace];
       return number == nullptr ? v : (*number)[c.part][v];
     };
-    if constexpr (requires { to->data(); }) {
+    if constexpr (std::is_same_v<decltype(to), base::ColdColumn<uint64_t>*>) {
+      if (const int e = to->Fill(rows, folder_, parallel, value); e != 0) failed = e;
+    } else if constexpr (std::is_same_v<decltype(to), link::Times*>) {
+      to->Fill(rows, from_ms, to_ms, parallel, value);
+    } else if constexpr (requires { to->data(); }) {
       to->resize(rows);
       parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
         using To = typename std::decay_t<decltype(*to)>::value_type;
@@ -591,7 +590,25 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   };
   gather(&Chunk::id, &log->id, nullptr);
   gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
-  gather(&Chunk::account, &log->row_account, &merged[0].number);
+  if (failed != 0) return FileError(folder_, failed);
+  {
+    // The texts before the other columns: what is counted of them and their hashes take most room.
+    std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);
+    parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
+      for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
+    });
+    for (size_t k = 0; k < chunks.size(); ++k) {
+      const Chunk& c = *chunks[k];
+      for (size_t i = 0; i < c.presented.v.size(); ++i) {
+        if (const uint32_t row = row_of[k << Chunk::kBits | c.presented_place.v[i]]; row != kNone)
+          log->presented.push_back({row, c.presented.v[i]});
+      }
+    }
+    std::sort(log->presented.begin(), log->presented.end());
+    drop(&Chunk::presented, &Chunk::presented_place);
+    if (absl::Status s = TextsInto(chunks, row_of, rows, parallel, log); !s.ok()) return s;
+    counts_.reset();
+  }
   gather(&Chunk::item, &log->item, nullptr);
   gather(&Chunk::address, &log->address, &merged[3].number);
   gather(&Chunk::features, &log->features, nullptr);
@@ -601,32 +618,15 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   gather(&Chunk::output, &log->output_tokens, nullptr);
   gather(&Chunk::model, &log->model, &merged[1].number);
   if (failed != 0) return FileError(folder_, failed);
-  std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);  // the other way round
-  parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
-  });
-  base::Release(order);
-  for (size_t k = 0; k < chunks.size(); ++k) {
-    const Chunk& c = *chunks[k];
-    for (size_t i = 0; i < c.presented.v.size(); ++i) {
-      if (const uint32_t row = row_of[k << Chunk::kBits | c.presented_place.v[i]]; row != kNone)
-        log->presented.push_back({row, c.presented.v[i]});
-    }
-  }
-  std::sort(log->presented.begin(), log->presented.end());
-  if (absl::Status s = TextsInto(chunks, row_of, parallel, log); !s.ok()) return s;
-  log->texts.Seal();
-  counts_.reset();
-  parts_.clear();
   log->Finish();
   return absl::OkStatus();
 }
 
 absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
-                                   const std::vector<uint32_t>& row_of,
+                                   const std::vector<uint32_t>& row_of, size_t rows,
                                    const base::Parallel& parallel, link::Log* log) {
-  log->text.resize(log->rows());
-  const uint32_t enough = options_.ExchangesMin(log->rows());
+  std::vector<uint32_t> text(rows);
+  const uint32_t enough = options_.ExchangesMin(rows);
   std::atomic<int> failed = 0;  // an errno, which is each thread's own
   parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
     std::vector<uint64_t> kept;
@@ -647,13 +647,15 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
         };
         keep(c.system_hashes.v[i], link::SaltSystem);
         keep(c.turn_hashes.v[i], link::SaltTurn);
-        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) log->text[row] = log->texts.Add(kept);
+        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) text[row] = log->texts.Add(kept);
       }
       base::Release(c.system_hashes.v);
       base::Release(c.turn_hashes.v);
       base::Release(c.hashes.v);
     }
   });
+  if (failed == 0) failed = log->texts.Seal(folder_);
+  if (failed == 0) failed = log->text.Fill(rows, folder_, parallel, [&](size_t i) { return text[i]; });
   return failed ? FileError(folder_, failed) : absl::OkStatus();
 }
 

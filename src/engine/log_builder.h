@@ -51,8 +51,8 @@ class LogBuilder {
   void Count(const Chunk& chunk);
   absl::Status Seal(Chunk* chunk);
   absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
-                         const std::vector<uint32_t>& row_of, const base::Parallel& parallel,
-                         link::Log* log);
+                         const std::vector<uint32_t>& row_of, size_t rows,
+                         const base::Parallel& parallel, link::Log* log);
   template <typename T>
   int ReadBack(T* column) const;  // an errno, 0: done
 

@@ -117,7 +117,7 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
 // Who asks what how often. Items are dealt into parts by their first bits, so that few of a large
 // candidate's are sorted at a time.
 void Items(const link::Log& log, const Candidate& c, const base::Parallel& parallel, Facts* f) {
-  constexpr size_t kRowsAtOnce = 1 << 19;
+  constexpr size_t kRowsAtOnce = 1 << 20;
   struct Ask {
     uint64_t item;
     uint32_t row;
@@ -180,6 +180,7 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
   f->effective_items = asks * asks / squares;
   f->popular_items = popular / asks;
   f->recurring_items = again / asks;
+  log.item.Rest();
 }
 
 }  // namespace

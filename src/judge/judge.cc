@@ -181,6 +181,7 @@ std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
   std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(keep), rows.end(),
                     [&](uint32_t x, uint32_t y) { return log.id[x] < log.id[y]; });
   rows.resize(keep);
+  log.id.Rest();
   return rows;
 }
 
@@ -197,6 +198,8 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   Judged out;
   const Background background(log);
   std::vector<link::Template> templates = link::FindTemplates(log, options.templates, parallel);
+  log.text.Rest();
+  log.texts.Rest();
   const std::vector<link::Workload> workloads =
       link::FindWorkloads(log, templates, options.workloads);
   const link::AccountGraph graph = link::BuildGraph(link::AccountTraits(log, parallel), log.entity,
@@ -413,7 +416,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   }
 
   read.texts = {};
-  base::Release(read.text);
+  read.text = {};
 
   // Candidates by purse: pools of the whole log.
   {

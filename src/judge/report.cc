@@ -126,7 +126,8 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
     const uint32_t a = log_.row_account[row];
     c.accounts += a != last_account;
     last_account = a;
-    if (std::pair(log_.ts_ms[row], log_.id[row]) < std::pair(log_.ts_ms[first], log_.id[first]))
+    if (log_.ts_ms[row] < log_.ts_ms[first] ||
+        (log_.ts_ms[row] == log_.ts_ms[first] && log_.id[row] < log_.id[first]))
       first = row;
     if (log_.input_tokens[row] != kNone) c.input_tokens += log_.input_tokens[row];
     if (log_.output_tokens[row] != kNone) c.output_tokens += log_.output_tokens[row];
@@ -617,6 +618,7 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   });
   Members(candidate, facts, &c);
   Cite(candidate, &c);
+  log_.id.Rest();
   Attribute(candidate, &c);
   c.imports = facts.prior.refs;
   c.rests_on_imports = weighed.rests_on_imports;

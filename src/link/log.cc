@@ -53,9 +53,7 @@ class Owners {
 
 void Log::Finish() {
   FindDays();
-  first_row.assign(accounts() + 1, 0);
-  for (const uint32_t a : row_account) ++first_row[a + 1];
-  for (size_t a = 0; a < accounts(); ++a) first_row[a + 1] += first_row[a];
+  row_account.Assign(first_row);
   entity.assign(accounts(), 0);
   const Owners owners(account);
   std::unordered_map<std::string_view, uint32_t> of_org;
@@ -75,19 +73,23 @@ void Log::Finish() {
 void Log::FindDays() {
   heard_from_ms = heard_until_ms = shift_ms = 0;
   if (ts_ms.empty()) return;
-  const auto [first, last] = std::minmax_element(ts_ms.begin(), ts_ms.end());
-  const int64_t end = *last + 1, missed = base::kMsPerDay - 1 - *last % base::kMsPerDay;
+  int64_t first = ts_ms[0], last = ts_ms[0];
+  for (size_t row = 1; row < rows(); ++row) {
+    first = std::min(first, ts_ms[row]);
+    last = std::max(last, ts_ms[row]);
+  }
+  const int64_t end = last + 1, missed = base::kMsPerDay - 1 - last % base::kMsPerDay;
   if (missed <= kMissedMsMax) {
     heard_until_ms = end + missed;
   } else {
     // Of a log of less than a day nothing is left out.
-    const int64_t begun = end - *first < base::kMsPerDay ? kHeardStepMs - 1 : 0;
+    const int64_t begun = end - first < base::kMsPerDay ? kHeardStepMs - 1 : 0;
     heard_until_ms = (end + begun) / kHeardStepMs * kHeardStepMs;
     shift_ms = base::kMsPerDay - 1 - (heard_until_ms - 1) % base::kMsPerDay;
   }
-  const int64_t begin = (*first + shift_ms) / base::kMsPerDay * base::kMsPerDay - shift_ms;
+  const int64_t begin = (first + shift_ms) / base::kMsPerDay * base::kMsPerDay - shift_ms;
   const int64_t next = begin + base::kMsPerDay;
-  heard_from_ms = *first - begin > kMissedMsMax && next < heard_until_ms ? next : begin;
+  heard_from_ms = first - begin > kMissedMsMax && next < heard_until_ms ? next : begin;
 }
 
 std::span<const Log::Presented> Log::PresentedBy(uint32_t row) const {

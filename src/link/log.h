@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cold_column.h"
+#include "link/row_columns.h"
 #include "link/small_numbers.h"
 #include "link/text_sets.h"
 #include "model/account.h"
@@ -34,7 +36,8 @@ inline model::TextFeatures LongFeatures(uint32_t features) {
   return f;
 }
 
-// Thread-safe to read once built. 50 bytes a row, and the texts.
+// Thread-safe to read once built. 24 bytes a row; of a large log another 20 and the texts, which are
+// seldom read, are in files without a name.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -50,16 +53,16 @@ struct Log {
   // Rows.
   // Hash64 of exchange_id, which stands for it: among 10^8 exchanges two share one with
   // probability 3e-4, and then one of them is not counted. Names come back from the lake.
-  std::vector<uint64_t> id;
-  std::vector<uint32_t> row_account;
-  std::vector<int64_t> ts_ms;
+  base::ColdColumn<uint64_t> id;
+  RowAccounts row_account;  // says what first_row does
+  Times ts_ms;
   std::vector<uint16_t> model;  // of `models`, as the next ones of theirs
   std::vector<uint32_t> address;
   SmallNumbers settings, ja4;
   SmallNumbers input_tokens, output_tokens;  // kNoTokens: unknown
   std::vector<uint32_t> features;            // ShortFeatures
-  std::vector<uint64_t> item;      // stands for the last turn (ItemOf); 0: there is none
-  std::vector<uint32_t> text;      // of `texts`
+  base::ColdColumn<uint64_t> item;  // stands for the last turn (ItemOf); 0: there is none
+  base::ColdColumn<uint32_t> text;  // of `texts`
   TextSets texts;
 
   // Reasoning signatures, sorted. Of those issued only the ones that were presented by anyone.
@@ -83,7 +86,7 @@ struct Log {
   size_t accounts() const { return account_id.size(); }
   uint64_t Exchanges(uint32_t a) const { return first_row[a + 1] - first_row[a]; }
 
-  // Fills first_row, entity and what is heard once rows and accounts are in place.
+  // Fills row_account, entity and what is heard once accounts, first_row and the rows are in place.
   void Finish();
   // Those of a row.
   std::span<const Presented> PresentedBy(uint32_t row) const;

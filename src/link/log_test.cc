@@ -25,7 +25,9 @@ TEST(Log, FinishFindsEachAccountsRows) {
   EXPECT_EQ(log.Exchanges(0), 2u);
   EXPECT_EQ(log.Exchanges(1), 0u);
   EXPECT_EQ(log.Exchanges(2), 3u);
-  EXPECT_EQ(log.row_account, (Numbers{0, 0, 2, 2, 2}));
+  Numbers of_row;
+  for (size_t row = 0; row < log.rows(); ++row) of_row.push_back(log.row_account[row]);
+  EXPECT_EQ(of_row, (Numbers{0, 0, 2, 2, 2}));
 }
 
 TEST(Log, OnlyAVerifiedOrganisationMakesOneEntityOfItsAccounts) {

@@ -5,8 +5,10 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <unordered_map>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/hash.h"
 #include "base/release.h"
 
@@ -46,33 +48,20 @@ class FrequentSet {
   size_t mask_ = 0;
 };
 
-// How often an account's exchanges have one set of hashes.
-struct Use {
-  uint32_t set, entity, rows;
-};
-
 constexpr size_t kAccountsAtOnce = 1'024;
 
-// By blocks of accounts.
-std::vector<std::vector<Use>> Uses(const Log& log, const base::Parallel& parallel) {
-  std::vector<std::vector<Use>> uses((log.accounts() + kAccountsAtOnce - 1) / kAccountsAtOnce);
-  parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int) {
-    std::vector<uint32_t> sets;
-    for (size_t block = begin; block < end; ++block) {
-      const size_t last = std::min(log.accounts(), (block + 1) * kAccountsAtOnce);
-      for (size_t a = block * kAccountsAtOnce; a < last; ++a) {
-        sets.assign(log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a]),
-                    log.text.begin() + static_cast<ptrdiff_t>(log.first_row[a + 1]));
-        std::sort(sets.begin(), sets.end());
-        for (size_t i = 0, j = 0; i < sets.size(); i = j) {
-          while (j < sets.size() && sets[j] == sets[i]) ++j;
-          if (sets[i] != 0)
-            uses[block].push_back({sets[i], log.entity[a], static_cast<uint32_t>(j - i)});
-        }
-      }
-    }
-  });
-  return uses;
+// Calls each(set, exchanges that have it) for the sets of one account, ascending.
+template <typename F>
+void EachSet(const Log& log, uint32_t a, std::vector<uint32_t>* sets, F&& each) {
+  sets->clear();
+  for (uint64_t row = log.first_row[a]; row < log.first_row[a + 1]; ++row) {
+    if (const uint32_t set = log.text[row]; set != 0) sets->push_back(set);
+  }
+  std::sort(sets->begin(), sets->end());
+  for (size_t i = 0, j = 0; i < sets->size(); i = j) {
+    while (j < sets->size() && (*sets)[j] == (*sets)[i]) ++j;
+    each((*sets)[i], j - i);
+  }
 }
 
 // Of each hash its exchanges and as many of its entities as matter.
@@ -130,17 +119,17 @@ class Carriers {
   std::vector<uint32_t> count_, entity_;
 };
 
-std::vector<uint64_t> FrequentHashes(const Log& log, const std::vector<std::vector<Use>>& uses,
-                                     const TemplateOptions& options,
+std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& options,
                                      const base::Parallel& parallel) {
   std::vector<Carriers> carriers(static_cast<size_t>(parallel.threads()),
                                  Carriers(std::max(1u, options.entities_min)));
-  parallel.For(uses.size(), 1, [&](size_t begin, size_t end, int worker) {
-    for (size_t block = begin; block < end; ++block) {
-      for (const Use& u : uses[block]) {
-        for (const uint64_t h : log.texts[u.set])
-          carriers[static_cast<size_t>(worker)].Add(h, u.entity, u.rows);
-      }
+  parallel.For(log.accounts(), kAccountsAtOnce, [&](size_t begin, size_t end, int worker) {
+    Carriers& mine = carriers[static_cast<size_t>(worker)];
+    std::vector<uint32_t> sets;
+    for (size_t a = begin; a < end; ++a) {
+      EachSet(log, static_cast<uint32_t>(a), &sets, [&](uint32_t set, uint64_t rows) {
+        for (const uint64_t h : log.texts[set]) mine.Add(h, log.entity[a], rows);
+      });
     }
   });
   for (size_t w = 1; w < carriers.size(); ++w) carriers[0].Add(carriers[w]);
@@ -163,53 +152,49 @@ void FrequentOf(const TextSet& set, const FrequentSet& frequent, std::vector<uin
   }
 }
 
-Hits HitsOf(const Log& log, std::vector<std::vector<Use>> uses, const FrequentSet& frequent,
-            const base::Parallel& parallel) {
-  constexpr size_t kSetsAtOnce = 1 << 16;
-  constexpr int kPartBits = 6;
-  const size_t sets = log.texts.bound();
-  std::vector<uint32_t> rows(sets, 0);
-  for (auto& block : uses) {
-    for (const Use& u : block) rows[u.set] += u.rows;
-    base::Release(block);
+// What is left of a set, by its hash of 64 bits, and the first such set that came.
+class Remainders {
+ public:
+  uint32_t Stands(uint64_t hash, uint32_t set) {
+    Shard& shard = shards_[hash >> (64 - kShardBits)];
+    const std::lock_guard<std::mutex> lock(shard.mutex);
+    return shard.of.try_emplace(hash, set).first->second;
   }
+
+ private:
+  static constexpr int kShardBits = 6;
+  struct Shard {
+    std::mutex mutex;
+    absl::flat_hash_map<uint64_t, uint32_t> of;
+  };
+  std::array<Shard, size_t{1} << kShardBits> shards_;
+};
+
+Hits HitsOf(const Log& log, const FrequentSet& frequent, const base::Parallel& parallel) {
+  const size_t sets = log.texts.bound();
   Hits out;
-  out.of.assign(sets, kNone);
-  // By a hash of what is left, of 64 bits.
-  using Left = std::pair<uint64_t, uint32_t>;  // hash, set
-  std::vector<std::vector<std::vector<Left>>> dealt((sets + kSetsAtOnce - 1) / kSetsAtOnce);
-  parallel.For(dealt.size(), 1, [&](size_t begin, size_t end, int) {
-    std::vector<uint32_t> ids;
-    for (size_t block = begin; block < end; ++block) {
-      dealt[block].resize(size_t{1} << kPartBits);
-      const size_t last = std::min(sets, (block + 1) * kSetsAtOnce);
-      for (size_t set = block * kSetsAtOnce; set < last; ++set) {
-        if (rows[set] == 0) continue;
-        FrequentOf(log.texts[static_cast<uint32_t>(set)], frequent, &ids);
-        if (ids.empty()) continue;
-        uint64_t hash = ids.size();
-        for (const uint32_t id : ids) hash = base::Combine64(hash, id);
-        dealt[block][hash >> (64 - kPartBits)].push_back({hash, static_cast<uint32_t>(set)});
-      }
-    }
-  });
   out.rows.assign(sets, 0);
-  parallel.For(size_t{1} << kPartBits, 1, [&](size_t begin, size_t end, int) {
-    std::vector<Left> left;
-    for (size_t part = begin; part < end; ++part) {
-      left.clear();
-      for (auto& block : dealt) {
-        left.insert(left.end(), block[part].begin(), block[part].end());
-        base::Release(block[part]);
-      }
-      std::sort(left.begin(), left.end());
-      for (size_t i = 0, first = 0; i < left.size(); ++i) {
-        if (left[i].first != left[first].first) first = i;
-        out.of[left[i].second] = left[first].second;
-        out.rows[left[first].second] += rows[left[i].second];
-      }
+  for (size_t row = 0; row < log.rows(); ++row) ++out.rows[log.text[row]];
+  out.rows[0] = 0;  // no text
+  out.of.assign(sets, kNone);
+  Remainders remainders;
+  parallel.For(sets, 16'384, [&](size_t begin, size_t end, int) {
+    std::vector<uint32_t> ids;
+    for (size_t set = begin; set < end; ++set) {
+      if (out.rows[set] == 0) continue;
+      FrequentOf(log.texts[static_cast<uint32_t>(set)], frequent, &ids);
+      if (ids.empty()) continue;
+      uint64_t hash = ids.size();
+      for (const uint32_t id : ids) hash = base::Combine64(hash, id);
+      out.of[set] = remainders.Stands(hash, static_cast<uint32_t>(set));
     }
   });
+  for (size_t set = 0; set < sets; ++set) {
+    const uint32_t of = out.of[set];
+    if (of == set) continue;
+    if (of != kNone) out.rows[of] += out.rows[set];
+    out.rows[set] = 0;
+  }
   return out;
 }
 
@@ -263,11 +248,10 @@ std::vector<Occurrence> Occurrences(const Log& log, const Hits& hits, const Freq
 
 std::vector<Template> FindTemplates(const Log& log, const TemplateOptions& options,
                                     const base::Parallel& parallel) {
-  std::vector<std::vector<Use>> uses = Uses(log, parallel);
-  const std::vector<uint64_t> keys = FrequentHashes(log, uses, options, parallel);
+  const std::vector<uint64_t> keys = FrequentHashes(log, options, parallel);
   if (keys.empty()) return {};
   const FrequentSet frequent(keys);
-  const Hits hits = HitsOf(log, std::move(uses), frequent, parallel);
+  const Hits hits = HitsOf(log, frequent, parallel);
   const std::vector<Occurrence> where = Occurrences(log, hits, frequent, keys, parallel);
 
   // Group by head, the most frequent first. One bucket per (min-hash position, value) finds the

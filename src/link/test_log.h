@@ -77,6 +77,9 @@ struct TestLog {
       return static_cast<uint32_t>(std::lower_bound(names.begin(), names.end(), value) -
                                    names.begin());
     };
+    log.first_row.assign(accounts.size() + 1, 0);
+    for (const TestRow& r : rows) ++log.first_row[number[r.account] + 1];
+    for (size_t a = 0; a < accounts.size(); ++a) log.first_row[a + 1] += log.first_row[a];
     std::vector<uint32_t> text(rows.size()), order(rows.size());
     for (uint32_t i = 0; i < rows.size(); ++i) {
       std::vector<uint64_t> salted;
@@ -93,7 +96,6 @@ struct TestLog {
       const TestRow& r = rows[i];
       const uint32_t place = static_cast<uint32_t>(log.ts_ms.size());
       log.id.push_back(base::Hash64(r.id));
-      log.row_account.push_back(number[r.account]);
       log.ts_ms.push_back(r.ts_ms);
       log.model.push_back(static_cast<uint16_t>(of(log.models, r.model)));
       log.settings.push_back(of(log.setting_names, r.setting));

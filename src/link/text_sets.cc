@@ -1,7 +1,10 @@
 #include "link/text_sets.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <new>
 #include <stdexcept>
 
@@ -46,8 +49,9 @@ bool HashCounts::MayHave(uint64_t salted, uint32_t n) const {
 TextSets::TextSets() : shards_(new Shard[size_t{1} << kShardBits]) {}
 
 std::span<const uint32_t> TextSets::Shard::Set(size_t i) const {
-  const size_t begin = i == 0 ? 0 : ends[i - 1];
-  return {values.data() + begin, values.data() + ends[i]};
+  const uint32_t* const v = sealed_ends.empty() ? values.data() : sealed_values.data();
+  const uint32_t* const e = sealed_ends.empty() ? ends.data() : sealed_ends.data();
+  return {v + (i == 0 ? 0 : e[i - 1]), v + e[i]};
 }
 
 void TextSets::Shard::Grow() {
@@ -90,26 +94,50 @@ uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
   return 1 + ((shard.slots[at] - 1) << kShardBits | number);
 }
 
-void TextSets::Seal() {
-  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) {
-    base::Release(shards_[s].slots);
-    shards_[s].values.shrink_to_fit();
-    shards_[s].ends.shrink_to_fit();
+int TextSets::Seal(const std::string& folder, size_t in_memory) {
+  const std::span<Shard> shards(shards_.get(), size_t{1} << kShardBits);
+  size_t n = 0;
+  for (Shard& s : shards) {
+    base::Release(s.slots);
+    n += s.values.size() + s.ends.size();
   }
+  if (n <= in_memory) return 0;
+  const int file = base::OpenNameless(folder);
+  if (file < 0) return errno;
+  int failed = 0;
+  uint64_t at = 0;
+  for (const Shard& s : shards) {
+    for (const auto* v : {&s.values, &s.ends}) {
+      if (failed == 0) failed = base::WriteAt(file, v->data(), v->size() * sizeof((*v)[0]), at);
+      at += v->size() * sizeof((*v)[0]);
+    }
+  }
+  if (failed == 0) failed = file_.Open(file, at);
+  ::close(file);
+  if (failed != 0) return failed;
+  const uint32_t* next = static_cast<const uint32_t*>(file_.data());
+  for (Shard& s : shards) {
+    s.sealed_values = {next, s.values.size()};
+    s.sealed_ends = {next + s.values.size(), s.ends.size()};
+    next += s.values.size() + s.ends.size();
+    base::Release(s.values);
+    base::Release(s.ends);
+  }
+  return 0;
 }
 
 TextSet TextSets::operator[](uint32_t number) const {
   if (number == 0) return {};
   const Shard& shard = shards_[(number - 1) & ((1 << kShardBits) - 1)];
   const size_t i = (number - 1) >> kShardBits;
-  if (i >= shard.ends.size()) return {};
+  if (i >= shard.sets()) return {};
   return TextSet(shard.Set(i));
 }
 
 uint32_t TextSets::bound() const {
   size_t most = 0;
   for (size_t s = 0; s < size_t{1} << kShardBits; ++s)
-    most = std::max(most, shards_[s].ends.size());
+    most = std::max(most, shards_[s].sets());
   return static_cast<uint32_t>(1 + (most << kShardBits));
 }
 

@@ -16,7 +16,10 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
+
+#include "base/cold_column.h"
 
 namespace stillwatch::link {
 
@@ -94,8 +97,11 @@ class TextSets {
   // Equal sets get equal numbers. `hashes` is in one order for equal sets, those of the system
   // prompt before those of the turn. Thread-safe.
   uint32_t Add(std::span<const uint64_t> hashes);
-  // Gives back what only adding needs.
-  void Seal();
+  // Gives back what only adding needs, and puts what is many into a file without a name in `folder`.
+  // An errno, 0: done. Nothing is added afterwards.
+  int Seal(const std::string& folder, size_t in_memory = base::ColdColumn<uint32_t>::kInMemory);
+  // What was read of the file no longer counts as this process's memory.
+  void Rest() const { file_.Rest(); }
   // Empty for a number that is not taken. Not while another thread adds; valid until the next Add.
   TextSet operator[](uint32_t number) const;
   // All numbers are below it; few below it are not taken.
@@ -109,10 +115,13 @@ class TextSets {
     std::mutex mutex;
     std::vector<uint32_t> values, ends;
     std::vector<uint32_t> slots;  // open addressing: number in this shard + 1, 0: free
+    std::span<const uint32_t> sealed_values, sealed_ends;  // as the first two, once sealed
+    size_t sets() const { return sealed_ends.empty() ? ends.size() : sealed_ends.size(); }
     std::span<const uint32_t> Set(size_t i) const;
     void Grow();
   };
   std::unique_ptr<Shard[]> shards_;
+  base::Mapping file_;
 };
 
 }  // namespace stillwatch::link

@@ -119,6 +119,30 @@ TEST(TextSets, EqualSetsHaveOneNumberWhoeverAddsThem) {
   EXPECT_EQ(filled, sets.size());
 }
 
+TEST(TextSets, AreTheSameInAFile) {
+  TextSets texts;
+  std::vector<Hashes> sets;
+  std::vector<uint32_t> numbers;
+  for (uint64_t i = 0; i < 3'000; ++i) {
+    sets.push_back({SaltSystem(static_cast<uint32_t>(i)), i * 7, i});
+    sets.back().resize(1 + i % 3);
+    numbers.push_back(texts.Add(sets.back()));
+  }
+  const uint32_t bound = texts.bound();
+  ASSERT_NE(texts.Seal(testing::TempDir() + "/there/is/no/such/folder", 0), 0);
+  ASSERT_EQ(texts.Seal(testing::TempDir(), 0), 0);
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < sets.size(); ++i) {
+      const TextSet kept = texts[numbers[i]];
+      ASSERT_TRUE(std::equal(kept.begin(), kept.end(), sets[i].begin(), sets[i].end())) << i;
+    }
+    texts.Rest();
+  }
+  EXPECT_EQ(texts.bound(), bound);
+  EXPECT_TRUE(texts[0].empty());
+  EXPECT_TRUE(texts[bound + 200].empty());
+}
+
 TEST(TextSets, SetsThatLookAlikeStayApart) {
   TextSets texts;
   const std::vector<Hashes> sets = {{1}, {2}, {1, 2}, {2, 1}, {1, 2, 3}, {1, 1}, {0}, {0, 0}};

@@ -1,0 +1,53 @@
+#include "base/cold_column.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace stillwatch::base {
+namespace {
+
+class ColdColumnTest : public testing::Test {
+ protected:
+  ColdColumnTest() {
+    std::string name = testing::TempDir() + "cold-XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~ColdColumnTest() override { std::filesystem::remove_all(folder_); }
+  std::string folder_;
+};
+
+TEST_F(ColdColumnTest, ReadsTheSameFromMemoryAndFromAFile) {
+  constexpr size_t kNumbers = 300'001;  // several blocks and a part of one
+  const auto value = [](size_t i) { return i * 0x9e3779b97f4a7c15ULL; };
+  for (const size_t in_memory : {size_t{0}, kNumbers}) {
+    ColdColumn<uint64_t> filled;
+    ASSERT_EQ(filled.Fill(kNumbers, folder_, Parallel(3), value, in_memory), 0);
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));  // the file has no name
+    const ColdColumn<uint64_t> column = std::move(filled);
+    ASSERT_EQ(column.size(), kNumbers);
+    for (int round = 0; round < 2; ++round) {
+      for (size_t i = 0; i < kNumbers; ++i) ASSERT_EQ(column[i], value(i)) << i;
+      column.Rest();
+    }
+  }
+}
+
+TEST_F(ColdColumnTest, SaysWhenThereIsNoPlaceForTheFile) {
+  ColdColumn<uint32_t> column;
+  EXPECT_EQ(column.Fill(10, folder_ + "/missing", Parallel(1), [](size_t) { return 0u; }, 0), ENOENT);
+  EXPECT_EQ(column.size(), 0u);
+}
+
+TEST_F(ColdColumnTest, GrowsOneByOne) {
+  ColdColumn<uint32_t> column;
+  for (uint32_t i = 0; i < 1'000; ++i) column.push_back(i);
+  ASSERT_EQ(column.size(), 1'000u);
+  for (uint32_t i = 0; i < 1'000; ++i) ASSERT_EQ(column[i], i);
+  column = {};
+  EXPECT_EQ(column.size(), 0u);
+}
+
+}  // namespace
+}  // namespace stillwatch::base
