@@ -64,7 +64,8 @@ class ColdColumn {
     data_ = values_.data();
     size_ = values_.size();
   }
-  // value(i) for each of n, in any order and from several threads; of an empty one. An errno, 0: done.
+  // value(i) for each of n, in any order and from several threads; of an empty one. An errno, 0:
+  // done.
   template <typename F>
   int Fill(size_t n, const std::string& folder, const Parallel& parallel, F&& value,
            size_t in_memory = kInMemory) {

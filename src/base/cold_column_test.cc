@@ -36,7 +36,9 @@ TEST_F(ColdColumnTest, ReadsTheSameFromMemoryAndFromAFile) {
 
 TEST_F(ColdColumnTest, SaysWhenThereIsNoPlaceForTheFile) {
   ColdColumn<uint32_t> column;
-  EXPECT_EQ(column.Fill(10, folder_ + "/missing", Parallel(1), [](size_t) { return 0u; }, 0), ENOENT);
+  EXPECT_EQ(column.Fill(
+                10, folder_ + "/missing", Parallel(1), [](size_t) { return 0u; }, 0),
+            ENOENT);
   EXPECT_EQ(column.size(), 0u);
 }
 

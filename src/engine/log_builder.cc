@@ -146,14 +146,38 @@ LogBuilder::~LogBuilder() {
   if (file_ >= 0) ::close(file_);
 }
 
-void LogBuilder::Count(const Chunk& chunk) {
-  size_t at = 0;
+// Calls each(row's place, its salted hashes) for all rows, when their counters are at hand.
+template <typename F>
+void LogBuilder::EachText(const Chunk& chunk, F&& each) const {
+  constexpr size_t kAhead = 4;  // rows: about as many lines as a core waits for at once
+  std::vector<uint64_t> salted(chunk.hashes.v.size());
+  size_t at = 0, expected = 0;
   for (size_t i = 0; i < chunk.rows; ++i) {
-    for (uint8_t n = chunk.system_hashes.v[i]; n > 0; --n)
-      counts_->Add(link::SaltSystem(chunk.hashes.v[at++]));
-    for (uint8_t n = chunk.turn_hashes.v[i]; n > 0; --n)
-      counts_->Add(link::SaltTurn(chunk.hashes.v[at++]));
+    for (uint8_t n = chunk.system_hashes.v[i]; n > 0; --n, ++at)
+      salted[at] = link::SaltSystem(chunk.hashes.v[at]);
+    for (uint8_t n = chunk.turn_hashes.v[i]; n > 0; --n, ++at)
+      salted[at] = link::SaltTurn(chunk.hashes.v[at]);
   }
+  const auto hashes_of = [&](size_t i) {
+    return size_t{chunk.system_hashes.v[i]} + chunk.turn_hashes.v[i];
+  };
+  const auto expect = [&](size_t i) {
+    for (size_t n = hashes_of(i); n > 0; --n) counts_->Expect(salted[expected++]);
+  };
+  for (size_t i = 0; i < std::min(kAhead, chunk.rows); ++i) expect(i);
+  at = 0;
+  for (size_t i = 0; i < chunk.rows; ++i) {
+    if (i + kAhead < chunk.rows) expect(i + kAhead);
+    const size_t n = hashes_of(i);
+    each(i, std::span<const uint64_t>(salted).subspan(at, n));
+    at += n;
+  }
+}
+
+void LogBuilder::Count(const Chunk& chunk) {
+  EachText(chunk, [&](size_t, std::span<const uint64_t> hashes) {
+    for (const uint64_t h : hashes) counts_->Add(h);
+  });
 }
 
 // Counts a full chunk's hashes; beyond the bound its columns go into the file.
@@ -537,6 +561,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     if (!dead[row]) order[next[account_of(c, i)].fetch_add(1, std::memory_order_relaxed)] = row;
   });
   base::Release(dead);
+  constexpr size_t kAhead = 16;  // rows that are fetched before they are needed: they lie anywhere
   parallel.For(accounts, 256, [&](size_t begin, size_t end, int) {
     struct Key {
       int64_t ts_ms;
@@ -547,6 +572,11 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
     for (size_t k = begin; k < end; ++k) {
       keys.clear();
       for (uint64_t j = start[k]; j < start[k + 1]; ++j) {
+        if (j + kAhead < order.size()) {
+          const Chunk& next = chunk_of(order[j + kAhead]);
+          __builtin_prefetch(&next.ts_ms.v[order[j + kAhead] & kPlace]);
+          __builtin_prefetch(&next.id.v[order[j + kAhead] & kPlace]);
+        }
         const Chunk& c = chunk_of(order[j]);
         keys.push_back({c.ts_ms.v[order[j] & kPlace], c.id.v[order[j] & kPlace], order[j]});
       }
@@ -564,11 +594,14 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   drop(&Chunk::account);
   int64_t from_ms = INT64_MAX, to_ms = INT64_MIN;
   for (const auto& c : chunks) {
-    for (const int64_t ms : c->ts_ms.v) from_ms = std::min(from_ms, ms), to_ms = std::max(to_ms, ms);
+    for (const int64_t ms : c->ts_ms.v)
+      from_ms = std::min(from_ms, ms), to_ms = std::max(to_ms, ms);
   }
   const auto gather = [&](auto from, auto* to, const std::vector<std::vector<uint32_t>>* number) {
     if (failed != 0 || !load(from)) return;
     const auto value = [&](size_t i) {
+      if (i + kAhead < rows)
+        __builtin_prefetch(&(chunk_of(order[i + kAhead]).*from).v[order[i + kAhead] & kPlace]);
       const Chunk& c = chunk_of(order[i]);
       const auto v = (c.*from).v[order[i] & kPlace];
       return number == nullptr ? v : (*number)[c.part][v];
@@ -637,25 +670,22 @@ absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& ch
         if (error != 0) failed = error;
       }
       if (failed) return;
-      const uint32_t* h = c.hashes.v.data();
-      for (size_t i = 0; i < c.rows; ++i) {
+      EachText(c, [&](size_t i, std::span<const uint64_t> hashes) {
         kept.clear();
-        const auto keep = [&](uint8_t n, auto salt) {
-          for (; n > 0; --n, ++h) {
-            if (counts_->MayHave(salt(*h), enough)) kept.push_back(salt(*h));
-          }
-        };
-        keep(c.system_hashes.v[i], link::SaltSystem);
-        keep(c.turn_hashes.v[i], link::SaltTurn);
-        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone) text[row] = log->texts.Add(kept);
-      }
+        for (const uint64_t h : hashes) {
+          if (counts_->MayHave(h, enough)) kept.push_back(h);
+        }
+        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone)
+          text[row] = log->texts.Add(kept);
+      });
       base::Release(c.system_hashes.v);
       base::Release(c.turn_hashes.v);
       base::Release(c.hashes.v);
     }
   });
   if (failed == 0) failed = log->texts.Seal(folder_);
-  if (failed == 0) failed = log->text.Fill(rows, folder_, parallel, [&](size_t i) { return text[i]; });
+  if (failed == 0)
+    failed = log->text.Fill(rows, folder_, parallel, [&](size_t i) { return text[i]; });
   return failed ? FileError(folder_, failed) : absl::OkStatus();
 }
 

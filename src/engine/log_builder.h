@@ -48,6 +48,8 @@ class LogBuilder {
   std::unique_ptr<Part> Take();
   void Return(std::unique_ptr<Part> part);
 
+  template <typename F>
+  void EachText(const Chunk& chunk, F&& each) const;
   void Count(const Chunk& chunk);
   absl::Status Seal(Chunk* chunk);
   absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,

@@ -36,8 +36,8 @@ inline model::TextFeatures LongFeatures(uint32_t features) {
   return f;
 }
 
-// Thread-safe to read once built. 24 bytes a row; of a large log another 20 and the texts, which are
-// seldom read, are in files without a name.
+// Thread-safe to read once built. 24 bytes a row; of a large log another 20 and the texts, which
+// are seldom read, are in files without a name.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -61,8 +61,8 @@ struct Log {
   SmallNumbers settings, ja4;
   SmallNumbers input_tokens, output_tokens;  // kNoTokens: unknown
   std::vector<uint32_t> features;            // ShortFeatures
-  base::ColdColumn<uint64_t> item;  // stands for the last turn (ItemOf); 0: there is none
-  base::ColdColumn<uint32_t> text;  // of `texts`
+  base::ColdColumn<uint64_t> item;           // stands for the last turn (ItemOf); 0: there is none
+  base::ColdColumn<uint32_t> text;           // of `texts`
   TextSets texts;
 
   // Reasoning signatures, sorted. Of those issued only the ones that were presented by anyone.

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <unordered_map>
@@ -64,59 +65,74 @@ void EachSet(const Log& log, uint32_t a, std::vector<uint32_t>* sets, F&& each) 
   }
 }
 
-// Of each hash its exchanges and as many of its entities as matter.
+// Of each hash its exchanges and as many of its entities as matter. What is of one hash lies in one
+// place, because each hash of each text is added.
 class Carriers {
  public:
-  explicit Carriers(uint32_t entities) : enough_(entities) { Grow(); }
+  explicit Carriers(uint32_t entities) : enough_(entities), width_(kEntities + entities) { Grow(); }
   void Add(uint64_t hash, uint32_t entity, uint64_t rows) {
     size_t at = base::Mix64(hash) & mask_;
-    while (slots_[at] != 0 && hashes_[slots_[at] - 1] != hash) at = (at + 1) & mask_;
+    while (slots_[at] != 0 && Get(slots_[at] - 1, kHash) != hash) at = (at + 1) & mask_;
     if (slots_[at] == 0) {
-      hashes_.push_back(hash);
-      rows_.push_back(0);
-      count_.push_back(0);
-      entity_.resize(entity_.size() + enough_);
-      slots_[at] = static_cast<uint32_t>(hashes_.size());
-      if (hashes_.size() * 2 > mask_) return Grow(), Add(hash, entity, rows);
+      words_.resize(words_.size() + width_);
+      slots_[at] = static_cast<uint32_t>(++size_);
+      Put(size_ - 1, kHash, hash);
+      if (size_ * 2 > mask_) Grow(), at = SlotOf(hash);
     }
     const size_t k = slots_[at] - 1;
-    rows_[k] += rows;
-    uint32_t* const first = entity_.data() + k * enough_;
-    uint32_t& n = count_[k];
+    Put(k, kRows, Get(k, kRows) + rows);
+    uint32_t& n = words_[k * width_ + kCount];
+    uint32_t* const first = &words_[k * width_ + kEntities];
     if (n == enough_ || std::find(first, first + n, entity) != first + n) return;
     first[n++] = entity;
   }
   void Add(const Carriers& other) {
-    for (size_t k = 0; k < other.hashes_.size(); ++k) {
-      for (uint32_t i = 0; i < other.count_[k]; ++i)
-        Add(other.hashes_[k], other.entity_[k * enough_ + i], i == 0 ? other.rows_[k] : 0);
+    for (size_t k = 0; k < other.size_; ++k) {
+      const uint32_t* const of = &other.words_[k * width_];
+      for (uint32_t i = 0; i < of[kCount]; ++i)
+        Add(other.Get(k, kHash), of[kEntities + i], i == 0 ? other.Get(k, kRows) : 0);
     }
   }
   // Hashes that enough entities and exchanges carry, ascending.
   std::vector<uint64_t> Frequent(uint64_t rows_min) const {
     std::vector<uint64_t> out;
-    for (size_t k = 0; k < hashes_.size(); ++k) {
-      if (count_[k] == enough_ && rows_[k] >= rows_min) out.push_back(hashes_[k]);
+    for (size_t k = 0; k < size_; ++k) {
+      if (words_[k * width_ + kCount] == enough_ && Get(k, kRows) >= rows_min)
+        out.push_back(Get(k, kHash));
     }
     std::sort(out.begin(), out.end());
     return out;
   }
 
  private:
+  enum : size_t { kHash = 0, kRows = 2, kCount = 4, kEntities = 5 };  // words of one
+  uint64_t Get(size_t k, size_t what) const {
+    uint64_t v;
+    std::memcpy(&v, &words_[k * width_ + what], sizeof v);
+    return v;
+  }
+  void Put(size_t k, size_t what, uint64_t v) {
+    std::memcpy(&words_[k * width_ + what], &v, sizeof v);
+  }
+  size_t SlotOf(uint64_t hash) const {
+    size_t at = base::Mix64(hash) & mask_;
+    while (Get(slots_[at] - 1, kHash) != hash) at = (at + 1) & mask_;
+    return at;
+  }
   void Grow() {
     mask_ = std::max<size_t>(1'024, (mask_ + 1) * 2) - 1;
     slots_.assign(mask_ + 1, 0);
-    for (size_t k = 0; k < hashes_.size(); ++k) {
-      size_t at = base::Mix64(hashes_[k]) & mask_;
+    for (size_t k = 0; k < size_; ++k) {
+      size_t at = base::Mix64(Get(k, kHash)) & mask_;
       while (slots_[at] != 0) at = (at + 1) & mask_;
       slots_[at] = static_cast<uint32_t>(k + 1);
     }
   }
   const uint32_t enough_;
-  size_t mask_ = 0;
+  const size_t width_;
+  size_t mask_ = 0, size_ = 0;
   std::vector<uint32_t> slots_;  // open addressing: number + 1, 0: free
-  std::vector<uint64_t> hashes_, rows_;
-  std::vector<uint32_t> count_, entity_;
+  std::vector<uint32_t> words_;
 };
 
 std::vector<uint64_t> FrequentHashes(const Log& log, const TemplateOptions& options,

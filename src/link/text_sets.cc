@@ -58,9 +58,10 @@ void TextSets::Shard::Grow() {
   slots.assign(std::bit_ceil(std::max<size_t>(64, ends.size() * 4)), 0);
   const size_t mask = slots.size() - 1;
   for (size_t i = 0; i < ends.size(); ++i) {
-    size_t at = HashOf(Set(i)) & mask;
+    const uint64_t hash = HashOf(Set(i));
+    size_t at = hash & mask;
     while (slots[at] != 0) at = (at + 1) & mask;
-    slots[at] = static_cast<uint32_t>(i + 1);
+    slots[at] = Tag(hash) | static_cast<uint32_t>(i + 1);
   }
 }
 
@@ -81,17 +82,20 @@ uint32_t TextSets::Add(std::span<const uint64_t> hashes) {
   const size_t mask = shard.slots.size() - 1;
   size_t at = hash & mask;
   for (; shard.slots[at] != 0; at = (at + 1) & mask) {
-    const auto there = shard.Set(shard.slots[at] - 1);
-    if (std::equal(there.begin(), there.end(), stored.begin(), stored.end())) {
-      return 1 + ((shard.slots[at] - 1) << kShardBits | number);
-    }
+    if ((shard.slots[at] ^ Tag(hash)) & ~kNumberMask) continue;
+    const uint32_t i = (shard.slots[at] & kNumberMask) - 1;
+    const auto there = shard.Set(i);
+    if (std::equal(there.begin(), there.end(), stored.begin(), stored.end()))
+      return 1 + (i << kShardBits | number);
   }
   if (shard.values.size() + stored.size() > kNone)
     throw std::length_error("text sets: more than 2^38 hashes");
+  if (shard.ends.size() + 1 >= kNumberMask)
+    throw std::length_error("text sets: more than 2^32 sets");
   shard.values.insert(shard.values.end(), stored.begin(), stored.end());
   shard.ends.push_back(static_cast<uint32_t>(shard.values.size()));
-  shard.slots[at] = static_cast<uint32_t>(shard.ends.size());
-  return 1 + ((shard.slots[at] - 1) << kShardBits | number);
+  shard.slots[at] = Tag(hash) | static_cast<uint32_t>(shard.ends.size());
+  return 1 + (static_cast<uint32_t>(shard.ends.size() - 1) << kShardBits | number);
 }
 
 int TextSets::Seal(const std::string& folder, size_t in_memory) {
@@ -136,8 +140,7 @@ TextSet TextSets::operator[](uint32_t number) const {
 
 uint32_t TextSets::bound() const {
   size_t most = 0;
-  for (size_t s = 0; s < size_t{1} << kShardBits; ++s)
-    most = std::max(most, shards_[s].sets());
+  for (size_t s = 0; s < size_t{1} << kShardBits; ++s) most = std::max(most, shards_[s].sets());
   return static_cast<uint32_t>(1 + (most << kShardBits));
 }
 

@@ -39,6 +39,8 @@ class HashCounts {
   static constexpr uint16_t kCountMax = 60'000;  // counted no further; serves 5,000 threads
   HashCounts();
   void Add(uint64_t salted);
+  // Soon to be added or asked for: the counters are far larger than any cache.
+  void Expect(uint64_t salted) const { __builtin_prefetch(counts_.get() + Slot(salted), 1); }
   // Whether the hash may have been added `n` times; n beyond kCountMax counts as kCountMax.
   bool MayHave(uint64_t salted, uint32_t n) const;
 
@@ -97,8 +99,8 @@ class TextSets {
   // Equal sets get equal numbers. `hashes` is in one order for equal sets, those of the system
   // prompt before those of the turn. Thread-safe.
   uint32_t Add(std::span<const uint64_t> hashes);
-  // Gives back what only adding needs, and puts what is many into a file without a name in `folder`.
-  // An errno, 0: done. Nothing is added afterwards.
+  // Gives back what only adding needs, and puts what is many into a file without a name in
+  // `folder`. An errno, 0: done. Nothing is added afterwards.
   int Seal(const std::string& folder, size_t in_memory = base::ColdColumn<uint32_t>::kInMemory);
   // What was read of the file no longer counts as this process's memory.
   void Rest() const { file_.Rest(); }
@@ -114,12 +116,19 @@ class TextSets {
   struct Shard {
     std::mutex mutex;
     std::vector<uint32_t> values, ends;
-    std::vector<uint32_t> slots;  // open addressing: number in this shard + 1, 0: free
+    // Open addressing: number in this shard + 1, 0: free; above it bits of the set's hash, so that
+    // few sets are looked at that are others.
+    std::vector<uint32_t> slots;
     std::span<const uint32_t> sealed_values, sealed_ends;  // as the first two, once sealed
     size_t sets() const { return sealed_ends.empty() ? ends.size() : sealed_ends.size(); }
     std::span<const uint32_t> Set(size_t i) const;
     void Grow();
   };
+  static constexpr int kNumberBits = 32 - kShardBits;  // as a number has room for
+  static constexpr uint32_t kNumberMask = (uint32_t{1} << kNumberBits) - 1;
+  static uint32_t Tag(uint64_t hash) {
+    return static_cast<uint32_t>(hash >> (58 - kShardBits)) << kNumberBits;
+  }
   std::unique_ptr<Shard[]> shards_;
   base::Mapping file_;
 };
