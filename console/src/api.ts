@@ -21,6 +21,8 @@ export interface Finding {
   queries: Record<string, string>;
   open?: boolean;
   gate_bits_short?: number;
+  imports?: { id: string; campaign: string; origin: string; type: string; grade: string; accounts: number; exchanges: number }[];
+  rests_on_imports?: boolean; // the accusation would not stand without them
   dismissed?: boolean; // it repeats what a person dismissed
 }
 

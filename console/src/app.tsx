@@ -15,6 +15,7 @@ import { Holders } from "./screens/holders";
 import { Hunt } from "./screens/hunt";
 import { Appeals } from "./screens/appeals";
 import { Lists } from "./screens/lists";
+import { Imports } from "./screens/imports";
 import { Ingest } from "./screens/ingest";
 import { Overview } from "./screens/overview";
 import { Queue } from "./screens/queue";
@@ -72,6 +73,10 @@ function Help({ close }: { close: () => void }) {
     ["/", "search"],
     ["n, p", "next, previous page"],
     ["1 to 0", "the screens, as they are listed; full stop: the audit log, comma: settings"],
+    ["z", "undo what was just done"],
+    ["Ctrl Enter", "run the query (hunt)"],
+    ["arrows, + − 0", "from element to element, nearer, farther, all (network)"],
+    ["Enter, Backspace", "open or close a cluster, to the one around it (network)"],
     ["g", "back"],
     ["?", "this list"],
   ];
@@ -211,6 +216,9 @@ export function App() {
           </Route>
           <Route path="/sharing">
             <Sharing me={me} />
+          </Route>
+          <Route path="/sharing/in">
+            <Imports />
           </Route>
           <Route path="/detector">
             <Detector />

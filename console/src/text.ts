@@ -3,12 +3,23 @@ const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 export const number = (n: number) => whole.format(n);
 export const compact = (n: number) => short.format(n);
-export const percent = (share: number) => `${Math.floor(share * 1000) / 10} %`;
+export const percent = (share: number) => `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`;
+// "536.9 MB", of 1000 bytes a step.
+export const bytes = (n: number) => (n < 1000 ? `${n} B` : short.format(n).replace(/([\d.]+)([KMBT])/, (_, v: string, s: string) => `${v} ${{ K: "k", M: "M", B: "G", T: "T" }[s]}B`));
+// "1 segment", "2 segments".
+export const many = (n: number, what: string) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
 export const words = (name: string) => name.replaceAll("_", " ");
 
 // "2026-04-22 00:01" in UTC, as everywhere in the product.
 export const minute = (time: string | null | undefined) => (time ? time.slice(0, 16).replace("T", " ") : "never");
 export const day = (time: string | null | undefined) => (time ? time.slice(0, 10) : "never");
+
+// "199 d": for columns.
+export function age(time: string | null | undefined, now = Date.now()): string {
+  if (!time) return "–";
+  const s = Math.max(0, (now - Date.parse(time)) / 1000);
+  return s >= 86400 ? `${Math.floor(s / 86400)} d` : s >= 3600 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 60)} min`;
+}
 
 export function ago(time: string | null | undefined, now = Date.now()): string {
   if (!time) return "never";

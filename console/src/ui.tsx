@@ -2,7 +2,7 @@
 import { createContext, useContext, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
 import { Link } from "wouter";
 import type { ApiError } from "./api";
-import type { Loaded } from "./hooks";
+import { useKeys, type Loaded } from "./hooks";
 import { number, percent } from "./text";
 
 export function Page({ title, aside, children }: { title: string; aside?: ReactNode; children: ReactNode }) {
@@ -142,7 +142,16 @@ export function Table<Row>({
   );
 }
 
-export function Pager({ total, offset, limit, go }: { total: number; offset: number; limit: number; go: (offset: number) => void }) {
+// `keys`: n and p turn its pages; for one pager of a screen.
+export function Pager({ total, offset, limit, go, keys = false }: { total: number; offset: number; limit: number; go: (offset: number) => void; keys?: boolean }) {
+  useKeys(
+    keys
+      ? {
+          n: () => offset + limit < total && go(offset + limit),
+          p: () => offset > 0 && go(Math.max(0, offset - limit)),
+        }
+      : {},
+  );
   if (total <= limit && offset === 0) return <p className="soft pager">{number(total)} in all</p>;
   return (
     <nav className="pager" aria-label="Pages">
@@ -240,6 +249,7 @@ export function Saying({ children }: { children: ReactNode }) {
       setSaid({ text: `It could not be taken back: ${(problem as Error).message}` });
     }
   };
+  useKeys({ ...(said?.undo && { z: () => void undo() }) });
   return (
     <Say.Provider value={setSaid}>
       {children}
@@ -249,7 +259,7 @@ export function Saying({ children }: { children: ReactNode }) {
             <span>{said.text}</span>
             {said.undo && (
               <button type="button" onClick={undo}>
-                Undo
+                Undo <kbd aria-hidden="true">z</kbd>
               </button>
             )}
           </div>
@@ -261,6 +271,6 @@ export function Saying({ children }: { children: ReactNode }) {
 
 export const AccountLink = ({ id }: { id: string }) => (
   <Link href={`/accounts/${encodeURIComponent(id)}`}>
-    <code>{id}</code>
+    <code className="id">{id}</code>
   </Link>
 );

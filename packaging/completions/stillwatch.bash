@@ -15,7 +15,7 @@ _stillwatch() {
     --issuer | --at) return ;;
     --attribution) mapfile -t COMPREPLY < <(compgen -W "csv parquet none" -- "$cur"); return ;;
     --lake | --truth | --found | --side | --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --out | --html | --accounts | --permits | --known | --indicators | --blinding-key | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --peers | --from | --token-file)
+    --out | --html | --accounts | --dispositions | --permits | --known | --indicators | --blinding-key | --mmdb | --format | --traits | --prompts | --to | --prices | --milestones | --key | --config | --peers | --from | --token-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "ingest decide analyst approver admin share" -- "$cur"); return ;;
     --anchor | --public-key | --label | --expires | --url | --note | --person | --since | --until | --specimens | --threads | --scale | --seed | --set) return ;;
@@ -37,7 +37,7 @@ _stillwatch() {
       fi ;;
     link) flags="--traits --out --help" ;;
     simulate) flags="--list --show --scale --seed --days --prompts --out --side --part --set --threads --quiet --help" ;;
-    evaluate) flags="--truth --found --json --html --out --replay --shares --threads --help" ;;
+    evaluate) flags="--truth --found --dispositions --json --html --out --replay --shares --threads --help" ;;
     serve) flags="--config --help" ;;
     config) flags="--person --role --help"
       if [ "$COMP_CWORD" -eq 2 ]; then

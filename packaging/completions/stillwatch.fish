@@ -44,6 +44,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l side -r -d '
 complete -c stillwatch -n '__fish_seen_subcommand_from simulate' -l set -x -d 'KNOB=VALUE of every pool or campaign'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l truth -r -d 'labelled world'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l found -r -d results
+complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l dispositions -r -d 'what reviewers said, in place of a truth'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l html -r -d 'page with plots'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l replay -d 'judge each campaign while it goes on'
 complete -c stillwatch -n '__fish_seen_subcommand_from evaluate' -l shares -x -d 'of each campaign, for --replay'

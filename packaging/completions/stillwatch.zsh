@@ -53,7 +53,7 @@ _stillwatch() {
       '--side[accounts and truth, with --out -]:folder:_files -/' '--part[of N providers]:I/N:' '*--set[knob of every pool or campaign]:KNOB=VALUE:' \
       '--threads[workers]:number:' '--quiet[print errors alone]' '--help[help]' '1:scenario:_files' ;;
     evaluate) _arguments '*--truth[labelled world]:folder:_files -/' '*--found[results]:folder:_files -/' \
-      '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
+      '--dispositions[what reviewers said, in place of a truth]:path:_files' '--json[print JSON]' '--html[page with plots]:file:_files' '--out[where results go]:folder:_files -/' \
       '--replay[judge each campaign while it goes on]' '--shares[of each campaign, for --replay]:shares:' '--threads[workers]:number:' '--help[help]' ;;
     serve) _arguments '--config[YAML file]:file:_files' '--help[help]' ;;
     config) _arguments '--person[whose token it is]:name:' '*--role[what it may do]:role:(ingest decide analyst approver admin share)' \

@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
 #include <thread>
 
 #include "app/command.h"
+#include "app/files.h"
+#include "app/state_dir.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "dossier/outputs.h"
@@ -12,6 +15,7 @@
 #include "evaluate/report.h"
 #include "evaluate/world.h"
 #include "ingest/jsonl/side_files.h"
+#include "state/precision.h"
 
 namespace stillwatch::app {
 namespace {
@@ -21,7 +25,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::vector<std::string> truth, found;
-  std::string html, out;
+  std::string html, out, dispositions;
   bool json = false, replay = false;
   std::vector<double> shares{std::begin(evaluate::kReplayShares),
                              std::end(evaluate::kReplayShares)};
@@ -79,7 +83,58 @@ absl::StatusOr<evaluate::Replay> Replayed(const evaluate::World& world, const st
   return evaluate::ReplayWorld(world, replay);
 }
 
+// What reviewers said, of a service's folder (or DIR/console of a scan) or in a file of the API's.
+absl::Status Reviewed(const Options& o) {
+  std::error_code error;
+  absl::StatusOr<std::vector<state::Disposition>> said;
+  if (fs::is_directory(o.dispositions, error)) {
+    auto local = OpenLocalState(o.dispositions);
+    if (!local.ok()) return local.status();
+    said = local->state->CurrentDispositions();
+  } else {
+    auto text = ReadFile(o.dispositions);
+    if (!text.ok()) return text.status();
+    said = state::ReadDispositions(*text);
+  }
+  if (!said.ok())
+    return absl::Status(said.status().code(),
+                        StrCat(o.dispositions, ": ", std::string(said.status().message())));
+  const state::Precision p = state::PrecisionOf(*said);
+  if (o.json) {
+    std::printf("%s\n", state::PrecisionJson(p).c_str());
+    return absl::OkStatus();
+  }
+  std::printf("%-28s %9s %9s %7s %9s  %s\n", "", "confirmed", "dismissed", "unsure", "precision",
+              "95 %");
+  const auto row = [](const std::string& name, const state::Judged& n) {
+    const state::ShareRight r = state::RightOf(n);
+    std::printf("%-28s %9ju %9ju %7ju ", name.c_str(), uintmax_t{n.confirmed},
+                uintmax_t{n.dismissed}, uintmax_t{n.unsure});
+    if (n.decided() == 0)
+      std::printf("%9s  -\n", "-");
+    else
+      std::printf("%9.3f  %.3f to %.3f\n", r.precision, r.low, r.high);
+  };
+  row("all", p.all);
+  row("accused", p.accused);
+  for (const auto& [name, n] : p.families) row(StrCat("family ", name), n);
+  for (size_t bin = 0; bin < p.stated.size(); ++bin) {
+    if (p.stated[bin].decided() + p.stated[bin].unsure == 0) continue;
+    char name[32];
+    std::snprintf(name, sizeof name, "stated %.2f to %.2f", state::kStatedBins[bin],
+                  state::kStatedBins[bin + 1]);
+    row(name, p.stated[bin]);
+  }
+  for (const auto& [name, n] : p.look_alikes)
+    std::printf("%-28s %9s %9ju\n", StrCat("was ", name).c_str(), "", uintmax_t{n});
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Options& o) {
+  if (!o.dispositions.empty()) return Reviewed(o);
+  if (o.truth.empty())
+    return absl::InvalidArgumentError(
+        "evaluate: give --truth and --found, or --dispositions; see --help");
   if (o.truth.size() != o.found.size()) {
     return absl::InvalidArgumentError(StrCat("evaluate: ", o.truth.size(), " --truth and ",
                                              o.found.size(), " --found; give them in pairs"));
@@ -134,11 +189,14 @@ void AddEvaluate(CLI::App& app, int* code) {
   auto o = std::make_shared<Options>();
   sub->add_option("--truth", o->truth,
                   "folder with truth_*.csv; may be repeated, in pairs with --found")
-      ->required()
       ->allow_extra_args(false);
   sub->add_option("--found", o->found, "folder of a finished scan; may be repeated")
-      ->required()
       ->allow_extra_args(false);
+  sub->add_option("--dispositions", o->dispositions,
+                  "in place of a truth: what reviewers said, in a service's data folder, a scan's "
+                  "DIR/console or a file of GET /api/v1/dispositions")
+      ->excludes("--truth")
+      ->excludes("--found");
   sub->add_flag("--json", o->json, "print JSON");
   sub->add_option("--html", o->html, "write one page with plots to this file");
   sub->add_option(

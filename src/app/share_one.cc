@@ -1,5 +1,8 @@
 #include "app/share_one.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "app/share_release.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -20,21 +23,28 @@ absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::La
   out.campaign_name = campaign.name;
   out.summary = Summary(*release);
   if (ask.issuer.empty()) {
+    std::vector<const share::Item*> items;
+    for (const auto& c : release->campaigns())
+      for (const share::Item& i : c.items)
+        if (ask.type.empty() || ask.type == share::ItemTypeName(i.type())) items.push_back(&i);
+    // As people count: account 9 before account 10.
+    std::stable_sort(items.begin(), items.end(), [](const share::Item* a, const share::Item* b) {
+      if (a->type() != b->type()) return a->type() < b->type();
+      return a->type() == share::ItemType::kAccount && a->value().size() < b->value().size();
+    });
+    out.items_total = items.size();
     base::JsonWriter w(&out.items);
     w.BeginArray();
-    size_t n = 0;
-    for (const auto& c : release->campaigns()) {
-      for (const share::Item& i : c.items) {
-        if (n++ == kItemsShown) break;
-        w.BeginObject();
-        w.Key("type");
-        w.String(share::ItemTypeName(i.type()));
-        w.Key("form");
-        w.String(i.blinded() ? "blinded" : "plain");
-        w.Key("value");
-        w.String(i.value());
-        w.EndObject();
-      }
+    for (size_t n = ask.offset; n < items.size() && n - ask.offset < ask.limit; ++n) {
+      const share::Item& i = *items[n];
+      w.BeginObject();
+      w.Key("type");
+      w.String(share::ItemTypeName(i.type()));
+      w.Key("form");
+      w.String(i.blinded() ? "blinded" : "plain");
+      w.Key("value");
+      w.String(i.value());
+      w.EndObject();
     }
     w.EndArray();
     return out;

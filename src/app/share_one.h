@@ -12,10 +12,8 @@
 namespace stillwatch::app {
 
 // `campaign` under the id that the lake attributes exchanges to. Values are left out of a bundle's
-// summary, and are at most kItemsShown in a preview.
-inline constexpr size_t kItemsShown = 2'000;
-// `keys`: by audience; one that has none shares nothing that can be guessed. `opinion`: of whoever
-// reviewed it, in STIX's words, or empty.
+// summary. `keys`: by audience; one that has none shares nothing that can be guessed. `opinion`: of
+// whoever reviewed it, in STIX's words, or empty.
 using AudienceKeys = std::map<share::Audience, share::BlindingKey>;
 absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
                                        const serve::ShareAsk& ask, const AudienceKeys& keys,

@@ -280,6 +280,17 @@ absl::StatusOr<std::vector<ImportSource>> State::ImportSources() {
   return out;
 }
 
+absl::StatusOr<Rows<ImportSource>> State::ListImportSources(Page page) {
+  SW_RETURN_IF_ERROR(CheckPage(page));
+  auto all = ImportSources();  // kImportSources at most
+  if (!all.ok()) return all.status();
+  Rows<ImportSource> out;
+  out.total = all->size();
+  for (size_t i = page.offset; i < all->size() && out.rows.size() < page.limit; ++i)
+    out.rows.push_back(std::move((*all)[i]));
+  return out;
+}
+
 absl::StatusOr<Rows<ImportedIndicator>> State::ListImports(const ImportQuery& query, Page page) {
   SW_RETURN_IF_ERROR(CheckPage(page));
   if (!query.status.empty() && query.status != "active" && query.status != "expired" &&

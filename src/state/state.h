@@ -207,6 +207,7 @@ class State {
   absl::StatusOr<ImportSource> GradeSource(std::string_view name, char reliability,
                                            std::string_view note, std::string_view person);
   absl::StatusOr<std::vector<ImportSource>> ImportSources();  // by name
+  absl::StatusOr<Rows<ImportSource>> ListImportSources(Page page);
   struct ImportQuery {
     std::string source, type, campaign;  // empty: any
     std::string status;  // active, expired, revoked, waiting (not valid yet); empty: any

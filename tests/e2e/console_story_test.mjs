@@ -1,4 +1,4 @@
-// The whole story in a real Chromium, over a running service: log in, queue, campaign, propose, a
+// The whole story in a real Chromium, over a running service: log in, queue, campaign, network, propose, a
 // second person approves, the decision changes, an appeal, overturned, and the audit log shows it
 // all; tokens that end or lack a right; a lake that is down.
 import { test } from "node:test";
@@ -74,6 +74,20 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await one.goto(`${base}/campaigns/${campaign.id}`);
   await one.getByRole("heading", { name: campaign.name }).waitFor();
   await accessible(one, "story-campaign");
+  // Its network: what the accused share, found by name, looked at from near.
+  await one.getByRole("link", { name: "Network" }).click();
+  await one.getByRole("heading", { name: `Network of ${campaign.name}` }).waitFor();
+  await one.getByText(/\d+ accounts, \d+ values and templates that they share/).waitFor();
+  await one.locator("h1").click();
+  await one.keyboard.press("/");
+  await one.keyboard.type(accused);
+  await one.keyboard.press("Enter");
+  await one.getByRole("region", { name: "Elements of the network" }).getByRole("button", { name: accused }).click();
+  await one.locator("aside").getByRole("heading", { name: accused }).waitFor();
+  await accessible(one, "story-graph");
+  await one.locator("h1").click();
+  await one.getByRole("link", { name: "The campaign" }).click();
+  await one.getByRole("heading", { name: campaign.name, exact: true }).waitFor();
   await one.keyboard.press("c");
   await one.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
   await one.getByRole("dialog").getByRole("button", { name: "Confirm" }).click();

@@ -2,7 +2,7 @@
 // narrow, light and dark, with what attackers write in every field; nothing of elsewhere is asked for.
 import { before, test } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as b from "./browser.mjs";
 import { ask, close, EVIL, patience, unharmed, violations } from "./browser.mjs";
@@ -11,7 +11,19 @@ let base;
 
 before(async () => {
   const out = join(b.dir, "out");
-  b.scan(out);
+  // Another provider saw the same and said so: what it shared, imported and graded, tells the scan.
+  const [first, kept, bundle, told] = ["first", "kept", "bundle.json", "told.json"].map((f) => join(b.dir, f));
+  mkdirSync(kept);
+  b.scan(first);
+  b.run("share", "export", "--out-of", first, "--audience", "provider", "--issuer", "North", "--alone", "a test", "--to", bundle);
+  const said = JSON.parse(readFileSync(bundle, "utf8"));
+  for (const [i, o] of said.objects.filter((o) => o.type === "indicator").entries()) if (i % 4) o.valid_until = "2099-01-01T00:00:00Z";
+  writeFileSync(bundle, JSON.stringify(said));
+  for (const source of ["north", EVIL]) b.run("share", "import", bundle, "--source", source, "--data", kept);
+  b.run("share", "sources", "north", "--reliability", "B", "--note", EVIL, "--data", kept);
+  writeFileSync(told, b.run("share", "imports", "--json", "--data", kept));
+  b.scan(out, "--indicators", told);
+  cpSync(kept, join(out, "console"), { recursive: true });
   // What comes out of a log may be anything: the findings are given an attacker's words.
   const path = join(out, "campaigns.json");
   const found = JSON.parse(readFileSync(path, "utf8"));
@@ -39,13 +51,13 @@ const campaigns = async () => (await ask(base, "/api/v1/campaigns?limit=100")).r
 test("every screen loads, passes axe, and fits wide and narrow, light and dark", { timeout: 300_000 * patience }, async () => {
   const [first] = await campaigns();
   const member = (await ask(base, `/api/v1/campaigns/${first.id}/members?limit=1`)).rows[0].account_id;
-  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", `/sharing?campaign=${first.id}`, "/detector", "/audit", "/settings", "/campaigns/nobody"];
+  const screens = ["/", "/campaigns", `/campaigns/${first.id}`, `/campaigns/${first.id}?tab=members`, `/campaigns/${first.id}?tab=history`, `/campaigns/${first.id}?tab=recompute`, `/accounts/${member}`, "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", `/sharing?campaign=${first.id}&values=1`, "/sharing/in", "/sharing/in?status=revoked", "/detector", "/ingest", "/audit", "/settings", "/campaigns/nobody"];
   for (const screen of screens) {
     const page = await open(screen);
     const missing = screen.endsWith("nobody");
     if (missing) await page.waitForSelector("[role=alert]");
     await b.accessible(page, screen.replace(first.id, "id").replace(/\W+/g, "-").replace(/^-/, "") || "overview");
-    await close(page, missing ? /404/ : undefined);
+    await close(page, missing || screen === "/ingest" ? /404/ : undefined);
   }
 });
 
@@ -77,6 +89,8 @@ test("the queue by keys alone, with a word, its reason, and back", { timeout: 12
   await page.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
   await page.getByRole("button", { name: "Confirm", exact: true }).last().click();
   await page.getByText(`${names[0]}: confirmed.`).waitFor();
+  // What people said is what the evaluation reads.
+  assert.deepEqual(JSON.parse(b.run("evaluate", "--json", "--dispositions", join(b.dir, "out/console"))), await ask(base, "/api/v1/precision"));
   await page.goto(`${base}/audit?action=disposition`);
   await page.getByText("disposition").first().waitFor();
   await close(page);
@@ -175,6 +189,62 @@ test("an entry of a list: added with a reason, taken back, removed", { timeout: 
   assert.equal(await entries(), 1);
   await page.getByText("onerror").first().waitFor();
   await unharmed(page);
+  await close(page);
+});
+
+test("what others shared: graded with a word and back, revoked, and shown where it matters", { timeout: 120_000 * patience }, async () => {
+  const page = await open("/sharing/in");
+  const sources = page.getByRole("region", { name: "Sources" });
+  const indicators = page.getByRole("region", { name: "Indicators" });
+  const north = async () => (await ask(base, "/api/v1/sharing/sources")).rows.find((s) => s.name === "north");
+  await sources.getByText("usually reliable").waitFor();
+  await sources.getByText("onerror").first().waitFor();
+  await unharmed(page);
+  await page.getByRole("button", { name: "Grade north" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Reliability").selectOption("D");
+  await dialog.getByRole("button", { name: "Grade it" }).click(); // without a word why nothing is sent
+  assert.equal((await north()).reliability, "B");
+  assert.deepEqual(await violations(page), []);
+  await dialog.getByLabel("Why").fill("often wrong");
+  await dialog.getByRole("button", { name: "Grade it" }).click();
+  await sources.getByText("not usually reliable").waitFor();
+  await page.locator("h1").click();
+  await page.keyboard.press("z");
+  await page.getByText("Taken back.").waitFor();
+  assert.deepEqual(await north().then((s) => [s.reliability, s.note]), ["B", EVIL]);
+  // Filtered and paged by the service, and the address says how.
+  const all = await ask(base, "/api/v1/sharing/imports?source=north&status=active");
+  await page.getByRole("combobox", { name: "Source", exact: true }).selectOption("north");
+  await page.getByRole("combobox", { name: "Status", exact: true }).selectOption("active");
+  await page.waitForURL(/status=active/);
+  await page.waitForFunction((n) => document.querySelectorAll("[aria-label=Indicators] tbody tr").length === n, Math.min(50, all.total));
+  const one = all.rows.find((i) => i.hits > 0);
+  await page.getByRole("button", { name: `Revoke ${one.id}` }).click();
+  await dialog.getByText("It is for good").waitFor();
+  await dialog.getByRole("button", { name: "Revoke", exact: true }).click();
+  await page.getByText("1 indicator of north revoked.").waitFor();
+  await page.waitForFunction((n) => document.querySelectorAll("[aria-label=Indicators] tbody tr").length === n, Math.min(50, all.total - 1));
+  await page.getByRole("combobox", { name: "Status", exact: true }).selectOption("revoked");
+  await indicators.getByText("revoked", { exact: true }).first().waitFor();
+  // Whoever judges a campaign sees who told of it; what they said of it then counts for the source.
+  let told;
+  for (const c of await campaigns()) if ((await ask(base, `/api/v1/campaigns/${c.id}`)).finding.imports?.some((i) => i.origin === "north")) told ??= c;
+  await page.goto(`${base}/campaigns/${told.id}`);
+  const origins = page.getByRole("region", { name: "Imports that match" });
+  await origins.getByText("template sketch").first().waitFor();
+  const before = (await north()).wrong;
+  await page.keyboard.press("d");
+  await dialog.getByLabel("Reason", { exact: true }).selectOption({ index: 1 });
+  await dialog.getByLabel("What it was instead").selectOption({ index: 1 });
+  await dialog.getByRole("button", { name: "Dismiss" }).click();
+  await page.getByText(`${told.name}: dismissed.`).waitFor();
+  assert.equal((await north()).wrong, before + 1);
+  await origins.getByRole("link", { name: "north" }).first().click();
+  await page.waitForURL(/sharing\/in\?source=north/);
+  await sources.getByText(`of ${before + 1 + (await north()).right}`).first().waitFor();
+  await page.goto(`${base}/audit?action=share.`);
+  for (const action of ["share.grade", "share.revoke"]) await page.getByText(action).first().waitFor();
   await close(page);
 });
 

@@ -2,7 +2,7 @@
 // that other fonts pass and that broken styles do not. STILLWATCH_PICTURES=write makes new pictures.
 import { before, test } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as b from "./browser.mjs";
 import { patience } from "./browser.mjs";
@@ -16,6 +16,10 @@ let base, canvas;
 before(async () => {
   const out = join(b.dir, "out");
   b.scan(out);
+  const [bundle, kept] = [join(b.dir, "bundle.json"), join(out, "console")];
+  mkdirSync(kept);
+  b.run("share", "export", "--out-of", out, "--audience", "provider", "--issuer", "North", "--alone", "a test", "--to", bundle);
+  b.run("share", "import", bundle, "--source", "north", "--data", kept);
   base = await b.consoleOver(out);
   canvas = await b.browser.newPage();
 });
@@ -34,7 +38,7 @@ async function shot(path, dark, style) {
 }
 
 const first = async () => (await b.ask(base, "/api/v1/campaigns?sort=exchanges&limit=1")).rows[0].id;
-const SCREENS = { queue: () => "/campaigns", campaign: async () => `/campaigns/${await first()}`, hunt: () => "/hunt" };
+const SCREENS = { queue: () => "/campaigns", campaign: async () => `/campaigns/${await first()}`, hunt: () => "/hunt", imports: () => "/sharing/in" };
 
 // Kept small: an eighth of the width is more than the comparison sees.
 async function small(png) {

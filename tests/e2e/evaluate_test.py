@@ -34,6 +34,24 @@ class Evaluate(Case):
         _, err = self.evaluate("--truth", SAMPLE, code=2)
         self.assertIn("2 --truth and 1 --found", err)
 
+    def test_reviewers(self):
+        rows = [{"campaign_id": f"c{i}", "value": value, "look_alike": "school" if value == "dismissed" else "", "verdict": "distillation",
+                 "families": ["rhythm", "text"] if i % 2 else ["rhythm"], "probability": .995} for i, value in enumerate(["confirmed", "confirmed", "dismissed", "unsure"])]
+        said = self.write("said.json", json.dumps({"total": 4, "rows": rows}))
+        told = json.loads(self.run_it("evaluate", "--dispositions", said, "--json")[0])
+        families = {f["family"]: f for f in told["families"]}
+        self.assertAlmostEqual(families["rhythm"]["precision"], 2 / 3)
+        self.assertEqual(families["text"]["precision"], 1)
+        self.assertEqual(told["look_alikes"], [{"look_alike": "school", "dismissed": 1}])
+        self.assertRegex(self.run_it("evaluate", "--dispositions", said)[0], r"family rhythm +2 +1 +1 +0\.667  0\.208 to 0\.939")
+        # A service's folder says the same as its API; an empty one that nobody has judged anything.
+        os.makedirs(self.path("data"))
+        self.assertIsNone(json.loads(self.run_it("evaluate", "--dispositions", self.path("data"), "--json")[0])["all"]["precision"])
+        for bad, words in ((self.write("bad.json", "{}"), "GET /api/v1/dispositions"), (self.path("none"), "none")):
+            self.assertIn(words, self.run_it("evaluate", "--dispositions", bad, code=2)[1])
+        self.assertIn("--dispositions", self.run_it("evaluate", "--dispositions", said, "--truth", SAMPLE, code=2)[1])
+        self.assertIn("--truth", self.run_it("evaluate", code=2)[1])
+
     def test_replay(self):
         before = open(self.path("out/campaigns.json")).read()
         query = ("query", "--lake", self.path("out/lake"), "--output-format", "TSV", "SELECT exchange_id, campaign_id FROM attributed ORDER BY exchange_id, campaign_id")

@@ -29,6 +29,7 @@ export function Account({ id }: { id: string }) {
               />
             )}
             <p className="soft">A campaign's verdict is not the account's: its own stands among the campaign's members.</p>
+            <ProfileOf key={id} id={id} />
             <h2>Appeals</h2>
             {a.appeals.length === 0 ? (
               <p>None.</p>
@@ -65,7 +66,6 @@ export function Account({ id }: { id: string }) {
           </>
         )}
       </Show>
-      <ProfileOf key={id} id={id} />
     </Page>
   );
 }

@@ -97,7 +97,7 @@ export function Appeals({ me }: { me: Schemas["Me"] }) {
                 },
               ]}
             />
-            <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+            <Pager keys total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
           </>
         )}
       </Show>

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { post, type Schemas } from "../api";
 import { useGet, useUrl } from "../hooks";
-import { number } from "../text";
+import { many, number } from "../text";
 import { Page, Show, Table } from "../ui";
 
 const LIMIT = 100;
@@ -34,13 +34,17 @@ export function Audit() {
         {problem && <p className="problem">{problem}</p>}
         {report && (
           <p className={report.ok ? "fine" : "problem"}>
-            {report.ok ? `${number(report.records)} records in ${number(report.segments)} segments, none changed, removed or added.` : `${number(report.findings_total)} faults: ${report.findings[0]?.segment} line ${report.findings[0]?.line}: ${report.findings[0]?.what}`}
+            {report.ok ? `${many(report.records, "record")} in ${many(report.segments, "segment")}, none changed, removed or added.` : `${many(report.findings_total, "fault")}: ${report.findings[0]?.segment} line ${report.findings[0]?.line}: ${report.findings[0]?.what}`}
           </p>
         )}
       </div>
       {head.data && (
         <p className="soft">
-          Head {number(head.data.seq)} <code>{head.data.hash.slice(0, 16)}…</code>: keep it elsewhere to prove later that nothing was cut off.
+          Head{" "}
+          <code>
+            {head.data.seq}:{head.data.hash}
+          </code>
+          : keep it elsewhere to prove later that nothing was cut off.
         </p>
       )}
       <form

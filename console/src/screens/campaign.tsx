@@ -2,8 +2,9 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { type Finding, type Schemas } from "../api";
 import { useGet, useKeys, useUrl } from "../hooks";
-import { ago, compact, likelihood, minute, number, percent, words } from "../text";
+import { ago, compact, day, likelihood, minute, number, percent, words } from "../text";
 import { AccountLink, Figure, Meter, Page, Pager, Show, Table, Verdict } from "../ui";
+import { Grade } from "./imports";
 import { Dispose, WORDS, type Word } from "./dispose";
 
 // The circumstances from which purpose may be inferred, in the order of the dossier.
@@ -11,6 +12,7 @@ const CIRCUMSTANCES: [string, string[]][] = [
   ["Volume, structure, pattern, coordination and timing", ["rhythm", "text", "manner", "replay"]],
   ["Concentration on specific capabilities", ["purpose"]],
   ["Several accounts used in a coordinated manner", ["network", "client", "enrolment", "payment"]],
+  ["What others say of it", ["shared"]], // no family of evidence: a prior, and only where there is one
 ];
 const TABS = ["evidence", "members", "history", "recompute"] as const;
 const LIMIT = 50;
@@ -82,11 +84,37 @@ function Timeline({ finding }: { finding: Finding }) {
   );
 }
 
+// Who said what was imported and matches here.
+function Origins({ finding, imports }: { finding: Finding; imports: NonNullable<Finding["imports"]> }) {
+  return (
+    <>
+      <p className={finding.rests_on_imports ? "problem" : "soft"}>
+        {finding.rests_on_imports ? "Without these imports there would be no accusation: it ends when they do." : "The verdict stands without these imports."}
+      </p>
+      <Table
+        label="Imports that match"
+        rows={imports}
+        id={(i) => `${i.origin} ${i.id}`}
+        columns={[
+          { head: "Who says so", cell: (i) => <Link href={`/sharing/in?source=${encodeURIComponent(i.origin)}&campaign=${encodeURIComponent(i.campaign)}`}>{i.origin}</Link> },
+          { head: "Grade", cell: (i) => <Grade grade={i.grade} /> },
+          { head: "What", cell: (i) => words(i.type.replaceAll("-", " ")) },
+          { head: "Indicator", cell: (i) => <code>{i.id}</code> },
+          { head: "Accounts", number: true, cell: (i) => number(i.accounts) },
+          { head: "Exchanges", number: true, cell: (i) => number(i.exchanges) },
+        ]}
+      />
+    </>
+  );
+}
+
 function Evidence({ finding }: { finding: Finding }) {
   return (
     <>
       {CIRCUMSTANCES.map(([title, families]) => {
         const rows = finding.evidence.filter((e) => families.includes(e.family));
+        const imports = families.includes("shared") ? (finding.imports ?? []) : undefined;
+        if (imports && imports.length + rows.length === 0) return null;
         return (
           <section key={title}>
             <h3>{title}</h3>
@@ -127,6 +155,7 @@ function Evidence({ finding }: { finding: Finding }) {
                 ]}
               />
             )}
+            {imports && imports.length > 0 && <Origins finding={finding} imports={imports} />}
           </section>
         );
       })}
@@ -178,7 +207,7 @@ function Members({ id }: { id: string }) {
               { head: "Why", cell: (m) => m.why },
             ]}
           />
-          <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+          <Pager keys total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
         </>
       )}
     </Show>
@@ -283,8 +312,8 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
               <Figure value={number(d.accounts)} label="accounts" />
               <Figure value={compact(d.input_tokens)} label="input tokens" />
               <Figure value={compact(d.output_tokens)} label="output tokens" />
-              <Figure value={minute(d.first_seen)} label="first seen, UTC" />
-              <Figure value={minute(d.last_seen)} label="last seen, UTC" note={ago(d.last_seen)} />
+              <Figure value={day(d.first_seen)} label="first seen" note={`${minute(d.first_seen).slice(11)} UTC`} />
+              <Figure value={day(d.last_seen)} label="last seen" note={`${minute(d.last_seen).slice(11)} UTC, ${ago(d.last_seen)}`} />
               <Figure value={d.disposition || "nothing"} label="said of it" note={d.owner ? `owner ${d.owner}` : "nobody's"} />
             </div>
             {finding && <Timeline finding={finding} />}
@@ -296,6 +325,7 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
                     <tbody>
                       {Object.entries(finding.capabilities)
                         .sort((a, b) => b[1] - a[1])
+                        .filter(([, share]) => share >= 0.0005)
                         .slice(0, 8)
                         .map(([name, share]) => (
                           <tr key={name}>
@@ -316,7 +346,9 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
                       {finding.pools.slice(0, 8).map((p) => (
                         <tr key={p.id}>
                           <th scope="row">
-                            <code>{p.id}</code>
+                            <Link href={`/campaigns/${encodeURIComponent(id)}/graph?sel=${encodeURIComponent(`c:${p.id}`)}`}>
+                              <code>{p.id}</code>
+                            </Link>
                           </th>
                           <td className="n">{number(p.accounts)} accounts</td>
                         </tr>
@@ -324,7 +356,9 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
                       {finding.templates.slice(0, 8).map((t) => (
                         <tr key={t.id}>
                           <th scope="row">
-                            <code>{t.id}</code>
+                            <Link href={`/holders?field=template&value=${encodeURIComponent(t.id)}&campaign=${encodeURIComponent(id)}`}>
+                              <code>{t.id}</code>
+                            </Link>
                           </th>
                           <td className="n">{number(t.exchanges)} exchanges</td>
                         </tr>

@@ -13,7 +13,11 @@ function Reliability({ bins }: { bins: readonly Bin[] }) {
   if (known.length === 0) return null;
   const y = (p: number) => 100 - 100 * p;
   return (
-    <svg className="reliability" viewBox="-4 -4 108 108" role="img" aria-label={`Stated against found: ${known.map((b) => `${percent(b.stated!)} stated, ${percent(b.precision!)} found`).join("; ")}`}>
+    <figure className="reliability">
+    <figcaption className="axis">
+      <span>found right, 0 to 100 %</span>
+    </figcaption>
+    <svg viewBox="-4 -4 108 108" role="img" aria-label={`Stated against found: ${known.map((b) => `${percent(b.stated!)} stated, ${percent(b.precision!)} found`).join("; ")}`}>
       <rect className="meter-back" width="100" height="100" />
       <line className="even" x1="0" y1="100" x2="100" y2="0" />
       {known.map((b) => (
@@ -23,7 +27,24 @@ function Reliability({ bins }: { bins: readonly Bin[] }) {
         </g>
       ))}
     </svg>
+    <div className="axis">
+      <span>stated, 0 %</span>
+      <span>100 %</span>
+    </div>
+    </figure>
   );
+}
+
+// One row for what was done and what would have been done of the same kind.
+function sides(rows: readonly Schemas["Decisions"]["rows"][number][]) {
+  const out = new Map<string, { action: string; reason: string; live: number; shadow: number }>();
+  for (const r of rows) {
+    const key = `${r.action} ${r.reason}`;
+    const one = out.get(key) ?? { action: r.action, reason: r.reason, live: 0, shadow: 0 };
+    one[r.shadow ? "shadow" : "live"] += r.count;
+    out.set(key, one);
+  }
+  return [...out.values()].sort((a, b) => b.live + b.shadow - a.live - a.shadow);
 }
 
 export function Detector() {
@@ -109,13 +130,13 @@ export function Detector() {
             <p className="soft">Decisions other than allow since the service started. What is in shadow was recorded and not done.</p>
             <Table
               label="Decisions"
-              rows={d.rows}
-              id={(r) => `${r.action} ${r.reason} ${r.shadow}`}
+              rows={sides(d.rows)}
+              id={(r) => `${r.action} ${r.reason}`}
               columns={[
                 { head: "Action", cell: (r) => r.action },
                 { head: "Because of", cell: (r) => words(r.reason) },
-                { head: "Done", number: true, cell: (r) => (r.shadow ? "–" : number(r.count)) },
-                { head: "In shadow", number: true, cell: (r) => (r.shadow ? number(r.count) : "–") },
+                { head: "Done", number: true, cell: (r) => number(r.live) },
+                { head: "In shadow", number: true, cell: (r) => number(r.shadow) },
               ]}
             />
           </>

@@ -255,7 +255,7 @@ function List({ campaign, reveal, chosen }: { campaign: string; reveal: (row: Ro
                 },
               ]}
             />
-            <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+            <Pager keys total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
           </>
         )}
       </Show>

@@ -59,7 +59,7 @@ function Found({ field, value, campaign, offset, go }: { field: string; value: s
               },
             ]}
           />
-          <Pager total={d.total} offset={offset} limit={LIMIT} go={go} />
+          <Pager keys total={d.total} offset={offset} limit={LIMIT} go={go} />
         </>
       )}
     </Show>

@@ -211,7 +211,7 @@ export function Hunt() {
                   cell: (r: { cells: (string | null)[] }) => <Cell name={name} value={r.cells[k] ?? null} />,
                 }))}
               />
-              <Pager total={answer.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+              <Pager keys total={answer.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
             </>
           )}
         </div>

@@ -1,7 +1,7 @@
 // How taking in goes: who sends, how much, what waits where, what was refused and why.
 import { useGet } from "../hooks";
 import type { Schemas } from "../api";
-import { ago, compact, minute, number } from "../text";
+import { ago, bytes, compact, minute, number } from "../text";
 import { Figure, Meter, Page, Show, Table } from "../ui";
 
 type Health = Schemas["Ingest"];
@@ -12,12 +12,14 @@ function troubles(h: Health): string[] {
   if (h.journal.lost > 0) out.push(`${number(h.journal.lost)} entries were acknowledged and cannot be read back from the journal. Keep its folder, and look at the service's log.`);
   if (!h.lake.open) out.push("The lake is not open. What comes in waits in the journal and is acknowledged; findings are those of the last pass.");
   else if (h.lake.failing) out.push(`The lake takes no rows at the moment (${h.lake.error}). They wait in the journal and are tried again.`);
-  for (const q of h.queues) if (q.bound > 0 && q.used > 0.8 * q.bound) out.push(`${q.name}: ${compact(q.used)} of ${compact(q.bound)} are used. Beyond the bound senders are told to come back later.`);
+  for (const q of h.queues) if (q.bound > 0 && q.used > 0.8 * q.bound) out.push(`${q.name}: ${size(q.name, q.used)} of ${size(q.name, q.bound)} are used. Beyond the bound senders are told to come back later.`);
   if (h.journal.failed > 0) out.push(`The disk refused ${number(h.journal.failed)} writes of the journal; their senders were told.`);
   if (h.passes.enabled && h.passes.error) out.push(`The last pass failed, what was known stays in force: ${h.passes.error}`);
   if (h.alerts.dead > 0) out.push(`${number(h.alerts.dead)} alerts were given up; they are in dead.jsonl.`);
   return out;
 }
+
+const size = (name: string, n: number) => (name.includes("bytes") ? bytes(n) : compact(n));
 
 function Rates({ minutes }: { minutes: Health["minutes"] }) {
   const top = Math.max(1, ...minutes.map((m) => m.accepted + m.rejected));
@@ -64,6 +66,14 @@ function Rates({ minutes }: { minutes: Health["minutes"] }) {
 
 export function Ingest() {
   const health = useGet("/api/v1/ingest", {}, {}, 10_000);
+  if (health.error?.status === 404)
+    return (
+      <Page title="Ingest">
+        <div className="empty">
+          <p>This is a finished scan: nothing is taken in here. A running service (stillwatch serve) shows who sends, how much, and what was refused.</p>
+        </div>
+      </Page>
+    );
   return (
     <Page title="Ingest">
       <Show of={health}>
@@ -119,9 +129,9 @@ export function Ingest() {
                 rows={h.queues}
                 id={(q) => q.name}
                 columns={[
-                  { head: "Queue", cell: (q) => q.name },
-                  { head: "Used", number: true, cell: (q) => compact(q.used) },
-                  { head: "Bound", number: true, cell: (q) => compact(q.bound) },
+                  { head: "Queue", cell: (q) => q.name.replace(/, bytes/, "") },
+                  { head: "Used", number: true, cell: (q) => size(q.name, q.used) },
+                  { head: "Bound", number: true, cell: (q) => size(q.name, q.bound) },
                   { head: "", cell: (q) => <Meter share={q.bound > 0 ? q.used / q.bound : 0} label={q.name} /> },
                   { head: "Refused for it", number: true, cell: (q) => number(q.refused) },
                 ]}
@@ -162,7 +172,7 @@ export function Ingest() {
               <h2>Passes</h2>
               {h.passes.enabled ? (
                 <p>
-                  {number(h.passes.done)} done, {number(h.passes.failed)} failed, {number(h.passes.killed)} ended for their memory or time, {number(h.passes.skipped)} left out because nothing was new. The last judged {number(h.passes.exchanges)} exchanges of {number(h.passes.accounts)} accounts and found {number(h.passes.campaigns)} campaigns, of which {number(h.passes.open)} may be acted upon; it took at most {compact(h.passes.peak_bytes)} bytes of memory.
+                  {number(h.passes.done)} done, {number(h.passes.failed)} failed, {number(h.passes.killed)} ended for their memory or time, {number(h.passes.skipped)} left out because nothing was new. The last judged {number(h.passes.exchanges)} exchanges of {number(h.passes.accounts)} accounts and found {number(h.passes.campaigns)} campaigns, of which {number(h.passes.open)} may be acted upon; it took at most {bytes(h.passes.peak_bytes)} of memory.
                 </p>
               ) : (
                 <p>Passes are switched off in the configuration (passes.enabled).</p>

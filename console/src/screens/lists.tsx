@@ -123,7 +123,7 @@ function Entries({ name, revision, done }: { name: string; revision: number; don
               },
             ]}
           />
-          <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
+          <Pager keys total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
         </>
       )}
     </Show>

@@ -2,7 +2,7 @@ import { useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { post, type Campaign, type Schemas } from "../api";
 import { useGet, useKeys, useUrl } from "../hooks";
-import { ago, compact, number, percent, words } from "../text";
+import { age, compact, minute, number, percent, words } from "../text";
 import { Page, Pager, Show, Table, useSay, Verdict, type Column } from "../ui";
 import { Dispose, WORDS, type Word } from "./dispose";
 
@@ -25,8 +25,8 @@ const COLUMNS: Column<Campaign>[] = [
   { head: "Exchanges", sort: "exchanges", number: true, cell: (c) => <span title={number(c.exchanges)}>{compact(c.exchanges)}</span> },
   { head: "Accounts", sort: "accounts", number: true, cell: (c) => number(c.accounts) },
   { head: "Mainly", cell: (c) => words(c.capability) || "–" },
-  { head: "Last seen", sort: "last_seen", cell: (c) => <time dateTime={c.last_seen ?? undefined}>{ago(c.last_seen)}</time> },
-  { head: "Age", sort: "first_seen", cell: (c) => ago(c.first_seen).replace(" ago", "") },
+  { head: "Last seen", sort: "last_seen", cell: (c) => <time className="one" dateTime={c.last_seen ?? undefined} title={`${minute(c.last_seen)} UTC`}>{age(c.last_seen)} ago</time> },
+  { head: "Age", sort: "first_seen", number: true, cell: (c) => <time dateTime={c.first_seen ?? undefined} title={`since ${minute(c.first_seen)} UTC`}>{age(c.first_seen)}</time> },
   { head: "Owner", cell: (c) => c.owner || <span className="soft">nobody</span> },
   { head: "Said", cell: (c) => c.disposition || <span className="soft">nothing</span> },
 ];
@@ -63,8 +63,6 @@ export function Queue({ me }: { me: Schemas["Me"] }) {
     k: () => choose(Math.max(chosen - 1, 0)),
     Enter: () => row && navigate(`/campaigns/${encodeURIComponent(row.id)}`),
     "/": () => search.current?.focus(),
-    n: () => list.data && offset + LIMIT < list.data.total && set({ offset: String(offset + LIMIT), row: undefined }),
-    p: () => set({ offset: offset > LIMIT ? String(offset - LIMIT) : undefined, row: undefined }),
     o: () => void take(),
     ...Object.fromEntries(Object.entries(WORDS).map(([key, w]) => [key, () => row && setWord(w)])),
   });
@@ -117,7 +115,7 @@ export function Queue({ me }: { me: Schemas["Me"] }) {
               sort={sort}
               onSort={(by) => filter({ sort: by, order: sort.by === by && sort.order === "desc" ? "asc" : "desc" })}
             />
-            <Pager total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined, row: undefined })} />
+            <Pager keys total={d.total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined, row: undefined })} />
           </>
         )}
       </Show>

@@ -1,15 +1,16 @@
 // Sharing a campaign with others: what would leave is read first, value by value, and two persons
 // answer for it.
 import { useState } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { post, take, type Schemas } from "../api";
 import { useGet, useUrl } from "../hooks";
 import { minute, number, words } from "../text";
-import { Dialog, Field, Page, Show, Table, useSay } from "../ui";
+import { Dialog, Field, Page, Pager, Show, Table, useSay } from "../ui";
 
 const AUDIENCES = ["provider", "cloud", "government", "public"] as const;
 type Audience = (typeof AUDIENCES)[number];
 type Export = Schemas["ShareExport"];
+const LIMIT = 100;
 const RULES: Record<string, string> = { never: "never leaves", compare: "by private comparison only", blinded: "only under a group's key", plain: "too little of it" };
 
 function Propose({ campaign, name, audience, close, done }: { campaign: string; name: string; audience: Audience; close: () => void; done: () => void }) {
@@ -37,7 +38,10 @@ function Propose({ campaign, name, audience, close, done }: { campaign: string; 
 }
 
 function Preview({ campaign, audience, done }: { campaign: string; audience: Audience; done: () => void }) {
-  const preview = useGet("/api/v1/sharing/preview", {}, { campaign, audience });
+  const [url, set] = useUrl();
+  const offset = Number(url.get("offset")) || 0;
+  const type = url.get("type") ?? "";
+  const preview = useGet("/api/v1/sharing/preview", {}, { campaign, audience, type, offset, limit: LIMIT });
   const one = useGet("/api/v1/campaigns/{id}", { id: campaign });
   const [proposing, setProposing] = useState(false);
   return (
@@ -61,17 +65,31 @@ function Preview({ campaign, audience, done }: { campaign: string; audience: Aud
                   { head: "Values", number: true, cell: (l) => number(l.count) },
                 ]}
               />
-              <details>
+              <details open={url.has("values")} onToggle={(e) => e.currentTarget.open !== url.has("values") && set({ values: e.currentTarget.open ? "1" : undefined }, false)}>
                 <summary>Every value, as it leaves</summary>
+                <div className="filters">
+                  <label>
+                    Of them
+                    <select value={type} onChange={(e) => set({ type: e.target.value, offset: undefined })}>
+                      <option value="">all</option>
+                      {p.leaves.map((l) => (
+                        <option key={`${l.type} ${l.form}`} value={l.type}>
+                          {words(l.type.replaceAll("-", " "))}
+                        </option>
+                      ))}
+                    </select>
+                  </label>
+                </div>
                 <Table
                   label="Values that leave"
                   rows={p.items.map((item, i) => ({ ...item, i }))}
                   id={(x) => x.i}
                   columns={[
-                    { head: "What", cell: (x) => words(x.type.replaceAll("-", " ")) },
+                    { head: "What", cell: (x) => (x.type === "account" ? "account, a running number" : words(x.type.replaceAll("-", " "))) },
                     { head: "Value", cell: (x) => <code>{x.value}</code> },
                   ]}
                 />
+                <Pager total={p.items_total} offset={offset} limit={LIMIT} go={(o) => set({ offset: o ? String(o) : undefined })} />
               </details>
             </>
           )}
@@ -102,6 +120,19 @@ function Preview({ campaign, audience, done }: { campaign: string; audience: Aud
   );
 }
 
+export function Sides() {
+  const [path] = useLocation();
+  return (
+    <nav className="tabs" aria-label="Sharing">
+      {[["/sharing", "Out"], ["/sharing/in", "In"]].map(([to, name]) => (
+        <Link key={to} href={to!} aria-current={path === to ? "page" : undefined}>
+          {name}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
 export function Sharing({ me }: { me: Schemas["Me"] }) {
   const [url, set] = useUrl();
   const campaign = url.get("campaign") ?? "";
@@ -119,11 +150,12 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
   };
   return (
     <Page title="Sharing">
-      <h2>Out</h2>
+      <Sides />
+      <p className="soft">What leaves is read first, value by value, and two persons answer for it.</p>
       <div className="filters">
         <label>
           Campaign
-          <select value={campaign} onChange={(e) => set({ campaign: e.target.value })}>
+          <select value={campaign} onChange={(e) => set({ campaign: e.target.value, type: undefined, offset: undefined })}>
             <option value="">choose…</option>
             {accused.data?.rows.map((c) => (
               <option key={c.id} value={c.id}>
@@ -134,7 +166,7 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
         </label>
         <label>
           For
-          <select value={audience} onChange={(e) => set({ audience: e.target.value })}>
+          <select value={audience} onChange={(e) => set({ audience: e.target.value, type: undefined, offset: undefined })}>
             {AUDIENCES.map((a) => (
               <option key={a} value={a}>
                 {{ provider: "another provider", cloud: "a cloud", government: "a government", public: "the public" }[a]}

@@ -12,6 +12,7 @@
 #include "serve/api/hunt.h"
 #include "serve/api/json.h"
 #include "serve/api/sharing.h"
+#include "state/precision.h"
 
 namespace stillwatch::serve::api {
 
@@ -728,80 +729,10 @@ class Api {
                 "campaigns");
   }
 
-  // Of the campaigns that a person judged: which share was right, in all, of those that the program
-  // accused, by family of evidence, and by the probability that it stated.
   HttpReply Precision(const HttpRequest&) const {
     auto all = c_.state->CurrentDispositions();
     if (!all.ok()) return Fail(all.status());
-    struct Count {
-      uint64_t confirmed = 0, dismissed = 0, unsure = 0;
-      double stated = 0;  // sum, of those decided
-      void Add(const state::Disposition& d) {
-        (d.value == "confirmed" ? confirmed : d.value == "dismissed" ? dismissed : unsure)++;
-        if (d.value != "unsure") stated += d.probability;
-      }
-    };
-    static constexpr double kBins[] = {0, .5, .8, .9, .95, .99, 1};
-    constexpr size_t kBinCount = std::size(kBins) - 1;
-    Count everything, accused, bins[kBinCount];
-    std::map<std::string, Count> families;
-    std::map<std::string, uint64_t> look_alikes;
-    for (const auto& d : *all) {
-      everything.Add(d);
-      for (const std::string& f : d.families) families[f].Add(d);
-      if (d.value == "dismissed") ++look_alikes[d.look_alike];
-      if (d.verdict != "distillation") continue;
-      accused.Add(d);
-      size_t bin = 0;
-      while (bin + 1 < kBinCount && d.probability >= kBins[bin + 1]) ++bin;
-      bins[bin].Add(d);
-    }
-    Out o;
-    const auto write = [&](const Count& n) {
-      o.Int("confirmed", n.confirmed).Int("dismissed", n.dismissed).Int("unsure", n.unsure);
-      const double decided = double(n.confirmed + n.dismissed);
-      if (decided == 0) {
-        for (const char* key : {"precision", "low", "high"}) (*o).Key(key), (*o).Null();
-        return;
-      }
-      // Wilson's interval at 95 %: also right where few were judged.
-      const double p = double(n.confirmed) / decided, z = 1.959964, zz = z * z / decided;
-      const double middle = (p + zz / 2) / (1 + zz);
-      const double half = z * std::sqrt(p * (1 - p) / decided + zz / (4 * decided)) / (1 + zz);
-      o.Real("precision", p)
-          .Real("low", std::max(0.0, middle - half))
-          .Real("high", std::min(1.0, middle + half));
-    };
-    o.Object();
-    for (const auto& [key, n] : {std::pair("all", &everything), {"accused", &accused}}) {
-      (*o).Key(key);
-      o.Object();
-      write(*n);
-      o.End();
-    }
-    o.Array("families");
-    for (const auto& [name, n] : families) {
-      o.Object().Text("family", name);
-      write(n);
-      o.End();
-    }
-    o.EndArray().Array("calibration");
-    for (size_t bin = 0; bin < kBinCount; ++bin) {
-      const uint64_t decided = bins[bin].confirmed + bins[bin].dismissed;
-      if (decided + bins[bin].unsure == 0) continue;
-      o.Object().Real("from", kBins[bin]).Real("to", kBins[bin + 1]);
-      (*o).Key("stated");
-      if (decided == 0)
-        (*o).Null();
-      else
-        (*o).Double(bins[bin].stated / double(decided));
-      write(bins[bin]);
-      o.End();
-    }
-    o.EndArray().Array("look_alikes");
-    for (const auto& [name, n] : look_alikes)
-      o.Object().Text("look_alike", name).Int("dismissed", n).End();
-    return JsonReply(o.EndArray().End().Done());
+    return JsonReply(state::PrecisionJson(state::PrecisionOf(*all)));
   }
 
   HttpReply Account(const HttpRequest& r) const {
@@ -1317,8 +1248,9 @@ void AddApiRoutes(Router* router, ApiContext context) {
   add("GET", "/hunt/schema", kRead, [](const Api& a, R r) { return a.hunts().Schema(r); });
   add("GET", "/hunt/queries", kRead, [](const Api& a, R r) { return a.hunts().Saved(r); });
   add("POST", "/hunt/queries/{name}", kWrite, [](const Api& a, R r) { return a.hunts().Save(r); });
-  add("GET", "/sharing/sources", kRead,
-      [](const Api& a, R) { return a.Listed(a.context().state->ImportSources()); });
+  add("GET", "/sharing/sources", kRead, [](const Api& a, R r) {
+    return a.Paged(r, [&](state::Page p) { return a.context().state->ListImportSources(p); });
+  });
   add("POST", "/sharing/sources/{name}", kWrite,
       [](const Api& a, R r) { return a.GradeSource(r); });
   add("POST", "/sharing/sources/{name}/revoke", kWrite,

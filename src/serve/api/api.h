@@ -43,12 +43,15 @@ struct ShareAsk {
   std::string campaign, audience;  // provider, cloud, government, public
   std::string issuer;              // empty: a preview, no bundle is made
   int64_t now_ms = 0;
+  std::string type = {};          // of a preview: values of this type alone
+  size_t offset = 0, limit = 50;  // of its values
 };
 struct Shared {
   std::string campaign_name;
   std::string summary;  // {"audience", "campaigns", "leaves", "stays"}: counts, never a value
-  std::string items;    // of a preview: [{"type", "form", "value"}]
-  std::string bundle;   // STIX 2.1
+  std::string items;    // of a preview: a page of [{"type", "form", "value"}], accounts by number
+  uint64_t items_total = 0;
+  std::string bundle;  // STIX 2.1
 };
 
 // What the handlers are made of; all of it outlives the router.

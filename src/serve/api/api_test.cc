@@ -138,6 +138,8 @@ class ApiTest : public testing::Test {
           R"(","campaigns":["00ff"],"leaves":[{"type":"settings",)", R"("form":"plain","count":)",
           leaves_,
           R"(}],"stays":[{"type":"payment","rule":"never","count":2,"why":"it is somebody's"}]})");
+      EXPECT_EQ(ask.limit, 50u);
+      out.items_total = 1;
       out.items = R"([{"type":"settings","form":"plain","value":"temperature=0"}])";
       if (!ask.issuer.empty()) {
         out.bundle = StrCat(R"({"type":"bundle","issuer":")", ask.issuer, "\"}");
@@ -586,6 +588,7 @@ TEST_F(ApiTest, BadBodies) {
 
 TEST_F(ApiTest, NothingLeavesByOnePersonAlone) {
   EXPECT_EQ(Call("GET", "/sharing/preview?campaign=nobody&audience=public").status, 404);
+  EXPECT_EQ(Call("GET", "/sharing/preview?campaign=c1&audience=public&limit=501").status, 400);
   HttpReply r = Call("GET", "/sharing/preview?campaign=c1&audience=provider");
   EXPECT_NE(r.body.find("\"value\":\"temperature=0\""), std::string::npos) << r.body;
   EXPECT_EQ(Call("POST", "/sharing/exports",
@@ -620,6 +623,45 @@ TEST_F(ApiTest, NothingLeavesByOnePersonAlone) {
   const std::string log = Call("GET", "/audit?action=share.").body;
   for (const char* action : {"share.propose", "share.approve", "share.reject", "share.download"})
     EXPECT_NE(log.find(action), std::string::npos) << action;
+}
+
+TEST_F(ApiTest, WhatOthersSharedIsGradedAndRevoked) {
+  EXPECT_EQ(Int(Call("GET", "/sharing/sources"), "total"), 0);
+  EXPECT_EQ(Int(Call("GET", "/sharing/imports"), "total"), 0);
+  std::vector<state::ImportedIndicator> said(3);
+  for (size_t i = 0; i < said.size(); ++i) {
+    said[i].id = StrCat("indicator--", i);
+    said[i].campaign = "campaign--1";
+    said[i].type = i == 0 ? "payment" : "mail-domain";
+    said[i].value = i == 0 ? "c1" : "<img src=x>";
+    said[i].valid_until_ms = i == 2 ? kNow - 1 : kNow + 1000;
+  }
+  for (const char* source : {"north", "south <b>"})
+    ASSERT_TRUE(state_->Import(source, said, "ada").ok());
+  HttpReply r = Call("GET", "/sharing/sources?limit=1&offset=1");
+  EXPECT_EQ(Int(r, "total"), 2);
+  EXPECT_EQ(r.body.find("north"), std::string::npos) << r.body;
+  EXPECT_EQ(Call("GET", "/sharing/sources?limit=0").status, 400);
+  EXPECT_EQ(Int(Call("GET", "/sharing/imports?source=north"), "total"), 3);
+  EXPECT_EQ(Int(Call("GET", "/sharing/imports?status=expired"), "total"), 2);
+  EXPECT_EQ(Int(Call("GET", "/sharing/imports?type=payment&status=active"), "total"), 2);
+  EXPECT_EQ(Call("GET", "/sharing/imports?status=odd").status, 400);
+  // Grades are people's: with the right, of the scale, on the record.
+  const std::string north = "/sharing/sources/north";
+  EXPECT_EQ(Call("POST", north, R"({"reliability":"B"})", "eve", {Role::kDecide}).status, 403);
+  EXPECT_EQ(Call("POST", north, R"({"reliability":"G"})").status, 400);
+  EXPECT_EQ(Call("POST", north, R"({"reliability":"AB"})").status, 400);
+  r = Call("POST", north, R"({"reliability":"B","note":"right in 9 of 11"})");
+  EXPECT_EQ(Text(r, "reliability"), "B");
+  EXPECT_EQ(Text(r, "graded_by"), "ada");
+  EXPECT_EQ(Int(Call("POST", north + "/revoke", R"({"id":"indicator--0"})"), "revoked"), 1);
+  EXPECT_EQ(Int(Call("POST", north + "/revoke", "{}"), "revoked"), 2);
+  EXPECT_EQ(Call("POST", "/sharing/sources/nobody/revoke", "{}").status, 404);
+  EXPECT_EQ(Int(Call("GET", "/sharing/imports?status=revoked"), "total"), 3);
+  EXPECT_TRUE(changed_.contains("imports"));
+  const std::string log = Call("GET", "/audit?action=share.").body;
+  for (const char* action : {"share.import", "share.grade", "share.revoke"})
+    EXPECT_NE(log.find(action), std::string::npos) << action << log;
 }
 
 TEST_F(ApiTest, DirectivesAndPermitsInForce) {

@@ -63,10 +63,16 @@ void Sharing::Tell(const state::Export& e, std::string* out) {
 
 HttpReply Sharing::Preview(const HttpRequest& r) const {
   if (!c_.share) return NoLake();
-  auto shared =
-      c_.share({r.Query("campaign").value_or(""), r.Query("audience").value_or(""), "", 0});
+  const auto offset = NumberOf(r, "offset", 0), limit = NumberOf(r, "limit", 50);
+  if (!offset.ok()) return Fail(offset.status());
+  if (!limit.ok()) return Fail(limit.status());
+  if (*limit == 0 || *limit > state::kPageRows)
+    return ErrorReply(400, StrCat("limit: expected 1 to ", state::kPageRows));
+  auto shared = c_.share({r.Query("campaign").value_or(""), r.Query("audience").value_or(""), "", 0,
+                          r.Query("type").value_or(""), *offset, *limit});
   if (!shared.ok()) return Fail(shared.status());
   std::string out = shared->summary;
+  Out::Splice("items_total", std::to_string(shared->items_total), &out);
   Out::Splice("items", shared->items, &out);
   return JsonReply(out);
 }

@@ -93,8 +93,8 @@ void AddConsole(Router* router) {
     // The screens (console/src/app.tsx): the page finds out which from the address.
     for (const char* place :
          {"/", "/index.html", "/campaigns", "/campaigns/*", "/compare", "/holders", "/accounts/*",
-          "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", "/detector",
-          "/ingest", "/audit", "/settings"}) {
+          "/hunt", "/enforcement", "/directives", "/appeals", "/lists", "/sharing", "/sharing/in",
+          "/detector", "/ingest", "/audit", "/settings"}) {
       at(place);
     }
   }
