@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { type Finding, type Schemas } from "../api";
 import { useGet, useKeys, useUrl } from "../hooks";
-import { ago, compact, day, likelihood, minute, number, percent, words } from "../text";
+import { age, compact, day, likelihood, minute, number, percent, words } from "../text";
 import { AccountLink, Figure, Meter, Page, Pager, Show, Table, Verdict } from "../ui";
 import { Grade } from "./imports";
 import { Dispose, WORDS, type Word } from "./dispose";
@@ -312,8 +312,8 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
               <Figure value={number(d.accounts)} label="accounts" />
               <Figure value={compact(d.input_tokens)} label="input tokens" />
               <Figure value={compact(d.output_tokens)} label="output tokens" />
-              <Figure value={day(d.first_seen)} label="first seen" note={`${minute(d.first_seen).slice(11)} UTC`} />
-              <Figure value={day(d.last_seen)} label="last seen" note={`${minute(d.last_seen).slice(11)} UTC, ${ago(d.last_seen)}`} />
+              <Figure value={day(d.first_seen)} label="first seen, UTC" note={minute(d.first_seen).slice(11)} />
+              <Figure value={day(d.last_seen)} label="last seen, UTC" note={`${minute(d.last_seen).slice(11)}, ${age(d.last_seen)} ago`} />
               <Figure value={d.disposition || "nothing"} label="said of it" note={d.owner ? `owner ${d.owner}` : "nobody's"} />
             </div>
             {finding && <Timeline finding={finding} />}
