@@ -20,7 +20,10 @@ extern "C" int __pthread_mutex_unlock(pthread_mutex_t* m) { return pthread_mutex
 extern "C" const char* __asan_default_options() { return "use_sigaltstack=0"; }
 // The engine holds more locks at once than the deadlock detector counts; its races are its own.
 extern "C" const char* __tsan_default_options() { return "use_sigaltstack=0:detect_deadlocks=0"; }
-extern "C" const char* __tsan_default_suppressions() { return "race:libchdb.so\n"; }
+// Weak: a program with Kafka has a longer list (serve/kafka/sanitized_threads.c).
+extern "C" __attribute__((weak)) const char* __tsan_default_suppressions() {
+  return "race:libchdb.so\n";
+}
 #endif
 
 namespace stillwatch::lake {
