@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -58,6 +59,45 @@ std::string All(Audience audience) {
   std::string all;
   for (const File& f : *files) all += f.name + "\n" + f.bytes;
   return all;
+}
+
+// As large as June 2026: what a page leaves out is in the annexes.
+TEST(Package, APageOf25000AccountsIsUnderTwoMegabytes) {
+  model::Campaign c = Secretive();
+  c.accounts = 25'000, c.exchanges = 28'800'000;
+  const std::string why(300, 'w');
+  c.members.clear();
+  for (int i = 0; i < 25'000; ++i)
+    c.members.push_back({"acct_" + std::to_string(1'000'000'000'000 + i),
+                         "pool_" + std::to_string(i / 10), "distillation", .99, 1152, 1150, why});
+  c.pools.clear();
+  for (int i = 0; i < 2'500; ++i) c.pools.push_back({"pool_" + std::to_string(i), 10});
+  const model::TemplateRef of = c.templates[0];
+  c.templates.clear();
+  for (int i = 0; i < 500; ++i) {
+    c.templates.push_back(of);
+    c.templates.back().id = "tpl_" + std::to_string(i);
+    c.templates.back().hashes.assign(512, 4'012'345'678);
+  }
+  for (int i = 0; i < 1'000; ++i)
+    c.infrastructure.push_back(
+        {"residential_proxy", "Network " + std::to_string(i), 64500, 40, 9'000});
+  for (int i = 0; i < 20'000; ++i) c.addresses["2001:db8::" + std::to_string(i)] = 1'440;
+  for (int i = 0; i < 60; ++i)
+    c.timeline.push_back({"2026-05-07", 480'000, 20'000, {{"atlas-4", 1}, {"atlas-5", 2}}});
+  for (auto& e : c.evidence) e.exchanges.assign(20, std::string(64, 'e'));
+  PackageOptions o;
+  o.figures = &kFigures;
+  const auto files = Package(c, o);
+  ASSERT_TRUE(files.ok()) << files.status();
+  size_t page = 0, rows = 0;
+  for (const File& f : *files) {
+    if (f.name.ends_with(".html")) page = f.bytes.size();
+    if (f.name.ends_with("accounts.csv")) rows = std::count(f.bytes.begin(), f.bytes.end(), '\n');
+  }
+  EXPECT_GT(page, 10'000u);
+  EXPECT_LT(page, 2'000'000u);
+  EXPECT_EQ(rows, 25'001u);
 }
 
 TEST(Package, NothingLeavesThatTheAudienceMayNotSee) {

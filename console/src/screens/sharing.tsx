@@ -184,7 +184,8 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
             rows={d.rows}
             id={(x) => x.id}
             columns={[
-              { head: "Campaign", cell: (x) => <Link href={`/campaigns/${encodeURIComponent(x.campaign_id)}`}>{x.campaign_name}</Link> },
+              { head: "Campaign", cell: (x) => (x.kind === "campaign" ? <Link href={`/campaigns/${encodeURIComponent(x.campaign_id)}`}>{x.campaign_name}</Link> : x.campaign_name) },
+              { head: "What", cell: (x) => ({ campaign: "a campaign", bundle: "a bundle of a scan", comparison: "a private comparison" })[x.kind] },
               { head: "For", cell: (x) => x.audience },
               { head: "As", cell: (x) => x.issuer },
               { head: "Status", cell: (x) => <b>{x.status}</b> },
@@ -205,7 +206,7 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
                         Reject
                       </button>
                     )}
-                    {x.status === "approved" && (
+                    {x.status === "approved" && x.kind !== "comparison" && (
                       <button type="button" onClick={() => void download(x)}>
                         Download
                       </button>
