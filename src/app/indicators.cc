@@ -43,6 +43,8 @@ std::optional<SharedIndicator::Kind> KindOf(ItemType t) {
       return SharedIndicator::Kind::kMailDomain;
     case ItemType::kReferrer:
       return SharedIndicator::Kind::kReferrer;
+    case ItemType::kRhythm:
+      return SharedIndicator::Kind::kRhythm;
     default:
       return std::nullopt;
   }
@@ -58,6 +60,8 @@ ItemType TypeOf(SharedIndicator::Kind kind) {
       return ItemType::kMailDomain;
     case SharedIndicator::Kind::kReferrer:
       return ItemType::kReferrer;
+    case SharedIndicator::Kind::kRhythm:
+      return ItemType::kRhythm;
     case SharedIndicator::Kind::kTemplate:
       break;
   }
@@ -85,6 +89,9 @@ bool Convert(const state::ImportedIndicator& from, std::vector<SharedIndicator>*
   if (i.kind == SharedIndicator::Kind::kTemplate) {
     if (from.blinded) return true;
     i.hashes = item->Hashes();
+  } else if (i.kind == SharedIndicator::Kind::kRhythm) {
+    if (from.blinded) return true;
+    i.busy = item->HalfHours(&i.first_half_hour);
   } else if (from.blinded) {
     i.key = from.value.substr(0, colon);
     i.value = from.value.substr(colon + 1);

@@ -177,6 +177,8 @@ std::string CampaignsJson(std::span<const model::Campaign> campaigns) {
       w.EndArray();
       w.Key("rests_on_imports");
       w.Bool(c.rests_on_imports);
+      w.Key("own_probability");
+      w.Double(c.own_probability);
     }
     w.Key("timeline");
     w.BeginArray();

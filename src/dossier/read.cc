@@ -187,6 +187,7 @@ model::Campaign ReadCampaign(const object& o, Reader* r) {
     });
     if (o["rests_on_imports"].get(c.rests_on_imports) != simdjson::SUCCESS)
       r->Fail("rests_on_imports", "true or false");
+    c.own_probability = r->Real(o, "own_probability");
   }
   r->Each(o, "timeline", [&](const object& d) {
     model::TimelineDay day{

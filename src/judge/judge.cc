@@ -332,6 +332,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       for (const uint32_t a : f.candidate.accounts) excluded[a] = true;
       f.facts = Measure(background, graph, f.candidate, excluded, workers);
       f.facts.prior = imports.Of(f.candidate);
+      imports.Listen(background, f.candidate, excluded, &f.facts.prior);
       f.weighed = Weigh(f.facts, f.candidate.formed);
     });
     const std::span<Finding> judged(findings.begin() + static_cast<ptrdiff_t>(first),
@@ -486,7 +487,8 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     priors.push_back(f.facts.prior.scaffold_bits);
   }
   weighted = BudgetBits(priors);
-  for (size_t i = 0; i < findings.size(); ++i) weighted[i] += e_values[i];
+  for (size_t i = 0; i < findings.size(); ++i)
+    weighted[i] += e_values[i] + findings[i].weighed.heard_bits;
   const std::vector<bool> within = SelectByEBH(weighted, kErrorRate);
   const std::vector<bool> alone =
       imports.empty() ? within : SelectByEBH(e_values, kErrorRate);  // had nobody said anything
@@ -499,11 +501,16 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
           "The evidence does not fit into the error budget of this review; more "
           "volume would decide it.";
     }
-    if (f.weighed.verdict == Verdict::kDistillation && !f.facts.prior.refs.empty()) {
+    if (!f.facts.prior.refs.empty()) {
       Facts own = f.facts;
       own.prior = {};
+      Weighed without = Weigh(own, f.candidate.formed);
+      if (!alone[i] && without.verdict == Verdict::kDistillation)
+        without.verdict = Verdict::kUnresolved;
       f.weighed.rests_on_imports =
-          !alone[i] || Weigh(own, f.candidate.formed).verdict != Verdict::kDistillation;
+          f.weighed.verdict == Verdict::kDistillation && without.verdict != Verdict::kDistillation;
+      Calibrate(f.candidate.formed, &without);
+      f.weighed.own_probability = without.probability[int(Verdict::kDistillation)];
     }
     const bool report = WorthReporting(f.facts, f.weighed, f.candidate.formed);
     Calibrate(f.candidate.formed, &f.weighed);

@@ -8,12 +8,18 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "judge/facts.h"
+#include "judge/split.h"
+#include "link/rhythm.h"
+#include "model/account.h"
 
 namespace stillwatch::judge {
 namespace {
 
 using base::Percent;
 using base::StrCat;
+
+// Random groups that listen as well.
+constexpr size_t kCompareGroups = 24, kCompareGroupsMin = 8, kCompareAccountsMax = 400;
 
 // "half of the exchanges have its scaffold" counts half.
 struct Matched {
@@ -113,7 +119,11 @@ Imports::Imports(const link::Log& log, const std::vector<link::Template>& templa
             .emplace(std::pair<std::string_view, std::string_view>(one.origin, one.campaign),
                      static_cast<uint32_t>(groups.size()))
             .first->second);
-    if (one.kind == Kind::kTemplate) {
+    if (one.kind == Kind::kRhythm) {
+      // Of several versions of one campaign's the one by which more is said.
+      const auto [it, fresh] = rhythm_of_group_.try_emplace(group_.back(), i);
+      if (!fresh && indicators[it->second].busy.size() < one.busy.size()) it->second = i;
+    } else if (one.kind == Kind::kTemplate) {
       for (const uint32_t h : one.hashes) by_hash[h].push_back(i);
     } else {
       by_value[{one.kind, one.key}][one.value].push_back(i);
@@ -221,7 +231,9 @@ Prior Imports::Of(const Candidate& c) const {
   for (const auto& [g, n] : rows_of) {
     const double share = std::min(
         1.0, static_cast<double>(n) / static_cast<double>(std::max<size_t>(1, c.rows.size())));
-    if (share >= .5) Better(&scaffold, *best_of[g], share);
+    if (share < .5) continue;
+    Better(&scaffold, *best_of[g], share);
+    out.scaffolds.push_back(g);
   }
   // Values, by the accounts that have any of a campaign's.
   if (!of_account_.empty()) {
@@ -284,6 +296,93 @@ Prior Imports::Of(const Candidate& c) const {
   std::sort(out.refs.begin(), out.refs.end(),
             [](const auto& x, const auto& y) { return x.id < y.id; });
   return out;
+}
+
+void Imports::Listen(const Background& background, const Candidate& c,
+                     const AccountSet& not_innocent, Prior* prior) const {
+  const link::Log& log = log_;
+  std::vector<const SharedIndicator*> said;
+  for (const uint32_t g : prior->scaffolds)
+    if (const auto it = rhythm_of_group_.find(g); it != rhythm_of_group_.end())
+      said.push_back(&indicators_[it->second]);
+  if (said.empty()) return;
+  std::stable_sort(said.begin(), said.end(), [](const auto* x, const auto* y) {
+    return std::tuple(-Trust(x->reliability, x->credibility), std::string_view(x->id)) <
+           std::tuple(-Trust(y->reliability, y->credibility), std::string_view(y->id));
+  });
+  if (said.size() > kHeardMax) said.resize(kHeardMax);
+  const auto listens = [&](uint32_t a) { return !model::ToldOf(log.account_id[a]); };
+  std::vector<uint32_t> rows;
+  size_t listeners = 0;
+  for (const uint32_t row : c.rows) {
+    const uint32_t a = log.row_account[row];
+    if (!rows.empty() && log.row_account[rows.back()] == a) {
+      rows.push_back(row);
+    } else if (listens(a)) {
+      rows.push_back(row);
+      ++listeners;
+    }
+  }
+  if (listeners < kListenersMin) return;
+  const std::vector<link::Event> own = EventsOf(log, rows);
+  // As many others, with as much work each (facts.cc compares a group's own rhythm so): what moves
+  // everybody moves them too.
+  const size_t per_account = std::max<size_t>(3, rows.size() / listeners);
+  const size_t size = std::min(kCompareAccountsMax, listeners);
+  const std::vector<uint32_t>& order = background.shuffled();
+  std::vector<std::vector<link::Event>> groups;
+  for (size_t g = 0; g < kCompareGroups && !order.empty(); ++g) {
+    std::vector<uint32_t> group;
+    const size_t start = order.size() * g / kCompareGroups;
+    for (size_t i = 0; i < order.size() && group.size() < size; ++i) {
+      const uint32_t a = order[(start + i) % order.size()];
+      if (!not_innocent[a] && log.Exchanges(a) * 2 >= per_account) group.push_back(a);
+    }
+    if (group.size() < size) break;
+    std::sort(group.begin(), group.end());
+    std::vector<link::Event>& events = groups.emplace_back();
+    for (const uint32_t a : group) {
+      const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
+      for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step)
+        if (const auto e = EventOf(log, r)) events.push_back(*e);
+    }
+  }
+  double most = 0;
+  for (const SharedIndicator* one : said) {
+    const auto weight = [&](int32_t half_hour) -> double {
+      // Days of the log may begin at any hour (EventOf).
+      const int64_t at = half_hour * link::Event::kMs - log.shift_ms;
+      const int64_t i =
+          (at - (at % link::Event::kMs + link::Event::kMs) % link::Event::kMs) / link::Event::kMs -
+          one->first_half_hour;
+      return i < 0 || i >= static_cast<int64_t>(one->busy.size())
+                 ? 0
+                 : one->busy[static_cast<size_t>(i)];
+    };
+    const link::Rhythm heard = link::MeasureAgainst(own, weight);
+    double z = heard.z;
+    if (z > 0 && groups.size() >= kCompareGroupsMin) {
+      std::vector<double> zs;
+      for (const auto& events : groups) zs.push_back(link::MeasureAgainst(events, weight).z);
+      std::sort(zs.begin(), zs.end());
+      const double median = zs[zs.size() / 2], upper = zs[zs.size() * 84 / 100];
+      z = (z - std::max(0.0, median)) / std::max(1.0, upper - median);
+    }
+    prior->heard.push_back(z);
+    if (!prior->heard_statement.empty() && z <= most) continue;
+    most = z;
+    prior->heard_statement =
+        StrCat("In the half hours in which ", one->origin.empty() ? "another" : one->origin,
+               " says that its campaign was busier than its habits, ", std::to_string(listeners),
+               " of these accounts, of which nothing is told to others, were present ",
+               base::Fixed(heard.pairs, 0), " times where their own habits explain ",
+               base::Fixed(heard.expected, 0), " (", base::Fixed(z, 1),
+               " standard deviations of random groups of this log).");
+    prior->heard_null = StrCat(
+        "The accounts come and go on their own, whatever anybody says",
+        said.size() > 1 ? StrCat("; the mean over ", said.size(), " who said so") : std::string(),
+        ".");
+  }
 }
 
 std::vector<double> BudgetBits(std::span<const double> prior_bits) {

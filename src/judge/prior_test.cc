@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -106,11 +108,14 @@ TEST(Prior, OpensNoGate) {
     const Weighed own = Weigh(f, formed);
     f.prior.bits = kPriorBitsMax;
     f.prior.statement = "northwind says so";
+    if (round % 2) f.prior.heard = {share() * 12};
     const Weighed told = Weigh(f, formed);
     EXPECT_EQ(told.families, own.families);
     EXPECT_EQ(told.purpose_bits, own.purpose_bits);
     EXPECT_EQ(told.independent_bits, own.independent_bits);
-    EXPECT_EQ(told.evidence.size(), own.evidence.size() + 1);
+    EXPECT_EQ(told.evidence.size(), own.evidence.size() + 1 + f.prior.heard.size());
+    EXPECT_GE(told.heard_bits, -1.01);  // what others say costs a bit at most
+    EXPECT_EQ(own.heard_bits, 0);
     if (told.verdict != Verdict::kDistillation) continue;
     ++accused;
     tipped += own.verdict != Verdict::kDistillation;
@@ -133,9 +138,9 @@ TEST(Prior, OpensNoGate) {
   nothing.effective_items = 2'000;
   nothing.sign = {1, 1, 0, 0, 1, 0, 1};
   nothing.prior.bits = kPriorBitsMax;
+  nothing.prior.heard = {20, 20};
   const Weighed w = Weigh(nothing, Formed::kText);
   EXPECT_GE(w.purpose_bits, kPurposeBitsMin);
-  EXPECT_LT(w.probability[0], .75);
   EXPECT_NE(w.verdict, Verdict::kDistillation);
 }
 
@@ -249,6 +254,98 @@ TEST(Prior, ValuesCountWhereOthersDoNotHaveThem) {
   EXPECT_NEAR(bits({Value(Kind::kPayment, "~op card 1", "k1")}, blind), PriorBits(.45), .01);
   EXPECT_EQ(bits({Value(Kind::kPayment, "~op card 1", "k2")}, blind), 0);
   EXPECT_EQ(bits({Value(Kind::kPayment, "~op card 1", "k1")}), 0);
+}
+
+// What a source says of its campaign's hours, by who was there in each half hour.
+SharedIndicator RhythmOf(const std::set<std::pair<std::string, int64_t>>& there) {
+  SharedIndicator i = Scaffold("indicator--rhythm", {});
+  i.kind = Kind::kRhythm, i.type = "rhythm";
+  i.first_half_hour = static_cast<int32_t>(link::kTestDay / link::Event::kMs);
+  std::vector<double> seen((World::kDays + 1) * 48, 0);  // a queue works into the night
+  for (const auto& [account, half] : there) ++seen.at(static_cast<size_t>(half));
+  for (const double n : seen) {
+    const double mean = static_cast<double>(there.size()) / static_cast<double>(seen.size());
+    i.busy.push_back(
+        static_cast<int8_t>(std::clamp(std::lround(2 * (n - mean) / std::sqrt(mean)), -7L, 7L)));
+  }
+  return i;
+}
+
+// Bits by what was heard of a rhythm; nothing: none was.
+std::optional<double> HeardBits(const Judged& judged) {
+  std::optional<double> most;
+  for (const model::Campaign& c : judged.findings.campaigns)
+    for (const model::Evidence& e : c.evidence)
+      if (e.family == model::Family::kShared && e.statement.find("half hours") != e.statement.npos)
+        most = std::max(most.value_or(-9), e.bits);
+  return most;
+}
+
+// Presences of accounts by half hour of the world's days, and their rows leave the log with `take`.
+std::set<std::pair<std::string, int64_t>> There(World* w,
+                                                const std::function<bool(const std::string&)>& who,
+                                                bool take) {
+  std::set<std::pair<std::string, int64_t>> there;
+  for (const link::TestRow& r : w->log.rows)
+    if (who(r.account)) there.insert({r.account, (r.ts_ms - link::kTestDay) / link::Event::kMs});
+  if (take) {
+    std::erase_if(w->log.rows, [&](const auto& r) { return who(r.account); });
+    std::erase_if(w->log.described, [&](const auto& d) { return who(d.first); });
+  }
+  return there;
+}
+
+TEST(Prior, TheOtherHalfOfAQueueIsHeard) {
+  std::mt19937 random(3);
+  for (const uint32_t seed : {1u, 2u, 3u}) {
+    World w(seed);
+    w.People(200);
+    w.Add({.accounts = 80, .exchanges = 300, .cards = 0, .addresses = 0});
+    const std::string middle = "op-" + link::TestAccount(40);
+    const auto theirs = There(
+        &w, [&](const std::string& a) { return a.starts_with("op-") && a >= middle; }, true);
+    const auto bits = [&](SharedIndicator rhythm) {
+      return HeardBits(JudgeWorld(w, {Scaffold("indicator--a", From(1'000, 8)), rhythm}));
+    };
+    const SharedIndicator said = RhythmOf(theirs);
+    ASSERT_TRUE(bits(said)) << seed;
+    EXPECT_GT(*bits(said), 3) << seed;
+    // Hours by chance, another campaign's and those of another year say nothing, and cost a bit.
+    SharedIndicator other = said;
+    std::shuffle(other.busy.begin(), other.busy.end(), random);
+    EXPECT_LT(bits(other).value_or(0), 1) << seed;
+    other = said;
+    other.campaign = "campaign--2";
+    EXPECT_FALSE(bits(other)) << seed;
+    other = said;
+    other.first_half_hour += 48 * 365;
+    EXPECT_LE(bits(other).value_or(0), 0) << seed;
+    EXPECT_FALSE(HeardBits(JudgeWorld(w, {said}))) << seed;  // nobody said whose
+  }
+}
+
+// Users of a published scaffold, and a liar who sends back what their provider told of them.
+TEST(Prior, AnEchoProvesNothing) {
+  double sum = 0;
+  size_t n = 0;
+  for (uint32_t seed = 1; seed <= 12; ++seed) {
+    World w(seed);
+    w.People(200);
+    w.Add({.prefix = "t-",
+           .accounts = 60,
+           .exchanges = 900,
+           .cards = 0,
+           .addresses = 0,
+           .queue = false});
+    const auto told = There(
+        &w, [](const std::string& a) { return a.starts_with("t-") && model::ToldOf(a); }, false);
+    const Judged judged = JudgeWorld(w, {Scaffold("indicator--a", From(1'000, 8)), RhythmOf(told)});
+    for (const model::Campaign& c : judged.findings.campaigns)
+      EXPECT_NE(c.verdict, Verdict::kDistillation) << c.summary;
+    if (const auto bits = HeardBits(judged)) sum += *bits, ++n;
+  }
+  ASSERT_GE(n, 8u);
+  EXPECT_LT(sum / static_cast<double>(n), .5);
 }
 
 }  // namespace

@@ -622,6 +622,7 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   Attribute(candidate, &c);
   c.imports = facts.prior.refs;
   c.rests_on_imports = weighed.rests_on_imports;
+  c.own_probability = weighed.own_probability;
   if (c.rests_on_imports)
     c.would_change += " It rests on what others say: without that it would be unresolved.";
   const std::string aim = c.capabilities.empty() ? "an aim that the log does not show"

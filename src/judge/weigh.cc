@@ -95,6 +95,16 @@ Weighed Weigh(const Facts& f, Formed formed) {
                : std::string("at face value, which says too little to be compared with other "
                              "groups, or there are too few other accounts.")));
   double independent = rhythm;
+  // What is heard of others' rhythm is one rhythm with it: half of each standard score's weight.
+  // Of e-values the mean is one, so that what was heard costs a bit at most and needs no choice.
+  if (!f.prior.heard.empty()) {
+    double gain = 0;
+    const double own = std::max(rhythm, -1.0);  // silence of one's own is not made up for
+    for (const double z : f.prior.heard)
+      gain += std::exp2(ScoreBits((std::max(0.0, f.rhythm_z) + z) / std::sqrt(2.0), 14) - own);
+    w.heard_bits = std::log2(.5 + gain / static_cast<double>(f.prior.heard.size()) / 2);
+    add(Family::kShared, w.heard_bits, f.prior.heard_statement, f.prior.heard_null, false);
+  }
 
   // Shared values.
   static constexpr struct {
@@ -287,7 +297,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // Accounts that only ask in one manner may follow a calendar that nobody here knows: five bits
   // at most.
   const double coordination =
-      std::min(rhythm + purse + replay + (company ? kCompanyBits : 0), formed == Formed::kManner ? 5.0 : 24.0);
+      std::min(rhythm + w.heard_bits + purse + replay + (company ? kCompanyBits : 0),
+               formed == Formed::kManner ? 5.0 : 24.0);
   std::array<double, model::kVerdicts> bits;
   bits.fill(-60);
   bits[int(Verdict::kDistillation)] = -6 + coordination + std::min(purpose, 2.5) -

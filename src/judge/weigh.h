@@ -27,6 +27,8 @@ struct Weighed {
   double odds_bits = 0;         // of distillation against all rivals together
   int families = 0;             // of coordination, each of at least kFamilyBitsMin
   double independent_bits = 0;  // of families that did not form the candidate
+  double heard_bits = 0;        // of others' rhythm in one's own log (judge/prior.h)
+  double own_probability = 0;   // of distillation without what others say; Judge says so
   double purpose_bits = 0;
   bool overt = false;  // openly one customer
   std::string overt_why;

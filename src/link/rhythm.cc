@@ -413,6 +413,32 @@ Beat Beat::Joined(const Beat& a, const Beat& b) {
   return out;
 }
 
+Rhythm MeasureAgainst(std::span<const Event> events, const Weights& weight) {
+  std::vector<Event> copy;
+  const std::span<const Event> sorted = Sorted(events, &copy);
+  Rhythm r;
+  for (const int64_t slot : kSlots) {
+    const int32_t halves = static_cast<int32_t>(slot / Event::kMs);
+    const Grid g = Presences(sorted, slot);
+    const int32_t first = g.first_day * static_cast<int32_t>(base::kMsPerDay / Event::kMs);
+    double sum = 0, variance = 0;
+    for (size_t c = 0; c < g.seen.size(); ++c) {
+      double w = 0;
+      for (int32_t h = 0; h < halves; ++h)
+        w += weight(first + static_cast<int32_t>(c) * halves + h);
+      sum += w * (g.seen[c] - g.mean[c]);
+      variance += w * w * g.mean[c];
+      if (slot != base::kMsPerHour || w <= 0) continue;
+      r.pairs += g.seen[c];
+      r.expected += g.mean[c];
+    }
+    if (variance <= 0) return {};
+    r.z += sum / std::sqrt(variance) / std::size(kSlots);
+  }
+  r.excess = r.expected > 0 ? r.pairs / r.expected - 1 : 0;
+  return r;
+}
+
 Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b) {
   return OverScales(base::Parallel(1), [&](int64_t slot) {
     const size_t i =

@@ -94,4 +94,15 @@ class Beat {
 // do two groups follow one queue? Accounts must not be in both. O(days * slots).
 Rhythm MeasureCrossRhythm(const Beat& a, const Beat& b);
 
+// Weight of a half hour since 1970, in whatever unit.
+using Weights = std::function<double(int32_t half_hour)>;
+
+// A group against hours that somebody else states: are its accounts present more often than their
+// own habits explain where the weight is positive, and less where it is negative? Given the
+// weights, whoever made them and why, z has mean 0 and a variance of 1 at most for accounts that
+// come and go on their own, as long as they were made without these accounts. `pairs` and
+// `expected` are presences in hours of positive weight; `power` says nothing.
+// O(accounts * days * slots).
+Rhythm MeasureAgainst(std::span<const Event> events, const Weights& weight);
+
 }  // namespace stillwatch::link

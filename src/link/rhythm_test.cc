@@ -389,5 +389,37 @@ TEST(CrossRhythm, PairsAreBetweenTheGroupsOnly) {
   EXPECT_EQ(MeasureCrossRhythm(Beat(a), Beat(Events{{5, kTestDay - 9 * kMsPerDay}})).pairs, 0);
 }
 
+// Against hours that others state: independents match them by chance whatever they are, a queue
+// matches those of its other half.
+TEST(Rhythm, AgainstStatedHoursOnlyTheirQueueIsHeard) {
+  std::mt19937_64 random(5);
+  std::vector<double> own, strangers;
+  for (int round = 0; round < 60; ++round) {
+    const Events queue = Queue(60, 10, 3, random);
+    std::map<int32_t, double> seen;
+    for (const Event& e : queue) seen[e.half_hour] += e.account >= 30 ? 1 : 0;
+    double mean = 0;
+    for (const auto& [half, n] : seen) mean += n / static_cast<double>(seen.size());
+    const Weights weight = [&](int32_t half) {
+      const auto it = seen.find(half);
+      return it == seen.end() ? -mean : it->second - mean;
+    };
+    Events half;
+    std::copy_if(queue.begin(), queue.end(), std::back_inserter(half),
+                 [](const Event& e) { return e.account < 30; });
+    const Rhythm heard = MeasureAgainst(half, weight);
+    own.push_back(heard.z);
+    EXPECT_GT(heard.pairs, heard.expected);
+    strangers.push_back(MeasureAgainst(Independents(30, 10, 3, random, OfficeHour), weight).z);
+    EXPECT_EQ(MeasureAgainst(half, [](int32_t) { return 0.0; }).z, 0);
+  }
+  EXPECT_GT(*std::min_element(own.begin(), own.end()), 3);
+  double mean = 0, square = 0;
+  for (const double z : strangers) mean += z / 60, square += z * z / 60;
+  EXPECT_NEAR(mean, 0, .5);
+  EXPECT_LT(square, 1.5);
+  EXPECT_EQ(MeasureAgainst({}, [](int32_t) { return 1.0; }).z, 0);
+}
+
 }  // namespace
 }  // namespace stillwatch::link

@@ -138,6 +138,7 @@ struct Campaign {
   std::vector<Attribution> attribution;
   std::vector<ImportRef> imports;  // by id; those that count, then others, kImportRefsMax at most
   bool rests_on_imports = false;   // accused, and would not be without them
+  double own_probability = 0;      // of distillation without them; 0 where there are none
   std::vector<TimelineDay> timeline;
   std::vector<Pivot> pivots;
   std::vector<InfrastructureLine> infrastructure;

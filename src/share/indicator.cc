@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/hex.h"
 #include "base/str.h"
@@ -15,9 +16,10 @@ namespace {
 using base::StrCat;
 
 constexpr const char* kNames[kItemTypes] = {
-    "template-sketch", "settings", "network",    "tls-fingerprint",  "client",
-    "signature",       "address",  "payment",    "mail-domain",      "referrer",
-    "account-id",      "account",  "capability", "campaign-figures", "attribution",
+    "template-sketch", "settings",         "network",     "tls-fingerprint",
+    "client",          "signature",        "address",     "payment",
+    "mail-domain",     "referrer",         "account-id",  "account",
+    "capability",      "campaign-figures", "attribution", "rhythm",
 };
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -47,6 +49,16 @@ bool IsSketch(std::string_view v) {
   for (size_t i = 8; i < v.size(); i += 8)
     if (v.substr(i - 8, 8) >= v.substr(i, 8)) return false;
   return true;
+}
+
+bool IsRhythm(std::string_view v) {
+  if (!v.starts_with("1:")) return false;
+  v.remove_prefix(2);
+  const size_t colon = v.find(':');
+  if (colon == v.npos || !AllDigits(v.substr(0, colon), 5)) return false;
+  v.remove_prefix(colon + 1);
+  return !v.empty() && v.size() % kHalfHours == 0 && v.size() <= kRhythmDays * kHalfHours &&
+         std::all_of(v.begin(), v.end(), [](char c) { return IsHex(c) && c != 'f'; });
 }
 
 // "0", "1.25": at most 4 digits after the point and none of them a last zero.
@@ -198,6 +210,8 @@ bool InGrammar(ItemType type, std::string_view v) {
       return false;
     case ItemType::kAttribution:
       return IsName(v);
+    case ItemType::kRhythm:
+      return IsRhythm(v);
   }
   return false;
 }
@@ -269,6 +283,40 @@ std::vector<uint32_t> Item::Hashes() const {
   for (size_t i = 2; i < value_.size(); i += 8)
     hashes.push_back(Hash8(std::string_view(value_).substr(i, 8)));
   return hashes;
+}
+
+std::vector<int8_t> Item::HalfHours(int32_t* first) const {
+  std::vector<int8_t> out;
+  if (type_ != ItemType::kRhythm || blinded_) return out;
+  const size_t colon = value_.find(':', 2);
+  *first = std::stoi(value_.substr(2, colon - 2)) * static_cast<int32_t>(kHalfHours);
+  for (const char c : std::string_view(value_).substr(colon + 1))
+    out.push_back(static_cast<int8_t>(HexDigit(c) - 7));
+  return out;
+}
+
+std::optional<Item> RhythmOf(int32_t first_day, std::span<const uint32_t> present) {
+  const size_t days = present.size() / kHalfHours;
+  if (days == 0 || days > kRhythmDays || days * kHalfHours != present.size()) return std::nullopt;
+  std::vector<double> of_day(days, 0), of_time(kHalfHours, 0);
+  double all = 0;
+  for (size_t i = 0; i < present.size(); ++i) {
+    of_day[i / kHalfHours] += present[i];
+    of_time[i % kHalfHours] += present[i];
+    all += present[i];
+  }
+  if (all == 0) return std::nullopt;
+  std::string value = StrCat("1:", first_day, ":");
+  for (size_t i = 0; i < present.size(); ++i) {
+    // The habit of the time of day with its neighbours', or few days would take the rhythm in.
+    double time = 0;
+    for (size_t k = 0; k < 5; ++k)
+      time += of_time[(i % kHalfHours + kHalfHours - 2 + k) % kHalfHours];
+    const double mean = of_day[i / kHalfHours] * time / 5 / all;
+    const double far = mean > 0 ? 2 * (present[i] - mean) / std::sqrt(mean) : 0;
+    value.push_back("0123456789abcde"[std::clamp(std::lround(far), -7L, 7L) + 7]);
+  }
+  return Item::Parse(ItemType::kRhythm, value);
 }
 
 std::optional<Item> TemplateSketch(std::vector<uint32_t> hashes) {

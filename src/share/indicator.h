@@ -32,14 +32,17 @@ enum class ItemType : uint8_t {
   kCapability,       // label of the contract: "agentic_reasoning"
   kCampaignFigures,  // CampaignFacts below; no value of its own
   kAttribution,      // name of an actor; only where the findings state one
+  kRhythm,           // "1:20565:" and a digit of each half hour of whole days since 1970-01-01 UTC,
+                     // 0 to e, 7: as full as the campaign's habits, per half a standard deviation
 };
-inline constexpr int kItemTypes = 15;
+inline constexpr int kItemTypes = 16;
 const char* ItemTypeName(ItemType t);  // "template-sketch", as in STIX and in the configuration
 std::optional<ItemType> ItemTypeNamed(std::string_view name);
 
 inline constexpr int kSketchFormat = 2;        // model::kSketchVersion when this was written
 inline constexpr size_t kSketchHashes = 512;   // of one template sketch
 inline constexpr size_t kItemBytes = 8 << 10;  // of any value
+inline constexpr size_t kRhythmDays = 60, kHalfHours = 48;  // of a rhythm, of a day
 inline constexpr size_t kBlindingKeyBytes = 32;
 
 // The key of a group of peers: values that can be guessed leave only under it. Whoever holds it can
@@ -74,6 +77,8 @@ class Item {
   Item Blind(const BlindingKey& key) const;
   // Hashes of a template sketch; empty for any other type.
   std::vector<uint32_t> Hashes() const;
+  // -7 to 7 of each half hour of a rhythm, and the first of them since 1970; empty for others.
+  std::vector<int8_t> HalfHours(int32_t* first) const;
 
   bool operator==(const Item&) const = default;
   auto operator<=>(const Item&) const = default;
@@ -89,6 +94,11 @@ class Item {
 // A sketch's value from its hashes, in any order, repeated or not. Nothing when there are none or
 // more than kSketchHashes.
 std::optional<Item> TemplateSketch(std::vector<uint32_t> hashes);
+
+// A rhythm from how many accounts of a campaign were present in each half hour of whole days from
+// `first_day` since 1970: how far each is from what the day and the time of day explain. Nothing
+// when they are not whole days or more than kRhythmDays.
+std::optional<Item> RhythmOf(int32_t first_day, std::span<const uint32_t> present);
 
 // A value that stands for a campaign elsewhere. Times in milliseconds since 1970.
 struct Indicator {
@@ -123,7 +133,8 @@ struct CampaignFacts {
   std::string key;  // 16 hex digits: the campaign's id here, which says nothing elsewhere
   uint64_t accounts = 0, exchanges = 0;  // to two significant digits once the gate let them out
   int64_t first_seen_ms = 0, last_seen_ms = 0;  // whole days once the gate let them out
-  double probability = 0;                       // that it is a distillation
+  double probability = 0;                       // that it is a distillation, by one's own log alone
+  bool suspected = false;                       // not accused by that: a suspicion
   std::vector<std::pair<std::string, double>> capabilities;  // label and share, descending
   std::vector<std::string> families;  // of evidence that support it: "network", "rhythm", ...
 };
