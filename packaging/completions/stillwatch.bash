@@ -55,7 +55,7 @@ _stillwatch() {
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "check propose approve activate rollback list diff" -- "$cur"); return
       fi ;;
-    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --tlp --opinion --at --audit --json --source --reliability --note --status --peers --peer --set --from --campaign --which --tell --out --data --config --threads --collection --user --token-file --ca --cert --cert-key --after --type --add --alias --description --read --write --deny --remove --alone --sightings --help"
+    share) flags="--out-of --lake --audience --key --issuer --format --to --previous --revoke --suspected --tlp --opinion --at --audit --json --source --reliability --note --status --peers --peer --set --from --campaign --which --tell --out --data --config --threads --collection --user --token-file --ca --cert --cert-key --after --type --add --alias --description --read --write --deny --remove --alone --sightings --help"
       if [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "export preview validate key compare push pull collection import revoke sources imports" -- "$cur"); return
       fi ;;

@@ -87,6 +87,7 @@ complete -c stillwatch -n '__fish_seen_subcommand_from share' -l format -x -a 's
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l to -r -d 'file to write'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l previous -r -d 'bundle issued before'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l revoke -d 'revoke all of it'
+complete -c stillwatch -n '__fish_seen_subcommand_from share' -l suspected -d 'what is unresolved too'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l tlp -x -a 'clear green amber amber+strict red' -d 'marking'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l opinion -x -a 'strongly-disagree disagree neutral agree strongly-agree' -d 'of who reviewed it'
 complete -c stillwatch -n '__fish_seen_subcommand_from share' -l at -x -d 'time of this version'

@@ -69,7 +69,7 @@ _stillwatch() {
     share) _arguments '--out-of[folder of the scan]:folder:_files -/' '--lake[its lake]:folder:_files -/' \
       '--audience[whom it is for]:audience:(provider cloud government public)' '--key[key of the group]:file:_files' \
       '--issuer[who says so]:name:' '--format[form]:form:(stix misp-event misp-feed)' '--to[file to write]:file:_files' \
-      '--previous[bundle issued before]:file:_files' '--revoke[revoke all of it]' '--tlp[marking]:level:(clear green amber amber+strict red)' \
+      '--previous[bundle issued before]:file:_files' '--revoke[revoke all of it]' '--suspected[what is unresolved too]' '--tlp[marking]:level:(clear green amber amber+strict red)' \
       '--opinion[of who reviewed it]:opinion:(strongly-disagree disagree neutral agree strongly-agree)' '--at[time of this version]:time:' \
       '--audit[folder of the audit log]:folder:_files -/' '--json[counts as JSON]' '--source[who said it]:name:' '--reliability[of the source]:grade:(A B C D E F)' '--note[why]:text:' \
       '--status[whether it acts]:status:(active expired revoked waiting)' '--help[help]' \

@@ -37,7 +37,7 @@ struct Options {
   Where where;
   ExportOptions write;
   std::vector<std::string> campaigns;
-  bool revoke = false, json = false;
+  bool revoke = false, json = false, suspected = false;
 };
 
 struct Made {
@@ -86,7 +86,7 @@ absl::Status Make(const Options& o, Made* made) {
   auto findings = dossier::ReadFindings(o.out);
   if (!findings.ok()) return findings.status();
   made->findings = *std::move(findings);
-  auto chosen = ChosenCampaigns(made->findings, o.campaigns, o.out);
+  auto chosen = ChosenCampaigns(made->findings, o.campaigns, o.out, o.suspected);
   if (!chosen.ok()) return chosen.status();
   made->chosen = *std::move(chosen);
   std::unique_ptr<lake::Lake> lake;
@@ -235,6 +235,9 @@ int Export(Options o) {
     if (made.chosen.empty() && o.sightings.empty() && o.previous.empty())
       return Report(absl::NotFoundError(
           StrCat(o.out, ": no campaign there is a distillation, and nothing was exported before")));
+    if (made.release->campaigns().empty() && o.sightings.empty() && o.previous.empty())
+      return Report(absl::NotFoundError(
+          StrCat(o.out, ": nothing of it may leave; `share preview` says what stays and why")));
     auto rendered = Render(*made.release, o.write);
     if (!rendered.ok()) return Report(rendered.status());
     files = *std::move(rendered);
@@ -321,6 +324,8 @@ void AddShareExport(CLI::App* share, int* code) {
     sub->add_option("--lake", o->lake, "the scan's lake [OUT-OF/lake]");
     sub->add_option("--audience", o->audience, "provider, cloud, government or public")->required();
     sub->add_option("--key", o->key, "the group's key, for values that can be guessed");
+    sub->add_flag("--suspected", o->suspected,
+                  "what is unresolved too: its scaffold, rhythm and figures, as a suspicion");
     sub->add_option("CAMPAIGN", o->campaigns,
                     "ids or names; every distillation when none is named");
   };

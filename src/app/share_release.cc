@@ -45,10 +45,10 @@ absl::StatusOr<share::Release> Release(const std::vector<const model::Campaign*>
                                        lake::Lake* lake) {
   std::vector<share::CandidateCampaign> candidates;
   for (const model::Campaign* c : campaigns) {
-    if (c->verdict != model::Verdict::kDistillation)
-      return absl::InvalidArgumentError(StrCat(c->id, ": is judged ",
-                                               model::VerdictName(c->verdict),
-                                               "; only a distillation may leave"));
+    if (c->verdict != model::Verdict::kDistillation && c->verdict != model::Verdict::kUnresolved)
+      return absl::InvalidArgumentError(
+          StrCat(c->id, ": is judged ", model::VerdictName(c->verdict),
+                 "; only a distillation, or the suspicion of one (unresolved), may leave"));
     auto candidate = share::Candidates(*c, lake);
     if (!candidate.ok()) return candidate.status();
     candidates.push_back(std::move(*candidate));

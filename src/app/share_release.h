@@ -22,7 +22,7 @@ absl::StatusOr<std::string> ReadWhole(const std::string& path, size_t bytes_max)
 absl::StatusOr<share::BlindingKey> ReadBlindingKey(const std::string& path);
 
 // Counts what of the campaigns might leave and puts it to the gate. InvalidArgument when one of
-// them is not judged a distillation: nothing else is anybody else's business.
+// them is judged neither a distillation nor unresolved: nothing else is anybody else's business.
 absl::StatusOr<share::Release> Release(const std::vector<const model::Campaign*>& campaigns,
                                        share::Audience audience, const share::BlindingKey* key,
                                        lake::Lake* lake);

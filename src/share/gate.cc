@@ -47,6 +47,11 @@ constexpr Row kTable[] = {
     {ItemType::kAttribution,
      {P, P, P, N},
      "an allegation; to those who act on it, with its probability"},
+    {ItemType::kRhythm,
+     {P, P, P, N},
+     "a technical trait of the attack: half hours in which ten accounts or more together were "
+     "busier "
+     "or quieter than their habits; none of an account"},
 };
 static_assert(std::size(kTable) == kItemTypes);
 
@@ -132,8 +137,12 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
     if (!(c.facts.probability >= 0 && c.facts.probability <= 1))
       return absl::InvalidArgumentError(
           StrCat("gate: campaign ", c.facts.key, ": its probability is not within 0 and 1"));
+    if (c.facts.suspected && audience == Audience::kPublic)
+      return absl::InvalidArgumentError(
+          StrCat("gate: campaign ", c.facts.key, " is a suspicion; none is made public"));
     Release::Campaign r;
     r.facts.key = c.facts.key;
+    r.facts.suspected = c.facts.suspected;
     r.facts.probability = c.facts.probability;
     r.facts.accounts = Rounded(c.facts.accounts);
     r.facts.exchanges = Rounded(c.facts.exchanges);
@@ -157,7 +166,11 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
         return absl::InvalidArgumentError(
             StrCat("gate: campaign ", c.facts.key, ": a ", ItemTypeName(item.type()),
                    " has a field of its own, with what it must be judged by"));
-      if (rule == Rule::kPlain) {
+      if (c.facts.suspected && item.type() != ItemType::kRhythm &&
+          item.type() != ItemType::kCapability) {
+        keeper.Keep(item.type(), Rule::kNever,
+                    "of a suspicion nothing leaves but its scaffold, its rhythm and its figures");
+      } else if (rule == Rule::kPlain) {
         r.items.push_back(item);
       } else if (rule == Rule::kBlinded && key) {
         r.items.push_back(item.Blind(*key));
@@ -201,10 +214,17 @@ absl::StatusOr<Release> Gate(const std::vector<CandidateCampaign>& campaigns, Au
           !(actor.probability >= 0 && actor.probability <= 1))
         return absl::InvalidArgumentError(
             StrCat("gate: campaign ", c.facts.key, ": attribution needs a name and a probability"));
-      if (rule == Rule::kPlain)
+      if (rule == Rule::kPlain && !c.facts.suspected)
         r.attribution.push_back(actor);
       else
         keeper.Keep(ItemType::kAttribution, rule, RuleReason(ItemType::kAttribution));
+    }
+    if (r.facts.suspected && std::none_of(r.items.begin(), r.items.end(), [](const Item& i) {
+          return i.type() == ItemType::kTemplateSketch;
+        })) {
+      keeper.Keep(ItemType::kCampaignFigures, Rule::kNever,
+                  "a suspicion without a scaffold that may leave is nobody else's business");
+      continue;
     }
     std::sort(r.items.begin(), r.items.end());
     r.items.erase(std::unique(r.items.begin(), r.items.end()), r.items.end());

@@ -54,6 +54,11 @@ TEST(Item, TakesItsGrammarAndNothingElse) {
       {ItemType::kAccount, {"1", "25000"}, {"0", "01", "a"}},
       {ItemType::kCapability, {"agentic_reasoning"}, {"", "Agentic", "a b"}},
       {ItemType::kCampaignFigures, {}, {"", "1"}},
+      {ItemType::kRhythm,
+       {"1:20565:" + std::string(48, '7'), "1:0:" + std::string(60 * 48, 'e')},
+       {"", "1:20565:", "1:20565:" + std::string(47, '7'), "2:20565:" + std::string(48, '7'),
+        "1:020565:" + std::string(48, '7'), "1:20565:" + std::string(48, 'f'),
+        "1:123456:" + std::string(48, '7'), "1:20565:" + std::string(61 * 48, '7')}},
       {ItemType::kAttribution,
        {"Example Lab", "\xc3\x84rger"},
        {"", " x", "a\nb", "\xff", "\xc0\x80", "\xed\xa0\x80", std::string(129, 'x')}},
@@ -85,6 +90,33 @@ TEST(Item, SketchesAreTheirHashesInAnyOrder) {
   EXPECT_EQ(a->value(), "2:0000000300000007ffffffff");
   EXPECT_EQ(a->Hashes(), (std::vector<uint32_t>{3, 7, 0xffffffff}));
   EXPECT_FALSE(TemplateSketch({}));
+}
+
+TEST(Item, ARhythmIsHowFarHalfHoursAreFromHabits) {
+  // Ten days of office hours, evenly; on the third day nobody comes from 10 to 11 and all do
+  // from 14.
+  std::vector<uint32_t> present(10 * kHalfHours, 0);
+  for (size_t i = 0; i < present.size(); ++i)
+    present[i] = i % kHalfHours >= 16 && i % kHalfHours < 36 ? 9 : 0;
+  for (const size_t half : {20, 21}) {
+    present[2 * kHalfHours + half] = 0;
+    present[2 * kHalfHours + half + 8] = 18;
+  }
+  const auto item = RhythmOf(20'000, present);
+  ASSERT_TRUE(item);
+  EXPECT_TRUE(item->value().starts_with("1:20000:"));
+  int32_t first = 0;
+  const std::vector<int8_t> digits = item->HalfHours(&first);
+  EXPECT_EQ(first, 20'000 * 48);
+  ASSERT_EQ(digits.size(), present.size());
+  EXPECT_LE(digits[2 * kHalfHours + 20], -5);
+  EXPECT_GE(digits[2 * kHalfHours + 28], 5);
+  EXPECT_EQ(digits[4 * kHalfHours + 24], 0);  // as full as ever
+  EXPECT_EQ(digits[4 * kHalfHours], 0);       // empty as ever
+  EXPECT_FALSE(RhythmOf(20'000, std::vector<uint32_t>(47, 1)));
+  EXPECT_FALSE(RhythmOf(20'000, std::vector<uint32_t>(48, 0)));
+  EXPECT_FALSE(RhythmOf(20'000, std::vector<uint32_t>(61 * 48, 1)));
+  EXPECT_TRUE(It(ItemType::kClient, "curl/8").HalfHours(&first).empty());
 }
 
 TEST(Blinding, IsKeyedTypedAndRepeatable) {
@@ -129,7 +161,8 @@ CandidateCampaign Some() {
              It(ItemType::kReferrer, "friend"),
              It(ItemType::kAccountId, "acc_secret"),
              It(ItemType::kAccount, "1"),
-             It(ItemType::kCapability, "grading")};
+             It(ItemType::kCapability, "grading"),
+             It(ItemType::kRhythm, "1:20565:" + std::string(48, '7'))};
   c.templates = {{{1, 20, 200}, {2, 19, 5000}, {3, 5000, 199}, {4, 21, 201}}, {{9, 1, 1}}};
   c.attribution = {{"Example Lab", .6}};
   return c;
@@ -188,6 +221,29 @@ TEST(Gate, LetsThroughWhatTheTableSays) {
     }
   }
   EXPECT_EQ(RuleFor(static_cast<ItemType>(kItemTypes), Audience::kProvider), Rule::kNever);
+}
+
+TEST(Gate, OfASuspicionOnlyScaffoldRhythmAndFiguresLeave) {
+  const auto key = BlindingKey::Random();
+  CandidateCampaign c = Some();
+  c.facts.suspected = true;
+  for (const Audience audience : {Audience::kProvider, Audience::kCloud, Audience::kGovernment}) {
+    const auto out = Gate({c}, audience, &key);
+    ASSERT_TRUE(out.ok());
+    const Release::Campaign& r = out->campaigns()[0];
+    EXPECT_TRUE(r.facts.suspected);
+    EXPECT_TRUE(r.attribution.empty());
+    std::set<ItemType> left;
+    for (const Item& i : r.items) left.insert(i.type());
+    EXPECT_EQ(left, (std::set<ItemType>{ItemType::kTemplateSketch, ItemType::kRhythm,
+                                        ItemType::kCapability}));
+  }
+  EXPECT_FALSE(Gate({c}, Audience::kPublic, &key).ok());
+  c.templates = {{{1, 20, 199}}};  // nothing by which it could be known again
+  const auto out = Gate({c}, Audience::kProvider, &key);
+  ASSERT_TRUE(out.ok());
+  EXPECT_TRUE(out->campaigns().empty());
+  EXPECT_FALSE(out->kept().empty());
 }
 
 TEST(Gate, FiguresAreRoundedAndDaysWhole) {

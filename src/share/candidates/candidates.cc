@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/hex.h"
 #include "base/str.h"
+#include "model/account.h"
 
 namespace stillwatch::share {
 namespace {
@@ -59,7 +60,8 @@ class Reader {
     for (const model::CampaignMember& m : c.members)
       if (m.verdict == model::VerdictName(c.verdict)) accused_.insert(m.account_id);
     rows_ = StrCat(
-        "(SELECT exchange_id, argMin(account_id, content) AS account_id, argMin(temperature, "
+        "(SELECT exchange_id, argMin(account_id, content) AS account_id, argMin(ts, content) AS "
+        "ts, argMin(temperature, "
         "content) "
         "AS temperature, argMin(top_p, content) AS top_p, argMin(max_tokens, content) AS "
         "max_tokens, "
@@ -73,8 +75,8 @@ class Reader {
 
   absl::StatusOr<CandidateCampaign> Run() {
     Facts();
-    for (const auto& step : {&Reader::Templates, &Reader::Software, &Reader::Addresses,
-                             &Reader::Signatures, &Reader::Accounts})
+    for (const auto& step : {&Reader::Templates, &Reader::Rhythm, &Reader::Software,
+                             &Reader::Addresses, &Reader::Signatures, &Reader::Accounts})
       if (absl::Status s = (this->*step)(); !s.ok()) return s;
     return std::move(out_);
   }
@@ -92,6 +94,9 @@ class Reader {
     f.probability = c_.verdict == model::Verdict::kDistillation ? c_.probability : 0;
     for (const model::VerdictProbability& v : c_.all)
       if (v.verdict == model::Verdict::kDistillation) f.probability = v.probability;
+    // What others said is theirs to say.
+    if (!c_.imports.empty()) f.probability = c_.own_probability;
+    f.suspected = c_.verdict != model::Verdict::kDistillation || c_.rests_on_imports;
     for (const auto& [capability, share] : c_.capabilities) {
       f.capabilities.emplace_back(model::CapabilityName(capability), share);
       Add(ItemType::kCapability, model::CapabilityName(capability));
@@ -152,6 +157,34 @@ class Reader {
       if (!shingles.empty()) out_.templates.push_back(std::move(shingles));
     }
     return absl::OkStatus();
+  }
+
+  // In which half hours those of the accounts that are told of were there together.
+  absl::Status Rhythm() {
+    std::map<int64_t, uint32_t> present;  // by half hour
+    std::set<std::string> accounts;
+    uint64_t exchanges = 0;
+    absl::Status s =
+        Query(StrCat("SELECT account_id, intDiv(ts, 1800000) AS half, toUInt64(count()) AS n FROM ",
+                     rows_, " GROUP BY account_id, half"),
+              [&](const lake::Block& b, size_t i) {
+                const std::string account(b.columns[0].As<StringColumn>()[i]);
+                if (!model::ToldOf(account)) return;
+                accounts.insert(account);
+                exchanges += b.columns[2].As<std::vector<uint64_t>>()[i];
+                ++present[b.columns[1].As<std::vector<int64_t>>()[i]];
+              });
+    if (!s.ok() || accounts.size() < kRhythmAccountsMin || exchanges < kRhythmExchangesMin)
+      return s;
+    const auto halves = static_cast<int64_t>(kHalfHours), most = static_cast<int64_t>(kRhythmDays);
+    const int64_t last = present.rbegin()->first / halves;
+    const int64_t first = std::max(present.begin()->first / halves, last - most + 1);
+    std::vector<uint32_t> counts(static_cast<size_t>((last - first + 1) * halves), 0);
+    for (const auto& [half, n] : present)
+      if (half >= first * halves) counts[static_cast<size_t>(half - first * halves)] = n;
+    if (const auto item = RhythmOf(static_cast<int32_t>(first), counts))
+      out_.items.push_back(*item);
+    return s;
   }
 
   // Values with the accounts and exchanges that have them, the most accounts first.

@@ -18,6 +18,8 @@ inline constexpr uint64_t kPersonalAccountsMin = 2;   // that share an address, 
 inline constexpr size_t kSoftwareMax = 16;            // of each kind, the most used
 inline constexpr size_t kPersonalMax = 10'000;        // of each kind, in order of value
 inline constexpr size_t kAccountNumbersMax = 100;     // running numbers
+// Half of a shingle's, because half of the accounts are told of (model::ToldOf).
+inline constexpr uint64_t kRhythmAccountsMin = 10, kRhythmExchangesMin = 100;
 
 // The campaign's key: 16 hex digits that follow from its id.
 std::string CampaignKey(const std::string& campaign_id);

@@ -184,7 +184,8 @@ class Writer {
       if (item.blinded() && item.type() != ItemType::kAccountId) {
         a = {"", "other", "Other", StrCat(ItemTypeName(item.type()), " blinded ", item.value()),
              false};
-      } else if (item.type() == ItemType::kSettings || item.type() == ItemType::kSignature) {
+      } else if (item.type() == ItemType::kSettings || item.type() == ItemType::kSignature ||
+                 item.type() == ItemType::kRhythm) {
         a = {"", "other", "Other", StrCat(ItemTypeName(item.type()), " = ", item.value()), false};
       } else if (item.type() == ItemType::kClient) {
         a = {"", "user-agent", "Network activity", item.value(), false};
@@ -249,7 +250,9 @@ class Writer {
       base::StrAppend(&families, families.empty() ? "" : ", ", n);
     Object(
         w, kReport, "", "Figures are rounded to two digits and times to days.",
-        {{"title", "text", "Other", StrCat("Distillation campaign ", key_), false},
+        {{"title", "text", "Other",
+          StrCat(f.suspected ? "Suspected distillation campaign " : "Distillation campaign ", key_),
+          false},
          {"summary", "text", "Other",
           StrCat("About ", base::Grouped(f.accounts), " accounts and ", base::Grouped(f.exchanges),
                  " exchanges from ", base::FormatRfc3339(f.first_seen_ms).substr(0, 10), " to ",

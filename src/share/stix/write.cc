@@ -60,6 +60,10 @@ Words WordsOf(ItemType type) {
       return {"TLS client fingerprint (JA4)", "Software, not a person. Others use it too."};
     case ItemType::kClient:
       return {"Client software", "Software, not a person. Others use it too."};
+    case ItemType::kRhythm:
+      return {"Rhythm of the queue",
+              "Half hours in which the campaign's accounts were busier or quieter together than "
+              "their habits, in half standard deviations. No account's own activity."};
     case ItemType::kSignature:
       return {"Reasoning signature", "Hash of a reasoning signature that was presented."};
     case ItemType::kAccountId:
@@ -370,13 +374,16 @@ class Writer {
     std::string aims;
     for (const auto& [label, share] : f.capabilities)
       if (share >= .1) base::StrAppend(&aims, aims.empty() ? "" : ", ", label);
-    const std::string name = StrCat("Distillation campaign ", f.key);
+    const std::string name =
+        StrCat(f.suspected ? "Suspected distillation campaign " : "Distillation campaign ", f.key);
     const std::string campaign =
         put("campaign", {}, confidence, [&](JsonWriter& w, std::string_view) {
           Text(w, "name", name);
           Text(w, "first_seen", first);
           Text(w, "last_seen", last);
-          if (!aims.empty()) Text(w, "objective", StrCat("To distil a model: ", aims));
+          if (!aims.empty())
+            Text(w, "objective",
+                 StrCat(f.suspected ? "If it is one, to" : "To", " distil a model: ", aims));
           Atlas(w, kCaseStudy);
           BeginExtension(w, "campaign_figures");
           w.Key("accounts");
@@ -483,6 +490,9 @@ class Writer {
       Text(w, "abstract", "How to use this");
       Text(w, "content",
            StrCat(
+               f.suspected ? "A suspicion: the issuer's own evidence does not suffice to accuse "
+                             "anybody. "
+                           : "",
                "An indicator raises a suspicion and accuses nobody: an account that matches one "
                "may belong to a customer of a relay, to the owner of a stolen key or to a user of "
                "the same software. ",
