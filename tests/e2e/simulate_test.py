@@ -87,7 +87,7 @@ class Simulate(Case):
             self.assertGreater(json.load(f)["exchanges"], 2500)
         # Nothing comes, and nothing will: the missing file is named.
         _, err = self.run_it("scan", "--accounts", self.path("none"), "--out", self.path("p"), "-", stdin=b"", code=2)
-        self.assertIn("none: cannot be read", err)
+        self.assertIn("none: does not exist", err)
 
     def test_interrupted_it_leaves_nothing_that_looks_complete(self):
         self.run_it("simulate", self.tiny, "--out", self.path("w"), "--quiet")
