@@ -88,6 +88,10 @@ absl::Status Console(const std::string& dir, uint16_t port) {
                        const lake::ReportBounds& bounds) {
     return lake.Report(sql, format, bounds);
   };
+  // A folder of an older version has none, and is asked of its lake.
+  auto index = lookup::Lookup::Open(dir + "/" + lookup::kFileName);
+  if (!index.ok() && !absl::IsNotFound(index.status())) return index.status();
+  context.lookup = [found = index.ok() ? *index : nullptr] { return found; };
   context.share = [&](const serve::ShareAsk& ask) -> absl::StatusOr<serve::Shared> {
     for (const model::Campaign& c : findings->campaigns) {
       if (c.id != ask.campaign) continue;

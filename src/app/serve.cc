@@ -703,6 +703,10 @@ class Service {
                         const lake::ReportBounds& bounds) {
       return lake_.Report(sql, format, bounds);
     };
+    api.lookup = [this] {
+      const std::lock_guard<std::mutex> lock(publish_mutex_);
+      return lookup_;
+    };
     api.share = [this](const serve::ShareAsk& ask) -> absl::StatusOr<serve::Shared> {
       std::shared_ptr<const engine::PassFindings> pass;
       {
@@ -885,9 +889,14 @@ class Service {
     hooks.mark = [this] { return engine::LakeMark(&lake_); };
     hooks.dismissed = [this] { return Dismissed(state_.get()); };
     hooks.publish = [this](const engine::PassFindings& pass) {
+      auto index = lookup::Lookup::Open(pass.dir + "/" + lookup::kFileName);
+      if (!index.ok())
+        log_->Warn("accounts are looked up in the lake, which is slow, until the next pass",
+                   {{"why", Text(index.status())}});
       {
         const std::lock_guard<std::mutex> lock(publish_mutex_);
         last_ = std::make_shared<const engine::PassFindings>(pass);
+        lookup_ = index.ok() ? *index : nullptr;
       }
       const absl::Status taken =
           engine::Again([&] { return maker_.Take(pass, &lake_); }, Note("passes"), &stopping_);
@@ -1138,6 +1147,7 @@ class Service {
   std::optional<engine::PassFindings> untaken_;       // the lake was away when it came
   std::map<std::string, uint64_t> permits_kept_;      // of their use, what the state has
   std::shared_ptr<const engine::PassFindings> last_;  // of publish_mutex_ too
+  std::shared_ptr<const lookup::Lookup> lookup_;      // likewise
   engine::SnapshotMaker maker_;
   std::string indicators_;  // what the file holds
   std::atomic<uint64_t> imports_change_{0};

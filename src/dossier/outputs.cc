@@ -335,7 +335,9 @@ absl::Status Results::Publish() {
   std::error_code error;
   // campaigns.json goes last: while it is missing the results are not complete.
   fs::remove(dir_ + "/campaigns.json", error);
-  for (const char* name : {"dossier", "accounts.csv", "exchanges.csv", "exchanges.parquet", "explain.jsonl", "candidates.jsonl", "rejected.jsonl", "campaigns.json"}) {
+  for (const char* name :
+       {"dossier", "accounts.csv", "exchanges.csv", "exchanges.parquet", "explain.jsonl",
+        "accounts.index", "candidates.jsonl", "rejected.jsonl", "campaigns.json"}) {
     fs::remove_all(dir_ + "/" + name, error);
     if (!fs::exists(partial_ + "/" + name)) continue;
     fs::rename(partial_ + "/" + name, dir_ + "/" + name, error);

@@ -77,6 +77,31 @@ std::string SettingName(std::string_view key) {
   return text + std::string(key.substr(sizeof s));
 }
 
+// Combinations of how exchanges were sent, by their hash: among 10^7 two share one with probability
+// 3e-6, and then one is shown as the other.
+class SenderInterner {
+ public:
+  uint32_t operator()(const std::array<std::string_view, Senders::kParts>& parts) {
+    uint64_t h = 0;
+    for (const std::string_view p : parts) h = base::Combine64(h, base::Hash64(p));
+    if (h == last_ && !sent.empty()) return number_;
+    const auto [it, fresh] = ids_.try_emplace(h, static_cast<uint32_t>(sent.size()));
+    if (fresh) {
+      auto& of = sent.emplace_back();
+      for (size_t p = 0; p < parts.size(); ++p) of[p] = names[p](parts[p]);
+    }
+    last_ = h;
+    return number_ = it->second;
+  }
+  std::array<Interner, Senders::kParts> names;
+  std::vector<std::array<uint32_t, Senders::kParts>> sent;
+
+ private:
+  absl::flat_hash_map<uint64_t, uint32_t> ids_;
+  uint64_t last_ = 0;
+  uint32_t number_ = 0;
+};
+
 absl::Status FileError(const std::string& folder, int error) {
   const std::string text = base::StrCat(folder, ": a temporary file: ", std::strerror(error));
   return error == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
@@ -88,7 +113,7 @@ absl::Status FileError(const std::string& folder, int error) {
 const char kLogColumns[] =
     "exchange_id, content, ts, account_id, model, input_tokens, output_tokens, temperature, top_p, "
     "max_tokens, tools, client_ip, ja4, signatures_issued, signatures_presented, features, "
-    "system_sketch, turn_sketch";
+    "system_sketch, turn_sketch, channel, user_agent, api_key_id, org_id";
 
 // Rows come in chunks of one size, so that no column is ever copied to make room and the number of
 // a row says where it is.
@@ -103,21 +128,21 @@ struct LogBuilder::Chunk {
   };
   explicit Chunk(uint32_t part) : part(part) {
     const auto reserve = [](auto&... columns) { (columns.v.reserve(kRows), ...); };
-    reserve(id, features, item, ts_ms, content, account, model, setting, address, ja4, input,
-            output, system_hashes, turn_hashes);
+    reserve(id, features, item, ts_ms, content, account, model, setting, address, ja4, sender,
+            input, output, system_hashes, turn_hashes);
     hashes.v.reserve(kRows * 20);
   }
   template <typename F>
   void EachColumn(F&& f) {
     f(id), f(item), f(ts_ms), f(features), f(content), f(account), f(model), f(setting);
-    f(address), f(ja4), f(input), f(output), f(issued), f(presented), f(issued_place);
+    f(address), f(ja4), f(sender), f(input), f(output), f(issued), f(presented), f(issued_place);
     f(presented_place), f(system_hashes), f(turn_hashes), f(hashes);
   }
   size_t rows = 0;
   uint32_t part;  // whose numbers it has
   Column<uint64_t> id, item;
   Column<int64_t> ts_ms;
-  Column<uint32_t> features, content, account, model, setting, address, ja4, input, output;
+  Column<uint32_t> features, content, account, model, setting, address, ja4, sender, input, output;
   Column<uint64_t> issued, presented;  // signatures, and the places of their rows
   Column<uint16_t> issued_place, presented_place;
   // Of each row those of the system prompt, then those of the turn.
@@ -128,6 +153,7 @@ struct LogBuilder::Chunk {
 
 struct LogBuilder::Part {
   Interner accounts, models, settings, addresses, ja4s;
+  SenderInterner senders;
   uint32_t number = 0;
   std::vector<std::unique_ptr<Chunk>> chunks;
   std::string key;
@@ -258,8 +284,13 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
   const auto* features = Get<std::vector<uint64_t>>(b, "features");
   const auto* system = Get<lake::ArrayColumn<uint32_t>>(b, "system_sketch");
   const auto* turn = Get<lake::ArrayColumn<uint32_t>>(b, "turn_sketch");
+  const auto* channel = Get<lake::StringColumn>(b, "channel");
+  const auto* agent = Get<lake::StringColumn>(b, "user_agent");
+  const auto* key = Get<lake::StringColumn>(b, "api_key_id");
+  const auto* org = Get<lake::StringColumn>(b, "org_id");
   if (!id || !content || !ts || !account || !model || !input || !output || !temperature || !top_p ||
-      !max_tokens || !tools || !ip || !ja4 || !issued || !presented || !features || !system || !turn) {
+      !max_tokens || !tools || !ip || !ja4 || !issued || !presented || !features || !system ||
+      !turn || !channel || !agent || !key || !org) {
     return absl::InternalError(
         "log: a block of exchanges lacks a column or has it in another type");
   }
@@ -286,6 +317,7 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
     c.setting.v.push_back(p.settings(p.key));
     c.address.v.push_back(p.addresses((*ip)[i]));
     c.ja4.v.push_back(p.ja4s((*ja4)[i]));
+    c.sender.v.push_back(p.senders({(*channel)[i], (*agent)[i], (*key)[i], (*org)[i]}));
     c.features.v.push_back(link::ShortFeatures((*features)[i]));
     const auto signatures = [&](const lake::ArrayColumn<uint64_t>& from, auto* to, auto* places) {
       to->v.insert(to->v.end(), from.begin(i), from.end(i));
@@ -375,8 +407,8 @@ Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const Nam
 
 }  // namespace
 
-absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
-                                uint64_t* conflicts) {
+absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts,
+                                lookup::Writer* index) {
   std::sort(parts_.begin(), parts_.end(), [](const auto& x, const auto& y) { return x->number < y->number; });
   std::vector<std::unique_ptr<Chunk>> chunks;
   for (auto& p : parts_) {
@@ -416,6 +448,29 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
                             from, [](const std::string& v) -> const std::string& { return v; }, more);
     }
   });
+  Senders senders;
+  std::vector<uint32_t> first_sent;  // of each part's combinations
+  if (index != nullptr) {
+    for (const auto& p : parts_) {
+      first_sent.push_back(static_cast<uint32_t>(senders.sent.size()));
+      senders.sent.insert(senders.sent.end(), p->senders.sent.begin(), p->senders.sent.end());
+    }
+    parallel.For(Senders::kParts, 1, [&](size_t begin, size_t end, int) {
+      for (size_t part = begin; part < end; ++part) {
+        std::vector<const std::deque<std::string>*> from;
+        for (const auto& p : parts_) from.push_back(&p->senders.names[part].names());
+        Merged names =
+            Merge(from, [](const std::string& v) -> const std::string& { return v; }, {""});
+        for (size_t p = 0; p < parts_.size(); ++p) {
+          for (size_t i = 0; i < parts_[p]->senders.sent.size(); ++i) {
+            uint32_t& n = senders.sent[first_sent[p] + i][part];
+            n = names.number[p][n];
+          }
+        }
+        senders.names[part] = std::move(names.names);
+      }
+    });
+  }
   parts_.clear();
   if (merged[1].names.size() > 0x10000)
     return absl::ResourceExhaustedError("log: more than 65,535 model names");
@@ -651,6 +706,15 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log,
   gather(&Chunk::output, &log->output_tokens, nullptr);
   gather(&Chunk::model, &log->model, &merged[1].number);
   if (failed != 0) return FileError(folder_, failed);
+  if (index != nullptr) {
+    if (!load(&Chunk::sender)) return FileError(folder_, failed);
+    senders.of = [&](uint64_t row) {
+      const Chunk& c = chunk_of(order[row]);
+      return first_sent[c.part] + c.sender.v[order[row] & kPlace];
+    };
+    if (absl::Status s = IndexAccounts(*log, senders, parallel, index); !s.ok()) return s;
+  }
+  drop(&Chunk::sender);
   log->Finish();
   return absl::OkStatus();
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "base/parallel.h"
+#include "engine/account_index.h"
 #include "lake/block.h"
 #include "link/log.h"
 #include "link/templates.h"
@@ -39,8 +40,9 @@ class LogBuilder {
   // Of rows with one exchange_id the one with the smallest content hash stays. The result does
   // not depend on the order in which blocks came. `conflicts`: how many losers had other content
   // than their winner. ResourceExhausted beyond 2^32 - 2 rows or 65,535 models, or when the folder
-  // has no room.
-  absl::Status Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts);
+  // has no room. `index`, if any, is given all accounts (engine/account_index.h).
+  absl::Status Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts,
+                      lookup::Writer* index = nullptr);
 
  private:
   struct Chunk;

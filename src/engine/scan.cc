@@ -19,6 +19,7 @@
 #include "engine/log_builder.h"
 #include "engine/specimens.h"
 #include "ingest/content_hash.h"
+#include "lookup/lookup.h"
 #include "sketch/sketcher.h"
 
 namespace stillwatch::engine {
@@ -288,7 +289,13 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   const base::Parallel parallel(in.threads);
   uint64_t conflicts = 0;
   link::Log log;
-  if (status = builder->Finish(parallel, &log, &conflicts); !status.ok()) return status;
+  {
+    auto index = lookup::Writer::Create(results.Partial(lookup::kFileName));
+    if (!index.ok()) return index.status();
+    status = builder->Finish(parallel, &log, &conflicts, index->get());
+    if (status.ok()) status = (*index)->Finish();
+    if (!status.ok()) return status;
+  }
   if (conflicts > 0) {
     if (status = RejectConflicts(in, reject, &out.conflicts); !status.ok()) return status;
   }

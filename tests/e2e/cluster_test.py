@@ -3,7 +3,7 @@ import json, os, random, signal, socket, ssl, subprocess, tempfile, threading, t
 from clickhouse import Servers
 from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample_log
 
-RESULTS = ("campaigns.json", "accounts.csv", "exchanges.csv")
+RESULTS = ("campaigns.json", "accounts.csv", "accounts.index", "exchanges.csv")
 SIDES = ("--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml")
 
 class Tls:
@@ -250,8 +250,8 @@ class Cluster(Case):
         def whole():
             for run in sorted(os.listdir(self.path("data/passes"))) if os.path.isdir(self.path("data/passes")) else ():
                 try:
-                    done = [open(self.path(f"data/passes/{run}/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv")]
-                    if done == folder[:2]:
+                    done = [open(self.path(f"data/passes/{run}/{name}"), "rb").read() for name in ("campaigns.json", "accounts.csv", "accounts.index")]
+                    if done == folder[:3]:
                         return run
                 except OSError:
                     pass

@@ -8,7 +8,7 @@ class Scan(Case):
                            "--out", self.path(out), *extra, log or f"{SAMPLE}/exchanges.jsonl.zst", code=code)
 
     def results(self, out):
-        return [open(f"{self.path(out)}/{name}", "rb").read() for name in ("campaigns.json", "accounts.csv", "exchanges.csv")]
+        return [open(f"{self.path(out)}/{name}", "rb").read() for name in ("campaigns.json", "accounts.csv", "accounts.index", "exchanges.csv")]
 
     def test_finds_the_campaigns_and_accuses_nobody_else(self):
         text, _ = self.sample()

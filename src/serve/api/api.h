@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "audit/log.h"
 #include "lake/lake.h"
+#include "lookup/lookup.h"
 #include "respond/policy.h"
 #include "serve/http/router.h"
 #include "state/state.h"
@@ -73,6 +75,9 @@ struct ApiContext {
   std::function<absl::StatusOr<std::string>(std::string_view sql, std::string_view format,
                                             const lake::ReportBounds&)>
       report;
+  // What the last pass wrote of accounts and their values. Null, or gives null, where it wrote
+  // none: then the lake is asked, which takes seconds where there are millions of exchanges.
+  std::function<std::shared_ptr<const lookup::Lookup>()> lookup;
   // NotFound: no such campaign among the findings; InvalidArgument: it or the audience may not be.
   // Null where there are no findings.
   std::function<absl::StatusOr<Shared>(const ShareAsk&)> share;

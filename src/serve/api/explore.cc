@@ -7,8 +7,10 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 
+#include "lookup/lookup.h"
 #include "serve/api/json.h"
 #include "serve/api/tsv.h"
 
@@ -18,6 +20,9 @@ namespace {
 using base::StrCat;
 using graph::Kind;
 using lake::SqlString;
+using lookup::Field;
+using lookup::FieldName;
+using lookup::FieldOf;
 using state::State;
 using Row = std::vector<std::string>;
 
@@ -72,7 +77,7 @@ struct Explore::Template {
 
 struct Explore::Held {
   std::string campaign, name, finding;
-  int64_t revision = 0, as_of_ms = 0;
+  int64_t revision = 0, as_of_ms = 0, made_ms = 0;
   bool whole = true;  // else what could not be read is in `notes`, and it is tried again soon
   std::vector<std::string> notes;
   std::unique_ptr<graph::Network> network;
@@ -100,16 +105,18 @@ struct Explore::Facts {
   int64_t first_ms = 0, last_ms = 0;
   std::array<uint64_t, 24> hours{};
   std::map<std::string, std::vector<Value>> of;  // field -> values, most used first
+  std::map<std::string, uint64_t> beyond;        // field -> values that are not in `of`
   std::map<std::string, std::string> record;     // what the account's record says
   std::map<std::string, uint64_t> templates;     // id -> of the sampled exchanges
-  uint64_t sampled = 0;
+  uint64_t sampled = 0;                          // exchanges that were compared with them
+  int64_t as_of_ms = 0;
   std::vector<state::Campaign> campaigns;
   std::map<std::string, state::CampaignMember> membership;  // campaign -> its own
 };
 
 struct Explore::Having {
   std::string field, value, campaign;
-  int64_t ms = 0;
+  int64_t ms = 0, as_of_ms = 0;
   bool cut = false;
   struct Account {
     std::string id;
@@ -174,49 +181,36 @@ std::vector<Explore::Template> Explore::TemplatesOf(const std::string& finding) 
 
 namespace {
 
-// The template of which an exchange has most hashes, at least a third; -1: none. `hits`: numbers in
-// `all` (from 1), joined by ",".
+// What is asked of an exchange's sketch: its hashes, "[1,2]".
+constexpr char kHashes[] = "toString(arrayConcat(system_sketch, turn_sketch))";
+
+// The template of which an exchange has most hashes, at least a third; -1: none.
 struct Matcher {
-  std::vector<uint32_t> all;              // hashes, ascending
-  std::vector<std::vector<uint32_t>> of;  // each hash: templates that have it
-  std::vector<size_t> size;               // of each template
+  std::unordered_map<uint32_t, std::vector<uint32_t>> of;  // each hash: templates that have it
+  std::vector<size_t> size;                                // of each template
 
   template <typename Templates>
   explicit Matcher(const Templates& templates) {
-    for (const auto& t : templates) all.insert(all.end(), t.hashes.begin(), t.hashes.end());
-    std::sort(all.begin(), all.end());
-    all.erase(std::unique(all.begin(), all.end()), all.end());
-    of.resize(all.size());
     for (uint32_t i = 0; const auto& t : templates) {
       size.push_back(t.hashes.size());
-      for (const uint32_t h : t.hashes)
-        of[size_t(std::lower_bound(all.begin(), all.end(), h) - all.begin())].push_back(i);
+      for (const uint32_t h : t.hashes) of[h].push_back(i);
       ++i;
     }
   }
-  // An expression that gives `hits`.
-  std::string Sql() const {
-    std::string from, to;
-    for (size_t i = 0; i < all.size(); ++i) {
-      base::StrAppend(&from, i == 0 ? "" : ",", all[i]);
-      base::StrAppend(&to, i == 0 ? "" : ",", i + 1);
+  int Of(std::string_view hashes) const {
+    std::vector<uint32_t> all;
+    for (const char *at = hashes.data(), *end = at + hashes.size(); at < end;) {
+      uint32_t h = 0;
+      const auto [next, error] = std::from_chars(at, end, h);
+      if (error == std::errc()) all.push_back(h);
+      at = std::max(next, at + 1);
     }
-    return StrCat(
-        "arrayStringConcat(arrayMap(x -> toString(x), arrayFilter(x -> x != 0, arrayMap(h -> "
-        "transform(h, [",
-        from, "], [", to, "], 0), arrayConcat(system_sketch, turn_sketch)))), ',')");
-  }
-  int Of(std::string_view hits) const {
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
     std::vector<size_t> n(size.size());
-    std::vector<uint8_t> seen(all.size());
-    while (!hits.empty()) {
-      size_t i = 0;
-      const auto [end, error] = std::from_chars(hits.data(), hits.data() + hits.size(), i);
-      hits.remove_prefix(std::min<size_t>(size_t(end - hits.data()) + 1, hits.size()));
-      if (error != std::errc() || i == 0 || i > all.size() || seen[i - 1]) continue;
-      seen[i - 1] = 1;
-      for (const uint32_t t : of[i - 1]) ++n[t];
-    }
+    for (const uint32_t h : all)
+      if (const auto it = of.find(h); it != of.end())
+        for (const uint32_t t : it->second) ++n[t];
     int best = -1;
     for (size_t t = 0; t < n.size(); ++t)
       if (n[t] * 3 >= size[t] && n[t] > 0 && (best < 0 || n[t] > n[size_t(best)])) best = int(t);
@@ -226,43 +220,69 @@ struct Matcher {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
-    const state::Campaign& campaign) const {
-  auto held = std::make_shared<Held>();
-  held->campaign = campaign.id, held->name = campaign.name, held->finding = campaign.finding_id;
-  held->revision = campaign.revision;
-  held->as_of_ms = c_.now_ms();
-  graph::Input input;
-  std::vector<state::CampaignMember> members;
-  uint64_t total = 0;
-  for (size_t offset = 0; members.size() < kMembersRead; offset += state::kPageRows) {
-    auto page = c_.state->CampaignMembers(campaign.id, {offset, state::kPageRows});
-    if (!page.ok()) return page.status();
-    total = page->total;
-    for (auto& m : page->rows) members.push_back(std::move(m));
-    if (page->rows.size() < state::kPageRows) break;
-  }
-  if (total > members.size())
-    held->notes.push_back(StrCat(total - members.size(), " of ", total, " accounts are not shown"));
-  std::unordered_map<std::string_view, uint32_t> number;
-  for (uint32_t a = 0; a < members.size(); ++a) {
-    input.accounts.push_back({members[a].account_id, members[a].pool_id});
-    number.emplace(members[a].account_id, a);
-  }
+struct Explore::Found {
+  std::unordered_map<std::string_view, uint32_t> number;  // of members
+  std::map<std::pair<std::string, std::string>, std::vector<uint32_t>> values;
+  std::vector<std::pair<std::string, std::vector<uint32_t>>> templates;
+  bool whole = true;
+  std::vector<std::string> notes;
+
   // What could not be read leaves a note, and the rest is shown.
-  const auto missed = [&](const char* what, const absl::Status& s) {
-    held->whole = false;
-    held->notes.push_back(StrCat(
+  void Missed(std::string_view what, const absl::Status& s) {
+    whole = false;
+    notes.push_back(StrCat(
         what, absl::IsUnavailable(s) ? " are not shown: the lake does not answer at the moment"
               : absl::IsDeadlineExceeded(s)
                   ? StrCat(" are not shown: the lake took longer than ", kNetworkSeconds, " s")
                   : StrCat(" are not shown: ",
                            std::string_view(s.message().data(), s.message().size()))));
+  }
+  static std::string Attributed(const state::Campaign& campaign) {
+    return StrCat("SELECT account_id FROM attributed WHERE campaign_id = ",
+                  SqlString(campaign.finding_id), " GROUP BY account_id");
+  }
+};
+
+void Explore::FindIndex(const lookup::Lookup& index, Found* found) {
+  struct Pair {
+    Field field;
+    uint32_t value, member;
   };
-  const std::string of = StrCat("SELECT account_id FROM attributed WHERE campaign_id = ",
-                                SqlString(campaign.finding_id), " GROUP BY account_id");
-  std::map<std::pair<std::string, std::string>, std::vector<uint32_t>> values;
-  uint64_t wide = 0;
+  uint32_t fields = 0;
+  for (const char* name : kExchangeFields) fields |= lookup::Lookup::Bit(*FieldOf(name));
+  for (const char* name : kAccountFields) fields |= lookup::Lookup::Bit(*FieldOf(name));
+  std::vector<Pair> pairs;
+  for (const auto& [id, m] : found->number) {
+    const auto account = index.FindAccount(id);
+    if (!account) continue;
+    const lookup::Account a = index.Read(*account, fields);
+    for (size_t f = 0; f < lookup::kFields; ++f) {
+      // What one account has alone, as most addresses, links nobody.
+      for (const lookup::Use& u : a.uses[f])
+        if (index.HolderCount(Field(f), u.value) > 1) pairs.push_back({Field(f), u.value, m});
+    }
+  }
+  std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) {
+    return std::tie(a.field, a.value, a.member) < std::tie(b.field, b.value, b.member);
+  });
+  for (size_t i = 0; i < pairs.size();) {
+    size_t end = i + 1;
+    while (end < pairs.size() && pairs[end].field == pairs[i].field &&
+           pairs[end].value == pairs[i].value)
+      ++end;
+    if (end - i > 1) {
+      auto& holders = found->values[{FieldName(pairs[i].field),
+                                     std::string(index.Value(pairs[i].field, pairs[i].value))}];
+      for (size_t k = i; k < end; ++k) holders.push_back(pairs[k].member);
+    }
+    i = end;
+  }
+}
+
+void Explore::FindLake(const state::Campaign& campaign, Found* found) const {
+  const std::string of = Found::Attributed(campaign);
+  auto& values = found->values;
+  const auto& number = found->number;
   for (const char* field : kExchangeFields) {
     // First by hashes, which are small: a campaign may have millions of addresses, few of them
     // shared.
@@ -279,7 +299,7 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
                    ") GROUP BY v, account_id) ORDER BY v, account_id LIMIT ", graph::kLinksMax),
             kNetworkSeconds, graph::kLinksMax);
     if (!rows.ok()) {
-      missed(StrCat("Values of ", field).c_str(), rows.status());
+      found->Missed(StrCat("Values of ", field), rows.status());
       if (absl::IsUnavailable(rows.status())) break;
       continue;
     }
@@ -288,14 +308,14 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
       if (a != number.end()) values[{field, row[0]}].push_back(a->second);
     }
   }
-  if (held->whole) {
+  if (found->whole) {
     auto rows =
         Ask(StrCat("SELECT account_id, argMin(signup_ip, content), argMin(email_domain, content), "
                    "argMin(payment_id, content), argMin(referrer, content) FROM accounts WHERE "
                    "account_id GLOBAL IN (",
                    of, ") GROUP BY account_id ORDER BY account_id"),
             kNetworkSeconds, kMembersRead);
-    if (!rows.ok()) missed("What accounts registered with", rows.status());
+    if (!rows.ok()) found->Missed("What accounts registered with", rows.status());
     if (rows.ok()) {
       for (const Row& row : *rows) {
         const auto a = number.find(row[0]);
@@ -305,7 +325,77 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
       }
     }
   }
-  for (auto& [name, holders] : values) {
+}
+
+void Explore::FindTemplates(const state::Campaign& campaign, Found* found) const {
+  const std::vector<Template> templates = TemplatesOf(campaign.json);
+  if (found->whole && !templates.empty()) {
+    const Matcher matcher(templates);
+    // No more rows than an account's few matter, so of many a part is looked at.
+    const uint64_t one_in = 1 + campaign.exchanges / 4'000'000;
+    const size_t each =
+        std::clamp<size_t>(kSampled / std::max<size_t>(1, found->number.size()), 1, kSampleEach);
+    auto rows = Ask(
+        StrCat("SELECT account_id, ", kHashes,
+               " FROM (SELECT account_id, system_sketch, turn_sketch FROM exchanges "
+               "WHERE account_id GLOBAL IN (",
+               Found::Attributed(campaign), ") AND features != 0 AND cityHash64(exchange_id) % ",
+               one_in, " = 0 LIMIT ", each, " BY account_id)"),
+        kNetworkSeconds, kMembersRead * kSampleEach);
+    if (!rows.ok()) found->Missed("Templates", rows.status());
+    const auto& number = found->number;
+    if (rows.ok()) {
+      std::vector<std::set<uint32_t>> holders(templates.size());
+      for (const Row& row : *rows) {
+        const auto a = number.find(row[0]);
+        const int t = row.size() == 2 ? matcher.Of(row[1]) : -1;
+        if (a != number.end() && t >= 0) holders[size_t(t)].insert(a->second);
+      }
+      for (size_t t = 0; t < templates.size(); ++t) {
+        if (!holders[t].empty())
+          found->templates.emplace_back(
+              templates[t].id, std::vector<uint32_t>(holders[t].begin(), holders[t].end()));
+      }
+    }
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
+    const state::Campaign& campaign) const {
+  auto held = std::make_shared<Held>();
+  held->campaign = campaign.id, held->name = campaign.name, held->finding = campaign.finding_id;
+  held->revision = campaign.revision;
+  held->as_of_ms = held->made_ms = c_.now_ms();
+  graph::Input input;
+  std::vector<state::CampaignMember> members;
+  uint64_t total = 0;
+  for (size_t offset = 0; members.size() < kMembersRead; offset += state::kPageRows) {
+    auto page = c_.state->CampaignMembers(campaign.id, {offset, state::kPageRows});
+    if (!page.ok()) return page.status();
+    total = page->total;
+    for (auto& m : page->rows) members.push_back(std::move(m));
+    if (page->rows.size() < state::kPageRows) break;
+  }
+  if (total > members.size())
+    held->notes.push_back(StrCat(total - members.size(), " of ", total, " accounts are not shown"));
+  Found found;
+  for (uint32_t a = 0; a < members.size(); ++a) {
+    input.accounts.push_back({members[a].account_id, members[a].pool_id});
+    found.number.emplace(members[a].account_id, a);
+  }
+  if (const auto index = c_.lookup ? c_.lookup() : nullptr) {
+    held->as_of_ms = index->as_of_ms();
+    FindIndex(*index, &found);
+  } else {
+    found.notes.push_back(
+        "Read from the lake, as the last pass left no index of accounts; the next one does");
+    FindLake(campaign, &found);
+  }
+  FindTemplates(campaign, &found);
+  held->whole = found.whole;
+  for (std::string& note : found.notes) held->notes.push_back(std::move(note));
+  uint64_t wide = 0;
+  for (auto& [name, holders] : found.values) {
     std::sort(holders.begin(), holders.end());
     holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
     if (holders.size() < 2) continue;
@@ -319,33 +409,10 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
     held->notes.push_back(StrCat("Not shown, as what more than ", kHoldersMax,
                                  " accounts have links nobody: ", wide,
                                  wide == 1 ? " value" : " values"));
-  const std::vector<Template> templates = TemplatesOf(campaign.json);
-  if (held->whole && !templates.empty()) {
-    const Matcher matcher(templates);
-    // No more rows than an account's few matter, so of many a part is looked at.
-    const uint64_t one_in = 1 + campaign.exchanges / 4'000'000;
-    auto rows = Ask(StrCat("SELECT account_id, ", matcher.Sql(),
-                           " AS hits FROM (SELECT account_id, "
-                           "system_sketch, turn_sketch FROM exchanges WHERE account_id GLOBAL IN (",
-                           of, ") AND features != 0 AND cityHash64(exchange_id) % ", one_in,
-                           " = 0 LIMIT ", kSampleEach, " BY account_id) WHERE hits != ''"),
-                    kNetworkSeconds, kMembersRead * kSampleEach);
-    if (!rows.ok()) missed("Templates", rows.status());
-    if (rows.ok()) {
-      std::vector<std::set<uint32_t>> holders(templates.size());
-      for (const Row& row : *rows) {
-        const auto a = number.find(row[0]);
-        const int t = row.size() == 2 ? matcher.Of(row[1]) : -1;
-        if (a != number.end() && t >= 0) holders[size_t(t)].insert(a->second);
-      }
-      for (size_t t = 0; t < templates.size(); ++t) {
-        if (!holders[t].empty())
-          input.values.push_back({Kind::kTemplate,
-                                  "template",
-                                  templates[t].id,
-                                  {holders[t].begin(), holders[t].end()}});
-      }
-    }
+  for (auto& [id, holders] : found.templates) {
+    std::sort(holders.begin(), holders.end());
+    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
+    input.values.push_back({Kind::kTemplate, "template", id, std::move(holders)});
   }
   held->network = graph::Network::Build(std::move(input));
   const auto nodes = held->network->nodes();
@@ -353,7 +420,7 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
   held->accused.resize(nodes.size());
   for (size_t n = nodes.size(); n-- > 0;) {
     if (nodes[n].kind == Kind::kAccount) {
-      const state::CampaignMember& m = members[number.at(nodes[n].label)];
+      const state::CampaignMember& m = members[found.number.at(nodes[n].label)];
       held->about[n] = {m.verdict, m.probability, m.exchanges};
       held->accused[n] = m.verdict == "distillation";
     }
@@ -385,7 +452,7 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Network(const std:
   }
   const std::lock_guard<std::mutex> lock(slot->mutex);
   if (slot->held) {
-    const int64_t age = c_.now_ms() - slot->held->as_of_ms;
+    const int64_t age = c_.now_ms() - slot->held->made_ms;
     const bool same = slot->held->revision == campaign->revision;
     if (slot->held->whole ? same || age < kNetworkMs : age < kNetworkMs / 10) return slot->held;
   }
@@ -562,7 +629,50 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
     auto m = c_.state->GetCampaignMember(row.id, account);
     if (m.ok()) f.membership.emplace(row.id, *std::move(m));
   }
-  const std::string id = SqlString(account);
+  // Who has come since the last pass, or not in its window, is in the lake alone.
+  const auto index = c_.lookup ? c_.lookup() : nullptr;
+  if (const auto number = index ? index->FindAccount(account) : std::nullopt) {
+    ReadIndex(*index, *number, &f);
+    // Without the lake its texts are not compared, and all else is there.
+    if (absl::Status s = ReadTemplates(&f); !s.ok() && !absl::IsUnavailable(s)) return s;
+    return f;
+  }
+  if (absl::Status s = ReadLake(&f); !s.ok()) return s;
+  if (absl::Status s = ReadTemplates(&f); !s.ok()) return s;
+  return f;
+}
+
+void Explore::ReadIndex(const lookup::Lookup& index, uint32_t account, Facts* f) {
+  const lookup::Account a = index.Read(account);
+  f->as_of_ms = index.as_of_ms();
+  f->exchanges = a.exchanges, f->input_tokens = a.input_tokens, f->output_tokens = a.output_tokens;
+  f->first_ms = a.first_ms, f->last_ms = a.last_ms;
+  f->hours = a.hours;
+  for (size_t i = 0; i < lookup::kFields; ++i) {
+    const auto field = Field(i);
+    std::vector<lookup::Use> uses = a.uses[i];
+    if (uses.empty()) continue;
+    std::stable_sort(uses.begin(), uses.end(),
+                     [](const auto& x, const auto& y) { return x.exchanges > y.exchanges; });
+    std::string name = FieldName(field);
+    if (OfRecord(field)) {
+      const std::string_view column = std::string_view(name).substr(name.find('.') + 1);
+      f->record[std::string(column)] = index.Value(field, uses[0].value);
+      if (!Among(name, kAccountFields)) continue;
+    }
+    auto& values = f->of[name];
+    for (size_t k = 0; k < std::min(uses.size(), kProfileValues); ++k)
+      values.push_back({std::string(index.Value(field, uses[k].value)), uses[k].exchanges});
+    f->beyond[name] = uses.size() - values.size();
+  }
+  if (a.created_ms && *a.created_ms >= 0)
+    f->record["created_at"] = base::FormatRfc3339(*a.created_ms);
+}
+
+absl::Status Explore::ReadLake(Facts* out) const {
+  Facts& f = *out;
+  f.as_of_ms = c_.now_ms();
+  const std::string id = SqlString(f.id);
   // Each exchange once: of two with one id the one with the smaller content stays. Values are
   // counted together, as few combinations of them occur.
   static constexpr const char* kCounted[] = {"model",      "channel",    "client_ip", "ja4",
@@ -584,8 +694,8 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
           "GROUP BY h UNION ALL SELECT toUInt64(24) AS h, n, toUInt64(0) AS i, toUInt64(0) AS o, "
           "toInt64(0) AS f, toInt64(0) AS l",
           names, " FROM (SELECT count() AS n", names, from, "GROUP BY ", names.substr(2),
-          " ORDER BY n DESC", names, " LIMIT ", 10 * kProfileValues, ")"),
-      kExploreSeconds, 11 * kProfileValues);
+          " ORDER BY n DESC", names, " LIMIT ", kProfileValues, ")"),
+      kExploreSeconds, kProfileValues + 24);
   if (!rows.ok()) return rows.status();
   std::map<std::string, std::map<std::string, uint64_t>> counted;
   for (const Row& row : *rows) {
@@ -625,6 +735,11 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
     if ((*rows)[0][0] != "-9223372036854775808" && !(*rows)[0][0].starts_with('-'))
       f.record["created_at"] = base::FormatRfc3339(int64_t(Number((*rows)[0][0])));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Explore::ReadTemplates(Facts* out) const {
+  Facts& f = *out;
   std::vector<Template> templates;
   size_t hashes = 0;
   for (const state::Campaign& c : f.campaigns) {
@@ -635,15 +750,16 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
   }
   if (!templates.empty()) {
     const Matcher matcher(templates);
-    rows = Ask(StrCat("SELECT ", matcher.Sql(), " FROM exchanges WHERE account_id = ", id,
-                      " AND features != 0 LIMIT 64"),
-               kExploreSeconds, 64);
+    auto rows =
+        Ask(StrCat("SELECT ", kHashes, " FROM exchanges WHERE account_id = ", SqlString(f.id),
+                   " AND features != 0 LIMIT 64"),
+            kExploreSeconds, 64);
     if (!rows.ok()) return rows.status();
     f.sampled = rows->size();
     for (const Row& row : *rows)
       if (const int t = matcher.Of(row[0]); t >= 0) ++f.templates[templates[size_t(t)].id];
   }
-  return f;
+  return absl::OkStatus();
 }
 
 namespace {
@@ -657,11 +773,16 @@ void Write(Out& o, const Facts& f) {
       .Int("output_tokens", f.output_tokens)
       .Time("first_seen", f.first_ms)
       .Time("last_seen", f.last_ms)
+      .Time("as_of", f.as_of_ms)
       .Array("hours");
   for (const uint64_t n : f.hours) (*o).Uint(n);
   o.EndArray().Array("fields");
   for (const auto& [field, values] : f.of) {
-    o.Object().Text("field", field).Int("total", values.size()).Array("values");
+    const auto beyond = f.beyond.find(field);
+    o.Object()
+        .Text("field", field)
+        .Int("total", values.size() + (beyond == f.beyond.end() ? 0 : beyond->second))
+        .Array("values");
     for (size_t i = 0; i < std::min(values.size(), kProfileShown); ++i)
       o.Object().Text("value", values[i].value).Int("exchanges", values[i].exchanges).End();
     o.EndArray().End();
@@ -699,6 +820,7 @@ HttpReply Explore::Profile(const HttpRequest& r) {
 }
 
 absl::StatusOr<uint64_t> Explore::Accounts() {
+  if (const auto index = c_.lookup ? c_.lookup() : nullptr) return index->active();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (accounts_ms_ != 0 && c_.now_ms() - accounts_ms_ < 10 * kNetworkMs) return accounts_;
@@ -735,14 +857,25 @@ HttpReply Explore::Compare(const HttpRequest& r) {
       if (const auto it = have.find(v.value); it != have.end() && ++n <= kProfileShown)
         shared.push_back({field, v.value, v.exchanges, it->second});
   }
-  // How many accounts have each: what many have says nothing.
+  // How many accounts have each: what many have says nothing. Of what the index does not know the
+  // lake does.
+  const auto index = c_.lookup ? c_.lookup() : nullptr;
+  std::vector<uint8_t> known(shared.size());
+  for (size_t i = 0; i < shared.size(); ++i) {
+    const Field field = *FieldOf(shared[i].field);
+    const auto value = index ? index->FindValue(field, shared[i].value) : std::nullopt;
+    if (!value) continue;
+    known[i] = 1;
+    shared[i].holders = std::max<uint64_t>(2, index->HolderCount(field, *value));
+  }
   std::string sql;
   for (const std::span<const char* const> fields : {std::span<const char* const>(kExchangeFields),
                                                     std::span<const char* const>(kAccountFields)}) {
     for (const char* field : fields) {
       std::string list;
-      for (const Shared& s : shared)
-        if (s.field == field) base::StrAppend(&list, list.empty() ? "" : ",", SqlString(s.value));
+      for (size_t i = 0; i < shared.size(); ++i)
+        if (!known[i] && shared[i].field == field)
+          base::StrAppend(&list, list.empty() ? "" : ",", SqlString(shared[i].value));
       if (list.empty()) continue;
       const bool of_exchange = Among(field, kExchangeFields);
       base::StrAppend(&sql, sql.empty() ? "" : " UNION ALL ", "SELECT '", field, "', ", field,
@@ -862,11 +995,42 @@ absl::StatusOr<std::shared_ptr<const Explore::Having>> Explore::Find(const std::
       return holders_.front();
     }
   }
+  auto having = std::make_shared<Having>();
+  having->field = field, having->value = value, having->campaign = campaign;
+  having->ms = having->as_of_ms = c_.now_ms();
+  const auto keep = [&] {
+    having->cut = having->accounts.size() > kHoldersRead;
+    if (having->cut) having->accounts.resize(kHoldersRead);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    holders_.push_front(having);
+    if (holders_.size() > kHoldersKept) holders_.pop_back();
+    return having;
+  };
+  if (const auto index = c_.lookup ? c_.lookup() : nullptr) {
+    std::vector<lookup::Holder> found;
+    if (Among(field, kExchangeFields) || Among(field, kAccountFields)) {
+      const Field f = *FieldOf(field);
+      if (const auto v = index->FindValue(f, value)) found = index->Holders(f, *v);
+    }
+    if (!found.empty()) {
+      // Accounts ascend by their ids.
+      std::stable_sort(found.begin(), found.end(),
+                       [](const auto& a, const auto& b) { return a.exchanges > b.exchanges; });
+      if (found.size() > kHoldersRead + 1) found.resize(kHoldersRead + 1);
+      for (const lookup::Holder& h : found)
+        having->accounts.push_back(
+            {std::string(index->AccountId(h.account)), h.exchanges, h.first_ms, h.last_ms});
+      having->as_of_ms = index->as_of_ms();
+      return keep();
+    }
+  }
+  // What came since the last pass, or not in its window, is in the lake alone.
   const std::string order = StrCat(" ORDER BY n DESC, account_id LIMIT ", kHoldersRead + 1);
   std::string sql;
   if (Among(field, kExchangeFields)) {
-    sql = StrCat("SELECT account_id, count() AS n, min(ts), max(ts) FROM exchanges WHERE ", field,
-                 " = ", SqlString(value), " GROUP BY account_id", order);
+    sql = StrCat(
+        "SELECT account_id, uniqExact(exchange_id) AS n, min(ts), max(ts) FROM exchanges WHERE ",
+        field, " = ", SqlString(value), " GROUP BY account_id", order);
   } else if (Among(field, kAccountFields)) {
     sql = StrCat(
         "SELECT account_id, toUInt64(0) AS n, toInt64(0), toInt64(0) FROM (SELECT "
@@ -887,7 +1051,8 @@ absl::StatusOr<std::shared_ptr<const Explore::Having>> Explore::Find(const std::
       return absl::NotFoundError(
           StrCat("value: campaign ", campaign, " has no template ", value.substr(0, 100)));
     sql = StrCat(
-        "SELECT account_id, count() AS n, min(ts), max(ts) FROM exchanges WHERE features "
+        "SELECT account_id, uniqExact(exchange_id) AS n, min(ts), max(ts) FROM exchanges WHERE "
+        "features "
         "!= 0 AND arrayCount(h -> h IN (",
         hashes, "), arrayConcat(system_sketch, turn_sketch)) * 3 >= ", n, " GROUP BY account_id",
         order);
@@ -898,20 +1063,12 @@ absl::StatusOr<std::shared_ptr<const Explore::Having>> Explore::Find(const std::
   }
   auto rows = Ask(sql, kExploreSeconds, kHoldersRead + 1);
   if (!rows.ok()) return rows.status();
-  auto having = std::make_shared<Having>();
-  having->field = field, having->value = value, having->campaign = campaign;
-  having->ms = c_.now_ms();
-  having->cut = rows->size() > kHoldersRead;
-  if (having->cut) rows->resize(kHoldersRead);
   for (Row& row : *rows) {
     if (row.size() != 4) continue;
     having->accounts.push_back(
         {std::move(row[0]), Number(row[1]), int64_t(Number(row[2])), int64_t(Number(row[3]))});
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  holders_.push_front(having);
-  if (holders_.size() > kHoldersKept) holders_.pop_back();
-  return having;
+  return keep();
 }
 
 HttpReply Explore::Holders(const HttpRequest& r) {
@@ -928,7 +1085,7 @@ HttpReply Explore::Holders(const HttpRequest& r) {
   o.Object()
       .Int("total", accounts.size())
       .Bool("cut", (*having)->cut)
-      .Time("as_of", (*having)->ms)
+      .Time("as_of", (*having)->as_of_ms)
       .Array("rows");
   for (size_t i = *offset; i < accounts.size() && i - *offset < *limit; ++i) {
     o.Object()

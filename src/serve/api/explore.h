@@ -18,11 +18,12 @@ inline constexpr size_t kMembersRead = 60'000;    // of a campaign; the network 
 inline constexpr uint32_t kHoldersMax = 512;      // more accounts: no link (link/pools.h)
 inline constexpr size_t kTemplatesMax = 64;       // of a campaign, the largest
 inline constexpr size_t kTemplateHashes = 8'000;  // of all of them
-inline constexpr int kSampleEach = 8;             // exchanges of an account that are compared
+inline constexpr size_t kSampleEach = 8;          // exchanges of an account that are compared
+inline constexpr size_t kSampled = 60'000;        // of all accounts of a campaign
 inline constexpr int kNetworkSeconds = 30;        // of one question for a network
 inline constexpr size_t kNetworksKept = 4;        // the one longest not looked at goes first
 inline constexpr int64_t kNetworkMs = 300'000;    // a campaign that changes is read again then
-inline constexpr size_t kProfileValues = 2'000;   // of one field of one account
+inline constexpr size_t kProfileValues = 20'000;  // of one account in its fields, most used first
 inline constexpr size_t kProfileShown = 20;       // of them
 inline constexpr size_t kHoldersRead = 10'000;    // accounts that have a value
 inline constexpr size_t kHoldersKept = 16;        // answers
@@ -51,6 +52,14 @@ class Explore {
   absl::StatusOr<std::vector<std::vector<std::string>>> Ask(const std::string& sql, int seconds,
                                                             size_t rows) const;
   absl::StatusOr<Facts> Read(const std::string& account) const;
+  static void ReadIndex(const lookup::Lookup& index, uint32_t account, Facts* f);
+  absl::Status ReadLake(Facts* f) const;
+  absl::Status ReadTemplates(Facts* f) const;
+  // Values of a campaign's members, of the last pass's index, else of the lake; their templates.
+  struct Found;
+  static void FindIndex(const lookup::Lookup& index, Found* found);
+  void FindLake(const state::Campaign& campaign, Found* found) const;
+  void FindTemplates(const state::Campaign& campaign, Found* found) const;
   absl::StatusOr<uint64_t> Accounts();  // in the lake, about
   absl::StatusOr<std::shared_ptr<const Having>> Find(const std::string& field,
                                                      const std::string& value,
