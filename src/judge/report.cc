@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <string>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -32,7 +34,9 @@ std::string Hex(const char* prefix, uint64_t value) {
   return text;
 }
 
-std::string Name(uint64_t id) {
+// Of the names there are, the one that a number stands for.
+constexpr uint64_t kNames = 32 * 32;
+std::string Name(uint64_t number) {
   static constexpr const char* kFirst[] = {
       "amber", "ashen", "birch",  "bronze", "calm",   "cedar", "cobalt", "copper",
       "coral", "dusky", "ember",  "fallow", "flint",  "frost", "gilded", "granite",
@@ -43,7 +47,7 @@ std::string Name(uint64_t id) {
       "delta",   "falcon", "fjord",   "forge", "glade",   "harbor", "hollow", "island",
       "kestrel", "lagoon", "lantern", "marsh", "meadow",  "otter",  "pike",   "plover",
       "quarry",  "raven",  "reef",    "ridge", "sparrow", "spire",  "tarn",   "thicket"};
-  return std::string(kFirst[id >> 20 & 31]) + "-" + kSecond[id >> 26 & 31];
+  return std::string(kFirst[number & 31]) + "-" + kSecond[number >> 5 & 31];
 }
 
 std::string Quoted(const std::string& value) { return "'" + value + "'"; }  // ids are [a-z0-9_]
@@ -58,6 +62,25 @@ constexpr double kRelayedShareMin = .01;  // ... and with one
 constexpr double kKinMin = 3, kKinLift = 8;
 
 }  // namespace
+
+void NameEach(std::span<model::Campaign> campaigns) {
+  std::vector<model::Campaign*> by_age;
+  for (model::Campaign& c : campaigns) by_age.push_back(&c);
+  std::sort(by_age.begin(), by_age.end(), [](const auto* x, const auto* y) {
+    return std::tie(x->first_seen_ms, x->id) < std::tie(y->first_seen_ms, y->id);
+  });
+  std::unordered_set<std::string> taken;
+  for (model::Campaign* c : by_age) {
+    const std::string digits = c->id.substr(c->id.find('_') + 1);
+    const uint64_t number = std::stoull(digits, nullptr, 16) >> 20;
+    c->name = Name(number) + "-" + digits;
+    for (uint64_t i = 0; i < kNames; ++i) {
+      if (!taken.insert(Name(number + i)).second) continue;
+      c->name = Name(number + i);
+      break;
+    }
+  }
+}
 
 bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
   // A pool's accounts that share a phrase are reported as the pool.
@@ -153,7 +176,6 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
   // The earliest exchange keeps its campaign's id while the campaign grows.
   const uint64_t id = base::Combine64(base::Hash64(kind), log_.id[first]);
   c.id = Hex("cmp_", id);
-  c.name = Name(id >> 16);
   std::vector<size_t> place(days, kNone);
   for (size_t d = 0; d < days; ++d) {
     if (day[d].exchanges == 0) continue;
@@ -724,6 +746,7 @@ model::Findings Reporter::Finish() && {
       m.why += " Its key was used for another harvest and may be stolen. The owner is not accused.";
     }
   }
+  NameEach(campaigns_);
   model::Findings out;
   for (uint32_t i = 0; i < order.size(); ++i) {
     model::Campaign& c = campaigns_[order[i]];

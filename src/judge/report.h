@@ -2,6 +2,7 @@
 // recompute them. Decides about accounts, which are judged apart from their campaign.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "judge/facts.h"
@@ -13,6 +14,10 @@ namespace stillwatch::judge {
 
 // Groups that nobody would ask about (unrelated people, no sign of purpose) are not reported.
 bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
+
+// People say names: no two of a scan have the same. Made of the ids; who began first has the first
+// choice, so that what begins later renames nobody. Beyond 1,024 campaigns names end with the id.
+void NameEach(std::span<model::Campaign> campaigns);
 
 class Reporter {
  public:

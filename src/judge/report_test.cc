@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -197,6 +198,23 @@ TEST(Report, EvidenceOfLinksCitesLinkedAccounts) {
     ++payment;
   }
   EXPECT_EQ(payment, 1u);
+}
+
+TEST(Report, NoTwoHaveTheSameName) {
+  std::vector<Campaign> all(3'000);
+  for (size_t i = 0; i < all.size(); ++i) {
+    char id[32];
+    std::snprintf(id, sizeof id, "cmp_%012zx", i % 7 << 20 | i);
+    all[i].id = id;
+    all[i].first_seen_ms = static_cast<int64_t>(all.size() - i);
+  }
+  NameEach(all);
+  std::set<std::string> names;
+  for (const Campaign& c : all) EXPECT_TRUE(names.insert(c.name).second) << c.name;
+  // What began later changes nobody's name.
+  std::vector<Campaign> older(all.begin() + 500, all.end());
+  NameEach(older);
+  for (size_t i = 0; i < older.size(); ++i) EXPECT_EQ(older[i].name, all[500 + i].name);
 }
 
 TEST(Report, EveryCampaignSaysHowItsFiguresAreComputed) {

@@ -296,7 +296,7 @@ class BadInput(Case):
                            ([], "a command is missing: scan, explain, "),
                            (["lake"], "a command is missing: init, status, drop"),
                            (["lake", "burn"], "burn: no such command"),
-                           (["evaluate"], "--truth is required (stillwatch evaluate --help)"),
+                           (["evaluate"], "evaluate: give --truth and --found, or --dispositions"),
                            (["scan", "--threads", "many", log], "--threads = many")):
             err = self.run_it(*args, code=2)[1]
             self.assertIn(said, err)

@@ -18,6 +18,8 @@ before(async () => {
   b.run("share", "export", "--out-of", first, "--audience", "provider", "--issuer", "North", "--alone", "a test", "--to", bundle);
   const said = JSON.parse(readFileSync(bundle, "utf8"));
   for (const [i, o] of said.objects.filter((o) => o.type === "indicator").entries()) if (i % 4) o.valid_until = "2099-01-01T00:00:00Z";
+  const { id: of, created, modified, created_by_ref, object_marking_refs } = said.objects.find((o) => o.type === "indicator");
+  said.objects.push({ type: "sighting", spec_version: "2.1", id: "sighting--00000000-0000-4000-8000-000000000001", created, modified, created_by_ref, object_marking_refs, sighting_of_ref: of, count: 1200, first_seen: "2026-05-01T00:00:00Z", last_seen: "2026-05-02T00:00:00Z" });
   writeFileSync(bundle, JSON.stringify(said));
   for (const source of ["north", EVIL]) b.run("share", "import", bundle, "--source", source, "--data", kept);
   b.run("share", "sources", "north", "--reliability", "B", "--note", EVIL, "--data", kept);
@@ -213,6 +215,9 @@ test("what others shared: graded with a word and back, revoked, and shown where 
   await page.keyboard.press("z");
   await page.getByText("Taken back.").waitFor();
   assert.deepEqual(await north().then((s) => [s.reliability, s.note]), ["B", EVIL]);
+  const seen = page.getByRole("region", { name: "Sightings" });
+  await seen.getByText("1,200").first().waitFor();
+  await unharmed(page);
   // Filtered and paged by the service, and the address says how.
   const all = await ask(base, "/api/v1/sharing/imports?source=north&status=active");
   await page.getByRole("combobox", { name: "Source", exact: true }).selectOption("north");

@@ -60,6 +60,7 @@ function Found({ field, value, campaign, offset, go }: { field: string; value: s
             ]}
           />
           <Pager keys total={d.total} offset={offset} limit={LIMIT} go={go} />
+          {d.as_of && <p className="soft">As of {minute(d.as_of)} UTC.</p>}
         </>
       )}
     </Show>

@@ -23,8 +23,8 @@ export const RELIABILITY: Record<string, string> = {
 };
 const CREDIBILITY = ["", "confirmed", "probably true", "possibly true", "doubtful", "improbable", "cannot be judged"];
 const STATUS = ["active", "waiting", "expired", "revoked"];
-export const TYPES = ["template-sketch", "settings", "network", "tls-fingerprint", "client", "signature", "address", "payment", "mail-domain", "referrer", "account-id", "account", "capability", "campaign-figures", "attribution"];
-const ACTING = ["template-sketch", "payment", "address", "mail-domain", "referrer"]; // the others are kept and shown
+export const TYPES = ["template-sketch", "rhythm", "settings", "network", "tls-fingerprint", "client", "signature", "address", "payment", "mail-domain", "referrer", "account-id", "account", "capability", "campaign-figures", "attribution"];
+const ACTING = ["template-sketch", "rhythm", "payment", "address", "mail-domain", "referrer"]; // the others are kept and shown
 const AT_ONCE = "Within a second decisions no longer rest on it, and a pass without it begins. It is for good: the same indicator, sent again, stays revoked.";
 
 export const Grade = ({ grade }: { grade: string }) => (
@@ -105,6 +105,34 @@ function Right({ source: s }: { source: Source }) {
 
 const statusOf = (i: Indicator, now = Date.now()) =>
   i.revoked_at ? "revoked" : i.valid_from && Date.parse(i.valid_from) > now ? "waiting" : i.valid_until && Date.parse(i.valid_until) <= now ? "expired" : "active";
+
+// What others saw in their own traffic, of what we told them or what they tell us.
+function Sightings() {
+  const [url, set] = useUrl();
+  const offset = Number(url.get("seen")) || 0;
+  const source = url.get("source") ?? undefined;
+  const list = useGet("/api/v1/sharing/sightings", {}, { source, offset, limit: LIMIT }, 60_000);
+  if (!list.data?.total) return null;
+  return (
+    <>
+      <h2>Sightings</h2>
+      <Table
+        label="Sightings"
+        rows={list.data.rows}
+        id={(s) => `${s.source} ${s.id}`}
+        columns={[
+          { head: "Source", cell: (s) => <b>{s.source}</b> },
+          { head: "Saw", cell: (s) => <code>{s.of}</code> },
+          { head: "Exchanges", number: true, cell: (s) => (s.exchanges ? number(s.exchanges) : "") },
+          { head: "First seen", cell: (s) => minute(s.first_seen) },
+          { head: "Last seen", cell: (s) => minute(s.last_seen) },
+          { head: "Told", cell: (s) => minute(s.imported_at) },
+        ]}
+      />
+      <Pager total={list.data.total} offset={offset} limit={LIMIT} go={(o) => set({ seen: o ? String(o) : undefined })} />
+    </>
+  );
+}
 
 export function Imports() {
   const [url, set] = useUrl();
@@ -270,6 +298,7 @@ export function Imports() {
           </>
         )}
       </Show>
+      <Sightings />
       {grading && <GradeIt source={grading} close={() => setGrading(undefined)} done={again} />}
       {revoking && <Revoke {...revoking} close={() => setRevoking(undefined)} done={again} />}
     </Page>

@@ -89,6 +89,7 @@ export function ProfileOf({ id }: { id: string }) {
               <Figure value={minute(p.first_seen)} label="first seen, UTC" />
               <Figure value={minute(p.last_seen)} label="last seen, UTC" />
             </div>
+            {p.as_of && <p className="soft">As of {minute(p.as_of)} UTC.</p>}
             <h2>Hours</h2>
             <Hours of={p} />
             <h2>What it uses and registered with</h2>
