@@ -126,12 +126,13 @@ std::vector<bool> LinkedInside(const Log& log, const link::AccountGraph& graph,
 // words of a job. Takes the exchanges that have it out of `c`, unless they are most of it anyhow.
 Candidate InFewWords(const Log& log, Candidate* c) {
   constexpr double kOftener = 8, kAccountsMin = .5, kMost = .6;
-  constexpr size_t kLooked = 200'000;  // exchanges of the log that are looked at
+  constexpr size_t kLooked = 200'000;  // exchanges that are looked at, of these and of the log
   Candidate job;
   job.formed = c->formed;
   std::unordered_map<uint64_t, uint32_t> carried;
-  for (const uint32_t row : c->rows) {
-    for (const uint64_t h : log.texts[log.text[row]]) ++carried[h];
+  const size_t each = c->rows.size() / kLooked + 1;
+  for (size_t i = 0; i < c->rows.size(); i += each) {
+    for (const uint64_t h : log.texts[log.text[c->rows[i]]]) ++carried[h];
   }
   std::pair<uint32_t, uint64_t> best;  // of equally frequent ones the largest
   for (const auto& [h, n] : carried) best = std::max(best, {n, h});
@@ -139,7 +140,7 @@ Candidate InFewWords(const Log& log, Candidate* c) {
     const link::TextSet set = log.texts[log.text[row]];
     return std::find(set.begin(), set.end(), best.second) != set.end();
   };
-  const double mine = static_cast<double>(c->rows.size());
+  const double mine = static_cast<double>((c->rows.size() + each - 1) / each);
   if (best.first < 2 || best.first >= kMost * mine) return job;
   const size_t step = log.rows() / kLooked + 1;
   double looked = 0, elsewhere = 0;
