@@ -47,6 +47,8 @@ absl::StatusOr<Figures> ReadFigures(lake::Lake* lake, const std::string& campaig
   const auto first = [](const char* column) {
     return StrCat(", argMin(", column, ", content) AS ", column);
   };
+  const std::string of =
+      StrCat(" FROM attributed WHERE campaign_id = ", lake::SqlString(campaign_id));
   // An answer is something to train on: it was given, and is not known to be empty.
   const std::string sql = StrCat(
       "SELECT model, toUInt64(count()) AS exchanges, toUInt64(countIf((status = 0 OR (status >= "
@@ -57,9 +59,9 @@ absl::StatusOr<Figures> ReadFigures(lake::Lake* lake, const std::string& campaig
       " AS reasoning FROM (SELECT exchange_id", first("model"), first("status"),
       first("input_tokens"), first("cached_tokens"), first("output_tokens"),
       first("reasoning_tokens"),
-      " FROM exchanges WHERE exchange_id IN (SELECT exchange_id FROM attributed WHERE campaign_id "
-      "= ",
-      lake::SqlString(campaign_id),
+      // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
+      " FROM exchanges WHERE account_id IN (SELECT account_id", of,
+      ") AND cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id)", of,
       ") GROUP BY exchange_id) GROUP BY model ORDER BY exchanges DESC, model");
   Figures f;
   f.queries["training examples and tokens by model"] = sql;

@@ -220,8 +220,8 @@ absl::Status SnapshotMaker::Take(const PassFindings& pass, lake::Lake* lake) {
             one_in, " = 0", pass.since_ms == INT64_MIN ? "" : StrCat(" AND ts >= ", pass.since_ms),
             " AND exchange_id GLOBAL NOT IN (SELECT exchange_id FROM attributed WHERE campaign_id "
             "IN (",
-            attributed->open, ")) LIMIT ", kOrdinaryEach, " BY account_id LIMIT ",
-            respond::kOrdinaryMax),
+            attributed->open, ") AND cityHash64(exchange_id) % ", one_in, " = 0) LIMIT ",
+            kOrdinaryEach, " BY account_id LIMIT ", respond::kOrdinaryMax),
         [&](const lake::Block& b) {
           if (b.rows() > 0) facts->ordinary.push_back(b);
           return absl::OkStatus();

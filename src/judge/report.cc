@@ -220,9 +220,11 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
                          " of the traffic moved to " + name +
                          " within 24 hours of its first use in this log"});
   }
+  // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
   const std::string mine =
-      "exchange_id IN (SELECT exchange_id FROM attributed WHERE campaign_id = " + Quoted(c.id) +
-      ")";
+      "cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id) FROM attributed WHERE "
+      "campaign_id = " +
+      Quoted(c.id) + ")";
   const std::string once =
       "(SELECT exchange_id, argMin(account_id, content) AS account_id, "
       "argMin(ts, content) AS ts, argMin(model, content) AS model, "

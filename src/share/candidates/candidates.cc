@@ -68,8 +68,10 @@ class Reader {
         "argMin(stream, content) AS stream, argMin(client_ip, content) AS client_ip, "
         "argMin(user_agent, content) AS user_agent, argMin(ja4, content) AS ja4, "
         "argMin(signatures_presented, content) AS presented, argMin(system_sketch, content) AS "
-        "system, argMin(turn_sketch, content) AS turn FROM exchanges WHERE exchange_id IN (SELECT "
-        "exchange_id FROM attributed WHERE campaign_id = ",
+        "system, argMin(turn_sketch, content) AS turn FROM exchanges WHERE "
+        // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
+        "cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id) FROM attributed WHERE "
+        "campaign_id = ",
         lake::SqlString(c.id), ") GROUP BY exchange_id)");
   }
 
