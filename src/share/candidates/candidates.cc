@@ -56,7 +56,8 @@ std::string Lower(std::string_view v) {
 
 class Reader {
  public:
-  Reader(const model::Campaign& c, lake::Lake* lake) : c_(c), lake_(lake) {
+  Reader(const model::Campaign& c, lake::Lake* lake, uint64_t rows_at_once)
+      : c_(c), lake_(lake), parts_(1 + c.exchanges / rows_at_once) {
     for (const model::CampaignMember& m : c.members)
       if (m.verdict == model::VerdictName(c.verdict)) accused_.insert(m.account_id);
     rows_ = StrCat(
@@ -72,7 +73,7 @@ class Reader {
         // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
         "cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id) FROM attributed WHERE "
         "campaign_id = ",
-        lake::SqlString(c.id), ") GROUP BY exchange_id)");
+        lake::SqlString(c.id));
   }
 
   absl::StatusOr<CandidateCampaign> Run() {
@@ -129,6 +130,18 @@ class Reader {
       return absl::OkStatus();
     });
   }
+  // A statement over the campaign's exchanges, BEFORE, they and AFTER. Large campaigns are read
+  // some accounts at a time, to fit into a statement's memory: each account is in one answer.
+  absl::Status QueryRows(const std::string& before, const std::string& after,
+                         const std::function<void(const lake::Block&, size_t)>& row) {
+    for (uint64_t part = 0; part < parts_; ++part) {
+      const std::string some =
+          parts_ == 1 ? "" : StrCat(" AND cityHash64(account_id) % ", parts_, " = ", part);
+      absl::Status s = Query(StrCat(before, rows_, some, ") GROUP BY exchange_id)", after), row);
+      if (!s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status Templates() {
     std::set<uint32_t> hashes;
@@ -138,15 +151,15 @@ class Reader {
     if (!hashes.empty()) {
       std::string list;
       for (const uint32_t h : hashes) base::StrAppend(&list, list.empty() ? "" : ",", h);
-      absl::Status s = Query(
-          StrCat("SELECT h, toUInt64(uniqExact(account_id)) AS accounts, toUInt64(count()) AS "
-                 "exchanges FROM (SELECT account_id, arrayJoin(arrayDistinct(arrayConcat(system, "
-                 "turn))) AS h FROM ",
-                 rows_, ") WHERE h IN (", list, ") GROUP BY h ORDER BY h"),
+      absl::Status s = QueryRows(
+          "SELECT h, toUInt64(uniqExact(account_id)) AS accounts, toUInt64(count()) AS exchanges "
+          "FROM (SELECT account_id, arrayJoin(arrayDistinct(arrayConcat(system, turn))) AS h FROM ",
+          StrCat(") WHERE h IN (", list, ") GROUP BY h ORDER BY h"),
           [&](const lake::Block& b, size_t i) {
             const uint32_t h = b.columns[0].As<std::vector<uint32_t>>()[i];
-            counted[h] = {h, b.columns[1].As<std::vector<uint64_t>>()[i],
-                          b.columns[2].As<std::vector<uint64_t>>()[i]};
+            CountedShingle& c = counted.try_emplace(h, CountedShingle{h, 0, 0}).first->second;
+            c.accounts += b.columns[1].As<std::vector<uint64_t>>()[i];
+            c.exchanges += b.columns[2].As<std::vector<uint64_t>>()[i];
           });
       if (!s.ok()) return s;
     }
@@ -167,15 +180,14 @@ class Reader {
     std::set<std::string> accounts;
     uint64_t exchanges = 0;
     absl::Status s =
-        Query(StrCat("SELECT account_id, intDiv(ts, 1800000) AS half, toUInt64(count()) AS n FROM ",
-                     rows_, " GROUP BY account_id, half"),
-              [&](const lake::Block& b, size_t i) {
-                const std::string account(b.columns[0].As<StringColumn>()[i]);
-                if (!model::ToldOf(account)) return;
-                accounts.insert(account);
-                exchanges += b.columns[2].As<std::vector<uint64_t>>()[i];
-                ++present[b.columns[1].As<std::vector<int64_t>>()[i]];
-              });
+        QueryRows("SELECT account_id, intDiv(ts, 1800000) AS half, toUInt64(count()) AS n FROM ",
+                  " GROUP BY account_id, half", [&](const lake::Block& b, size_t i) {
+                    const std::string account(b.columns[0].As<StringColumn>()[i]);
+                    if (!model::ToldOf(account)) return;
+                    accounts.insert(account);
+                    exchanges += b.columns[2].As<std::vector<uint64_t>>()[i];
+                    ++present[b.columns[1].As<std::vector<int64_t>>()[i]];
+                  });
     if (!s.ok() || accounts.size() < kRhythmAccountsMin || exchanges < kRhythmExchangesMin)
       return s;
     const auto halves = static_cast<int64_t>(kHalfHours), most = static_cast<int64_t>(kRhythmDays);
@@ -208,13 +220,11 @@ class Reader {
   absl::Status Software() {
     std::map<std::string, Use> settings, clients, fingerprints;
     uint64_t all = 0;
-    absl::Status s = Query(
-        StrCat(
-            "SELECT account_id, toFloat64(temperature) AS temperature, toFloat64(top_p) AS top_p, "
-            "max_tokens, stream, user_agent, ja4, toUInt64(count()) AS n FROM ",
-            rows_,
-            " GROUP BY account_id, temperature, top_p, max_tokens, stream, user_agent, ja4 ORDER "
-            "BY account_id, max_tokens, stream, user_agent, ja4"),
+    absl::Status s = QueryRows(
+        "SELECT account_id, toFloat64(temperature) AS temperature, toFloat64(top_p) AS top_p, "
+        "max_tokens, stream, user_agent, ja4, toUInt64(count()) AS n FROM ",
+        " GROUP BY account_id, temperature, top_p, max_tokens, stream, user_agent, ja4 ORDER "
+        "BY account_id, max_tokens, stream, user_agent, ja4",
         [&](const lake::Block& b, size_t i) {
           const std::string account(b.columns[0].As<StringColumn>()[i]);
           const uint64_t n = b.columns[7].As<std::vector<uint64_t>>()[i];
@@ -264,25 +274,25 @@ class Reader {
   }
 
   absl::Status Addresses() {
-    return Query(StrCat("SELECT client_ip, account_id FROM ", rows_,
-                        " WHERE client_ip != '' GROUP BY client_ip, account_id"),
-                 [&](const lake::Block& b, size_t i) {
-                   const std::string account(b.columns[1].As<StringColumn>()[i]);
-                   if (accused_.count(account))
-                     addresses_[std::string(b.columns[0].As<StringColumn>()[i])].insert(account);
-                 });
+    return QueryRows(
+        "SELECT client_ip, account_id FROM ",
+        " WHERE client_ip != '' GROUP BY client_ip, account_id",
+        [&](const lake::Block& b, size_t i) {
+          const std::string account(b.columns[1].As<StringColumn>()[i]);
+          if (accused_.count(account))
+            addresses_[std::string(b.columns[0].As<StringColumn>()[i])].insert(account);
+        });
   }
 
   absl::Status Signatures() {
     std::set<uint64_t> kept;  // the smallest
-    absl::Status status = Query(
-        StrCat("SELECT s, account_id FROM (SELECT arrayJoin(presented) AS s, account_id FROM ",
-               rows_, ") GROUP BY s, account_id"),
-        [&](const lake::Block& b, size_t i) {
-          if (!accused_.count(std::string(b.columns[1].As<StringColumn>()[i]))) return;
-          kept.insert(b.columns[0].As<std::vector<uint64_t>>()[i]);
-          if (kept.size() > kPersonalMax) kept.erase(std::prev(kept.end()));
-        });
+    absl::Status status =
+        QueryRows("SELECT s, account_id FROM (SELECT arrayJoin(presented) AS s, account_id FROM ",
+                  ") GROUP BY s, account_id", [&](const lake::Block& b, size_t i) {
+                    if (!accused_.count(std::string(b.columns[1].As<StringColumn>()[i]))) return;
+                    kept.insert(b.columns[0].As<std::vector<uint64_t>>()[i]);
+                    if (kept.size() > kPersonalMax) kept.erase(std::prev(kept.end()));
+                  });
     for (const uint64_t s : kept) Add(ItemType::kSignature, base::Hex(s));
     return status;
   }
@@ -317,7 +327,8 @@ class Reader {
 
   const model::Campaign& c_;
   lake::Lake* lake_;
-  std::string rows_;
+  const uint64_t parts_;
+  std::string rows_;  // up to the condition on what is attributed
   std::set<std::string> accused_;
   std::map<std::string, std::set<std::string>> addresses_;
   std::map<const void*, std::unordered_set<std::string>> seen_;
@@ -330,8 +341,9 @@ std::string CampaignKey(const std::string& campaign_id) {
   return base::Hex(base::Hash64(StrCat("campaign ", campaign_id)));
 }
 
-absl::StatusOr<CandidateCampaign> Candidates(const model::Campaign& campaign, lake::Lake* lake) {
-  return Reader(campaign, lake).Run();
+absl::StatusOr<CandidateCampaign> Candidates(const model::Campaign& campaign, lake::Lake* lake,
+                                             uint64_t rows_at_once) {
+  return Reader(campaign, lake, rows_at_once).Run();
 }
 
 }  // namespace stillwatch::share

@@ -20,6 +20,7 @@ inline constexpr size_t kPersonalMax = 10'000;        // of each kind, in order 
 inline constexpr size_t kAccountNumbersMax = 100;     // running numbers
 // Half of a shingle's, because half of the accounts are told of (model::ToldOf).
 inline constexpr uint64_t kRhythmAccountsMin = 10, kRhythmExchangesMin = 100;
+inline constexpr uint64_t kRowsAtOnce = 2'000'000;  // exchanges that one statement reads
 
 // The campaign's key: 16 hex digits that follow from its id.
 std::string CampaignKey(const std::string& campaign_id);
@@ -27,6 +28,8 @@ std::string CampaignKey(const std::string& campaign_id);
 // Reads the rows that the lake attributes to the campaign, once each; traits of accounts that are
 // not accused themselves (customers of a relay, owners of stolen keys) are left out.
 // NotFound when the lake does not hold the campaign's attribution.
-absl::StatusOr<CandidateCampaign> Candidates(const model::Campaign& campaign, lake::Lake* lake);
+// `rows_at_once` does not change what is found.
+absl::StatusOr<CandidateCampaign> Candidates(const model::Campaign& campaign, lake::Lake* lake,
+                                             uint64_t rows_at_once = kRowsAtOnce);
 
 }  // namespace stillwatch::share

@@ -62,6 +62,23 @@ class CandidatesTest : public testing::Test {
   CandidateCampaign Got() {
     auto got = Candidates(campaign_, lake_.get());
     EXPECT_TRUE(got.ok()) << got.status();
+    // Read some accounts at a time it is the same.
+    model::Campaign large = campaign_;
+    large.exchanges = 310;
+    const auto parts = Candidates(large, lake_.get(), 50);
+    EXPECT_TRUE(parts.ok()) << parts.status();
+    if (got.ok() && parts.ok()) {
+      const auto told = [](const CandidateCampaign& c) {
+        std::vector<std::string> out;
+        for (const Item& i : c.items)
+          out.push_back(base::StrCat(ItemTypeName(i.type()), " ", i.value()));
+        for (const auto& t : c.templates)
+          for (const CountedShingle& s : t)
+            out.push_back(base::StrCat(s.hash, " ", s.accounts, " ", s.exchanges));
+        return out;
+      };
+      EXPECT_EQ(told(*got), told(*parts));
+    }
     return got.ok() ? *std::move(got) : CandidateCampaign();
   }
   static std::set<std::string> Of(const std::vector<Item>& items, ItemType type) {
