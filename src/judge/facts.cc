@@ -345,7 +345,8 @@ Facts Measure(const Background& background, const link::AccountGraph& graph, con
       // Accounts that share do so in groups: a quarter of them counts as independent. The purse says
       // who does the work only as far as it covers the work: less than a third of it is somebody's
       // own, two thirds are the group's.
-      const double covered = (volume / static_cast<double>(c.rows.size()) - q0) / (1 - q0);
+      const double covered =
+          (volume / static_cast<double>(c.rows.size()) - q0) / std::max(1e-9, 1 - q0);
       cover.bits = std::clamp(BinomialBits(cover.linked, n, std::max(share, q0), q0) / 4, 0.0,
                               kCoverageBitsMax) *
                    std::clamp(3 * covered - 1, 0.0, 1.0);
