@@ -1,7 +1,7 @@
 """simulate as a person would run it: the same world at any thread count and through a pipe, truth that
 counts what was written, one clear line for what cannot be."""
 import csv, filecmp, json, os, signal, subprocess, time, unittest
-from common import BINARY, Case
+from common import BINARY, PATIENCE, Case
 
 TINY = """name: tiny
 start: 2026-05-01T00:00:00Z
@@ -81,7 +81,7 @@ class Simulate(Case):
         time.sleep(.3)
         self.assertIsNone(scan.poll(), "it did not wait")
         simulated = subprocess.run([BINARY, "simulate", self.tiny, "--out", "-", "--side", side, "--quiet"], stdout=scan.stdin)
-        _, err = scan.communicate(timeout=120)
+        _, err = scan.communicate(timeout=120 * PATIENCE)
         self.assertEqual((simulated.returncode, scan.returncode), (0, 0), err.decode())
         with open(out + "/run.json", encoding="utf-8") as f:
             self.assertGreater(json.load(f)["exchanges"], 2500)
@@ -96,7 +96,7 @@ class Simulate(Case):
         while not os.path.exists(self.path("w/exchanges.jsonl.partial")) and time.monotonic() < end:
             time.sleep(.01)
         child.send_signal(signal.SIGINT)
-        self.assertEqual(child.wait(timeout=60), 130)
+        self.assertEqual(child.wait(timeout=60 * PATIENCE), 130)
         left = sorted(os.listdir(self.path("w")))
         self.assertFalse([f for f in left if f.endswith(".partial")], left)
         for name in ("exchanges.jsonl", "truth_exchanges.csv", "truth_campaigns.csv"):

@@ -402,7 +402,7 @@ TEST(LivePasses, RunsOfItsOwnAccordAndStopsAtOnce) {
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   const auto begin = std::chrono::steady_clock::now();
   live->get()->Stop();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
   EXPECT_EQ(live->get()->stats().failed, 0u) << live->get()->stats().last_error;
 }
 
