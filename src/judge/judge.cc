@@ -140,7 +140,8 @@ Candidate InFewWords(const Log& log, Candidate* c) {
     const link::TextSet set = log.texts[log.text[row]];
     return std::find(set.begin(), set.end(), best.second) != set.end();
   };
-  const double mine = static_cast<double>((c->rows.size() + each - 1) / each);
+  const size_t mine_looked = (c->rows.size() + each - 1) / each;
+  const double mine = static_cast<double>(mine_looked);
   if (best.first < 2 || best.first >= kMost * mine) return job;
   const size_t step = log.rows() / kLooked + 1;
   double looked = 0, elsewhere = 0;
@@ -526,7 +527,8 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
                            .reported = report,
                            .exchanges = f.candidate.rows.size(),
                            .accounts = f.candidate.accounts.size(),
-                           .rows = Sample(log, f.candidate.rows)});
+                           .rows = Sample(log, f.candidate.rows),
+                           .sample = {}});
   }
   // What e-BH took back is no harvest. What else the accounts of a harvest do together, though it
   // is not accused, is no life of their own either; where it is all the rest of what they do, as
