@@ -525,6 +525,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
                            .independent_bits = f.weighed.independent_bits,
                            .open = f.weighed.overt || f.weighed.crowd,
                            .reported = report,
+                           .campaign = "",
                            .exchanges = f.candidate.rows.size(),
                            .accounts = f.candidate.accounts.size(),
                            .rows = Sample(log, f.candidate.rows),
