@@ -119,6 +119,22 @@ TEST(Facts, AHandThatLinksCutOutOfACrowdIsNoSurprise) {
   EXPECT_GT(among(8).coverage[3].bits, 6);
 }
 
+TEST(Facts, WhatAWholeGroupSharesByChanceAloneWeighsNothing) {
+  // All eight share the card and, found among all that there are, would share one by chance as
+  // well: of what is beyond chance there is nothing, and nothing to divide it by.
+  TestLog t;
+  for (uint32_t a = 0; a < 512; ++a) {
+    t.Add(TestAccount(a), kTestDay);
+    if (a < 8) t.Describe(TestAccount(a)).payment_id = "card";
+  }
+  const Facts f = Measured(
+      t, [](const link::Log& log, uint32_t row) { return log.row_account[row] < 8; },
+      [](Candidate& c) { c.among = 512; });
+  EXPECT_EQ(f.coverage[3].linked, 8u);
+  EXPECT_EQ(f.coverage[3].expected, 8);
+  EXPECT_EQ(f.coverage[3].bits, 0);  // which NaN is not
+}
+
 TEST(Facts, ACardSharedWithOthersLinksNobodyInside) {
   // Four accounts, each with a card of its own that seven others share: many links, none inside.
   TestLog t;
