@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/time.h"
+#include "judge/null_groups.h"
 #include "judge/split.h"
 
 namespace stillwatch::judge {
@@ -16,9 +17,7 @@ namespace {
 
 using link::kNone;
 
-constexpr size_t kNullGroups = 24;
 constexpr double kComparedScore = 2;
-constexpr size_t kNullAccountsMax = 400;
 // Beyond what a calendar that strangers share brings about.
 constexpr double kQueueZ = 6, kQueueExcess = .1;
 constexpr double kCoverageBitsMax = 8;
@@ -66,52 +65,19 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
     f->rhythm_z = f->rhythm.z;
     return;
   }
-  const size_t per_account = std::max<size_t>(3, c.rows.size() / std::max<size_t>(1, c.accounts.size()));
-  const size_t size = std::min(kNullAccountsMax, c.accounts.size());
-  const auto fits = [&](uint32_t a) {
-    return !not_innocent[a] && log.Exchanges(a) * 2 >= per_account;
-  };
-  const std::vector<uint32_t>& order = background.shuffled();
-  const size_t wanted = std::max<size_t>(20, size / 2);
-  // Neighbours in a fixed random order are a random group; the groups start at even distances, so
-  // that they overlap as little as the log allows.
+  const NullGroups groups(background, not_innocent, c.accounts.size(), c.rows.size());
+  const size_t wanted = std::max<size_t>(20, groups.accounts() / 2);
   std::array<std::optional<double>, kNullGroups> z;
-  parallel.For(order.empty() ? 0 : kNullGroups, 1, [&](size_t begin, size_t end, int) {
-    std::vector<uint32_t> group;
+  parallel.For(kNullGroups, 1, [&](size_t begin, size_t end, int) {
     std::vector<link::Event> events;
-    for (size_t g = begin; g < end; ++g) {
-      group.clear();
-      events.clear();
-      const size_t start = order.size() * g / kNullGroups;
-      for (size_t i = 0; i < order.size() && group.size() < size; ++i) {
-        const uint32_t a = order[(start + i) % order.size()];
-        if (fits(a)) group.push_back(a);
-      }
-      if (group.size() < wanted) continue;
-      std::sort(group.begin(), group.end());
-      for (const uint32_t a : group) {
-        const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
-        for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step) {
-          if (const auto e = EventOf(log, r)) events.push_back(*e);
-        }
-      }
-      z[g] = link::MeasureRhythm(events).z;
-    }
+    for (size_t g = begin; g < end; ++g)
+      if (groups.Events(g, wanted, &events)) z[g] = link::MeasureRhythm(events).z;
   });
   std::vector<double> zs;
   for (size_t g = 0; g < kNullGroups && z[g]; ++g)
     zs.push_back(*z[g]);  // else too few others to compare with
   f->rhythm_groups = static_cast<uint32_t>(zs.size());
-  double centre = 0, spread = 1;
-  if (zs.size() >= 8) {
-    std::sort(zs.begin(), zs.end());
-    const double median = zs[zs.size() / 2];
-    // Robust, because some of the groups may hold another, unknown queue.
-    const double upper = zs[zs.size() * 84 / 100];
-    centre = std::max(0.0, median);
-    spread = std::max(1.0, upper - median);
-  }
-  f->rhythm_z = (f->rhythm.z - centre) / spread;
+  f->rhythm_z = AgainstGroups(f->rhythm.z, std::move(zs));
 }
 
 // Who asks what how often. Items are dealt into parts by their first bits, so that few of a large

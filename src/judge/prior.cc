@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "judge/facts.h"
+#include "judge/null_groups.h"
 #include "judge/split.h"
 #include "link/rhythm.h"
 #include "model/account.h"
@@ -17,9 +18,6 @@ namespace {
 
 using base::Percent;
 using base::StrCat;
-
-// Random groups that listen as well.
-constexpr size_t kCompareGroups = 24, kCompareGroupsMin = 8, kCompareAccountsMax = 400;
 
 // "half of the exchanges have its scaffold" counts half.
 struct Matched {
@@ -325,28 +323,12 @@ void Imports::Listen(const Background& background, const Candidate& c,
   }
   if (listeners < kListenersMin) return;
   const std::vector<link::Event> own = EventsOf(log, rows);
-  // As many others, with as much work each (facts.cc compares a group's own rhythm so): what moves
-  // everybody moves them too.
-  const size_t per_account = std::max<size_t>(3, rows.size() / listeners);
-  const size_t size = std::min(kCompareAccountsMax, listeners);
-  const std::vector<uint32_t>& order = background.shuffled();
+  // As many others, with as much work each, listen as well.
+  const NullGroups others(background, not_innocent, listeners, rows.size());
   std::vector<std::vector<link::Event>> groups;
-  for (size_t g = 0; g < kCompareGroups && !order.empty(); ++g) {
-    std::vector<uint32_t> group;
-    const size_t start = order.size() * g / kCompareGroups;
-    for (size_t i = 0; i < order.size() && group.size() < size; ++i) {
-      const uint32_t a = order[(start + i) % order.size()];
-      if (!not_innocent[a] && log.Exchanges(a) * 2 >= per_account) group.push_back(a);
-    }
-    if (group.size() < size) break;
-    std::sort(group.begin(), group.end());
-    std::vector<link::Event>& events = groups.emplace_back();
-    for (const uint32_t a : group) {
-      const uint64_t step = std::max<uint64_t>(1, log.Exchanges(a) / per_account);
-      for (uint64_t r = log.first_row[a]; r < log.first_row[a + 1]; r += step)
-        if (const auto e = EventOf(log, r)) events.push_back(*e);
-    }
-  }
+  std::vector<link::Event> events;
+  for (size_t g = 0; g < kNullGroups && others.Events(g, others.accounts(), &events); ++g)
+    groups.push_back(std::move(events));
   double most = 0;
   for (const SharedIndicator* one : said) {
     const auto weight = [&](int32_t half_hour) -> double {
@@ -361,12 +343,10 @@ void Imports::Listen(const Background& background, const Candidate& c,
     };
     const link::Rhythm heard = link::MeasureAgainst(own, weight);
     double z = heard.z;
-    if (z > 0 && groups.size() >= kCompareGroupsMin) {
+    if (z > 0) {
       std::vector<double> zs;
-      for (const auto& events : groups) zs.push_back(link::MeasureAgainst(events, weight).z);
-      std::sort(zs.begin(), zs.end());
-      const double median = zs[zs.size() / 2], upper = zs[zs.size() * 84 / 100];
-      z = (z - std::max(0.0, median)) / std::max(1.0, upper - median);
+      for (const auto& group : groups) zs.push_back(link::MeasureAgainst(group, weight).z);
+      z = AgainstGroups(z, std::move(zs));
     }
     prior->heard.push_back(z);
     if (!prior->heard_statement.empty() && z <= most) continue;
