@@ -266,21 +266,29 @@ TEST(Judge, BeyondItsPermitACustomerIsJudgedLikeAllOthers) {
   EXPECT_LE(permitted.last_seen_ms, With(j, Verdict::kDistillation)[0]->first_seen_ms);
 }
 
+// Four of the crew's keys are people's, with a card of their own, who send `own` exchanges each
+// from home, and `more`. Their ids.
+std::set<std::string> Steal(World* w, const Crew& crew, int own,
+                            const std::function<void(const std::string&)>& more = {}) {
+  std::set<std::string> out;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const std::string id = World::Id(crew, i);
+    w->log.Describe(id).payment_id = "card of " + id;
+    for (int k = 0; k < own; ++k) w->Own(id);
+    if (more) more(id);
+    out.insert(id);
+  }
+  return out;
+}
+
 TEST(Judge, TheOwnerOfAStolenKeyIsAVictim) {
   World w(14);
   w.People(200);
   Crew crew;
-  // Of the operator's 20 keys four are people's, who go on working from home.
   w.Add(crew);
-  for (uint32_t i = 0; i < 4; ++i) {
-    const std::string id = World::Id(crew, i);
-    w.log.Describe(id).payment_id = "card of " + id;
-    for (int k = 0; k < 25; ++k) w.Own(id);
-  }
+  const std::set<std::string> victims = Steal(&w, crew, 25);
   const Judged j = JudgeWorld(w);
   ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
-  std::set<std::string> victims;
-  for (uint32_t i = 0; i < 4; ++i) victims.insert(World::Id(crew, i));
   EXPECT_EQ(Members(j, "victim"), victims);
   EXPECT_EQ(Members(j, "distillation").size(), 16u);
   // What the keys did is the campaign's, what their owners did is not.
@@ -299,19 +307,16 @@ TEST(Judge, APoolsOtherWorkIsNotTheLifeOfAStolenKeysOwner) {
     r.features->messages = 5;
   };
   w.Add(other);
-  for (uint32_t i = 0; i < 4; ++i) {
-    const std::string id = World::Id(crew, i);
-    w.log.Describe(id).payment_id = "card of " + id;
-    for (int k = 0; k < 12; ++k) w.Own(id);
-    // ...some of it from where the thief is as well.
+  const std::set<std::string> stolen = Steal(&w, crew, 12, [&](const std::string& id) {
+    // Some of it from where the thief is as well.
     for (int k = 0; k < 2; ++k) w.Own(id).address = "op address 0";
-  }
+  });
   const Judged j = JudgeWorld(w);
   ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
   EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
   const std::set<std::string> accused = Members(j, "distillation");
   EXPECT_EQ(accused.size(), 16u);
-  for (uint32_t i = 0; i < 4; ++i) EXPECT_FALSE(accused.contains(World::Id(crew, i)));
+  for (const std::string& id : stolen) EXPECT_FALSE(accused.contains(id));
 }
 
 TEST(Judge, APopularReferrerMakesNobodyAPoolsOwn) {
@@ -322,16 +327,13 @@ TEST(Judge, APopularReferrerMakesNobodyAPoolsOwn) {
   Crew crew;
   w.Add(crew);
   // Four stolen keys, whose owners send nothing. One of the operator's came by the newsletter too.
-  for (uint32_t i = 0; i < 5; ++i) {
-    const std::string id = World::Id(crew, i);
-    w.log.Describe(id).referrer = "newsletter";
-    if (i < 4) w.log.Describe(id).payment_id = "card of " + id;
-  }
+  const std::set<std::string> stolen = Steal(&w, crew, 0);
+  for (uint32_t i = 0; i < 5; ++i) w.log.Describe(World::Id(crew, i)).referrer = "newsletter";
   const Judged j = JudgeWorld(w);
   ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
   const std::set<std::string> accused = Members(j, "distillation");
   EXPECT_EQ(accused.size(), 16u);
-  for (uint32_t i = 0; i < 4; ++i) EXPECT_FALSE(accused.contains(World::Id(crew, i)));
+  for (const std::string& id : stolen) EXPECT_FALSE(accused.contains(id));
   EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
 }
 
@@ -341,16 +343,11 @@ TEST(Judge, OtherWorkFromThePoolsAddressesIsNotTheLifeOfAStolenKeysOwner) {
   Crew crew;
   w.Add(crew);
   // The thief does something else with the keys besides, in no words that would tell what.
-  for (uint32_t i = 0; i < 4; ++i) {
-    const std::string id = World::Id(crew, i);
-    w.log.Describe(id).payment_id = "card of " + id;
-    for (int k = 0; k < 25; ++k) w.Own(id);
+  const std::set<std::string> victims = Steal(&w, crew, 25, [&](const std::string& id) {
     for (int k = 0; k < 60; ++k) w.Own(id).address = "op address " + std::to_string(w.Draw(6));
-  }
+  });
   const Judged j = JudgeWorld(w);
   ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
-  std::set<std::string> victims;
-  for (uint32_t i = 0; i < 4; ++i) victims.insert(World::Id(crew, i));
   EXPECT_EQ(Members(j, "victim"), victims);
   EXPECT_EQ(Members(j, "distillation").size(), 16u);
 }
