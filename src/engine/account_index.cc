@@ -4,7 +4,7 @@
 #include <bit>
 #include <string_view>
 
-#include "absl/container/flat_hash_map.h"
+#include "engine/names.h"
 #include "model/exchange.h"
 
 namespace stillwatch::engine {
@@ -14,7 +14,8 @@ using lookup::Account;
 using lookup::Field;
 using lookup::Use;
 
-constexpr uint32_t kBatch = 8'192;  // accounts that are encoded before they are written
+constexpr uint32_t kBatch = 8'192;  // accounts that are encoded before they are written...
+constexpr uint32_t kPiece = 256;    // ...by one thread at a time
 
 // Counts numbers of one account's rows, which come in the order of time. Few are distinct and
 // neighbours repeat; tables stay as large as an account needed them.
@@ -97,23 +98,11 @@ struct Records {
   Records(const link::Log& log, const base::Parallel& parallel) {
     parallel.For(kCount, 1, [&](size_t begin, size_t end, int) {
       for (size_t r = begin; r < end; ++r) {
-        absl::flat_hash_map<std::string_view, uint32_t> ids = {{"", 0}};
-        std::vector<std::string_view> found = {""};
+        Interner<std::string_view> intern;
+        intern("");
         number[r].reserve(log.account.size());
-        for (const model::Account& a : log.account) {
-          const auto [it, fresh] =
-              ids.try_emplace(a.*kOf[r].second, static_cast<uint32_t>(found.size()));
-          if (fresh) found.push_back(it->first);
-          number[r].push_back(it->second);
-        }
-        std::vector<uint32_t> order(found.size()), rank(found.size());
-        for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-        std::sort(order.begin(), order.end(),
-                  [&](uint32_t x, uint32_t y) { return found[x] < found[y]; });
-        for (uint32_t i = 0; i < order.size(); ++i) {
-          rank[order[i]] = i;
-          names[r].emplace_back(found[order[i]]);
-        }
+        for (const model::Account& a : log.account) number[r].push_back(intern(a.*kOf[r].second));
+        const std::vector<uint32_t> rank = intern.Rank(&names[r]);
         for (uint32_t& n : number[r]) n = rank[n];
       }
     });
@@ -189,24 +178,24 @@ absl::Status IndexAccounts(const link::Log& log, const Senders& senders,
     lookup::Writer::Encode(x, out);
   };
   const auto accounts = static_cast<uint32_t>(log.accounts());
-  std::vector<std::string> bytes(kBatch / 256);
+  std::vector<std::string> bytes(kBatch / kPiece);
   std::vector<uint64_t> ends;
   for (uint32_t from = 0; from < accounts; from += kBatch) {
     const uint32_t n = std::min(kBatch, accounts - from);
     ends.assign(n, 0);
-    parallel.For((n + 255) / 256, 1, [&](size_t begin, size_t end, int worker) {
+    parallel.For((n + kPiece - 1) / kPiece, 1, [&](size_t begin, size_t end, int worker) {
       for (size_t piece = begin; piece < end; ++piece) {
         bytes[piece].clear();
-        for (auto i = static_cast<uint32_t>(256 * piece);
-             i < std::min<size_t>(n, 256 * (piece + 1)); ++i) {
+        for (auto i = static_cast<uint32_t>(kPiece * piece);
+             i < std::min<size_t>(n, kPiece * (piece + 1)); ++i) {
           encode(workers[static_cast<size_t>(worker)], from + i, &bytes[piece]);
           ends[i] = bytes[piece].size();
         }
       }
     });
-    for (uint32_t i = 0; i < n; i += 256) {
+    for (uint32_t i = 0; i < n; i += kPiece) {
       const absl::Status s =
-          writer->Append(bytes[i / 256], std::span(ends).subspan(i, std::min(256u, n - i)));
+          writer->Append(bytes[i / kPiece], std::span(ends).subspan(i, std::min(kPiece, n - i)));
       if (!s.ok()) return s;
     }
   }

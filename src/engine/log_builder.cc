@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/release.h"
 #include "base/str.h"
+#include "engine/names.h"
 #include "model/exchange.h"
 
 namespace stillwatch::engine {
@@ -30,35 +31,7 @@ const T* Get(const lake::Block& block, const char* name) {
   return column == nullptr ? nullptr : std::get_if<T>(&column->data);
 }
 
-// Strings to dense numbers in order of first use; neighbouring rows repeat their values, so the
-// last one is kept at hand.
-class Interner {
- public:
-  uint32_t operator()(std::string_view v) {
-    if (last_ != nullptr && v == *last_) return number_;
-    const auto it = ids_.find(v);
-    if (it != ids_.end()) {
-      number_ = it->second;
-      last_ = &names_[number_];
-      return number_;
-    }
-    number_ = static_cast<uint32_t>(names_.size());
-    last_ = &names_.emplace_back(v);
-    ids_.emplace(*last_, number_);
-    return number_;
-  }
-  bool Has(std::string_view v) const { return ids_.contains(v); }
-  const std::deque<std::string>& names() const { return names_; }
-
- private:
-  struct Hash {
-    size_t operator()(std::string_view s) const { return base::Hash64(s); }
-  };
-  std::deque<std::string> names_;
-  absl::flat_hash_map<std::string_view, uint32_t, Hash, std::equal_to<>> ids_;
-  const std::string* last_ = nullptr;
-  uint32_t number_ = 0;
-};
+using Names = Interner<std::string>;
 
 // Decoding settings as the interner's key; written out for people only once each.
 struct Setting {
@@ -93,7 +66,7 @@ class SenderInterner {
     last_ = h;
     return number_ = it->second;
   }
-  std::array<Interner, Senders::kParts> names;
+  std::array<Names, Senders::kParts> names;
   std::vector<std::array<uint32_t, Senders::kParts>> sent;
 
  private:
@@ -152,7 +125,7 @@ struct LogBuilder::Chunk {
 };
 
 struct LogBuilder::Part {
-  Interner accounts, models, settings, addresses, ja4s;
+  Names accounts, models, settings, addresses, ja4s;
   SenderInterner senders;
   uint32_t number = 0;
   std::vector<std::unique_ptr<Chunk>> chunks;
@@ -384,21 +357,14 @@ struct Merged {
 template <typename NameOf>
 Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const NameOf& name_of,
              const std::vector<std::string>& more) {
-  Interner all;
+  Names all;
   Merged out;
   out.number.resize(parts.size());
   for (size_t p = 0; p < parts.size(); ++p) {
     for (const std::string& name : *parts[p]) out.number[p].push_back(all(name_of(name)));
   }
   for (const std::string& name : more) all(name);
-  std::vector<uint32_t> order(all.names().size()), rank(order.size());
-  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t x, uint32_t y) { return all.names()[x] < all.names()[y]; });
-  for (uint32_t i = 0; i < order.size(); ++i) {
-    rank[order[i]] = i;
-    out.names.push_back(all.names()[order[i]]);
-  }
+  const std::vector<uint32_t> rank = all.Rank(&out.names);
   for (auto& numbers : out.number) {
     for (uint32_t& n : numbers) n = rank[n];
   }
@@ -429,8 +395,8 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, 
   }
 
   // Names. "" is number 0 of every column but the accounts'.
-  Interner Part::*const columns[] = {&Part::accounts, &Part::models, &Part::settings,
-                                     &Part::addresses, &Part::ja4s};
+  Names Part::*const columns[] = {&Part::accounts, &Part::models, &Part::settings, &Part::addresses,
+                                  &Part::ja4s};
   std::vector<Merged> merged(std::size(columns));
   parallel.For(std::size(columns), 1, [&](size_t begin, size_t end, int) {
     for (size_t c = begin; c < end; ++c) {
