@@ -17,17 +17,6 @@ int OpenNameless(const std::string& folder) {
   return file;
 }
 
-int WriteAt(int file, const void* bytes, size_t n, uint64_t at) {
-  const char* p = static_cast<const char*>(bytes);
-  while (n > 0) {
-    const ssize_t done = ::pwrite(file, p, n, static_cast<off_t>(at));
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return done < 0 ? errno : EIO;
-    p += done, at += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
-  }
-  return 0;
-}
-
 int Mapping::Open(int file, size_t bytes) {
   void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
   if (at == MAP_FAILED) return errno;

@@ -14,13 +14,12 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "base/write_file.h"
 
 namespace stillwatch::base {
 
 // A new file in `folder` that nobody else can open and that goes with its descriptor; -1 and errno.
 int OpenNameless(const std::string& folder);
-// Writes all of it, or returns an errno (0: done).
-int WriteAt(int file, const void* bytes, size_t n, uint64_t at);
 
 // A file's bytes, read-only.
 class Mapping {

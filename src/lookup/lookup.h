@@ -97,7 +97,7 @@ class Writer {
   absl::Status Put(std::string_view bytes);
   absl::Status Section(size_t number, std::string_view bytes, std::span<const uint64_t> ends);
   absl::Status PutEnds(size_t number, std::span<const uint64_t> ends);
-  absl::Status Failed() const;
+  absl::Status Failed(int error) const;
   const std::string path_;
   int fd_ = -1;
   uint64_t at_ = 0;  // where the next byte goes

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/str.h"
+#include "base/write_file.h"
 #include "lookup/format.h"
 #include "lookup/lookup.h"
 
@@ -77,16 +78,16 @@ void Decode(std::string_view bytes, uint32_t only, Account* a) {
   }
 }
 
-absl::Status Writer::Failed() const {
-  const std::string text = StrCat(path_, ": ", std::strerror(errno));
-  return errno == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
+absl::Status Writer::Failed(int error) const {
+  const std::string text = StrCat(path_, ": ", std::strerror(error));
+  return error == ENOSPC ? absl::ResourceExhaustedError(text + "; free space and run again")
                          : absl::FailedPreconditionError(text);
 }
 
 absl::StatusOr<std::unique_ptr<Writer>> Writer::Create(const std::string& path) {
   std::unique_ptr<Writer> w(new Writer(path));
   w->fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (w->fd_ < 0) return w->Failed();
+  if (w->fd_ < 0) return w->Failed(errno);
   w->sections_.resize(sizeof(Header) / 8);
   w->at_ = sizeof(Header);
   return w;
@@ -97,13 +98,8 @@ Writer::~Writer() {
 }
 
 absl::Status Writer::Put(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(at_));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Failed();
-    at_ += static_cast<uint64_t>(n);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
+  if (const int e = base::WriteAt(fd_, bytes.data(), bytes.size(), at_); e != 0) return Failed(e);
+  at_ += bytes.size();
   return absl::OkStatus();
 }
 
@@ -154,7 +150,7 @@ absl::Status Writer::Names(const std::vector<std::string>& accounts,
   // The other way round: what was written is read again, field by field, so that beside the counts
   // there is one number a pair in memory.
   void* map = mmap(nullptr, at_, PROT_READ, MAP_SHARED, fd_, 0);
-  if (map == MAP_FAILED) return Failed();
+  if (map == MAP_FAILED) return Failed(errno);
   absl::Status status;
   std::vector<std::vector<uint64_t>> start(kFields);
   for (size_t f = 0; f < kFields; ++f) start[f].assign(values[f]->size() + 1, 0);
@@ -215,7 +211,7 @@ absl::Status Writer::Finish() {
   header->size = std::exchange(at_, 0);
   if (absl::Status s = Put({reinterpret_cast<const char*>(header), sizeof *header}); !s.ok())
     return s;
-  return close(std::exchange(fd_, -1)) == 0 ? absl::OkStatus() : Failed();
+  return close(std::exchange(fd_, -1)) == 0 ? absl::OkStatus() : Failed(errno);
 }
 
 }  // namespace stillwatch::lookup
