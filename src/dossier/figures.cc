@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "model/exchanges_of.h"
 
 namespace stillwatch::dossier {
 namespace {
@@ -44,25 +45,22 @@ absl::StatusOr<Figures> ReadFigures(lake::Lake* lake, const std::string& campaig
   const auto sum = [&](const char* column) {
     return StrCat("sumIf(toUInt64(", column, "), ", column, " != ", kTokens, ")");
   };
-  const auto first = [](const char* column) {
-    return StrCat(", argMin(", column, ", content) AS ", column);
-  };
-  const std::string of =
-      StrCat(" FROM attributed WHERE campaign_id = ", lake::SqlString(campaign_id));
+  static constexpr model::ExchangeColumn kColumns[] = {{"model"},         {"status"},
+                                                       {"input_tokens"},  {"cached_tokens"},
+                                                       {"output_tokens"}, {"reasoning_tokens"}};
+  const std::string id = lake::SqlString(campaign_id);
   // An answer is something to train on: it was given, and is not known to be empty.
   const std::string sql = StrCat(
       "SELECT model, toUInt64(count()) AS exchanges, toUInt64(countIf((status = 0 OR (status >= "
       "200 "
       "AND status < 300)) AND output_tokens != 0)) AS answered, ",
       sum("input_tokens"), " AS input, ", sum("cached_tokens"), " AS cached, ",
-      sum("output_tokens"), " AS output, ", sum("reasoning_tokens"),
-      " AS reasoning FROM (SELECT exchange_id", first("model"), first("status"),
-      first("input_tokens"), first("cached_tokens"), first("output_tokens"),
-      first("reasoning_tokens"),
-      // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
-      " FROM exchanges WHERE account_id IN (SELECT account_id", of,
-      ") AND cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id)", of,
-      ") GROUP BY exchange_id) GROUP BY model ORDER BY exchanges DESC, model");
+      sum("output_tokens"), " AS output, ", sum("reasoning_tokens"), " AS reasoning FROM ",
+      // The table is in the order of accounts.
+      model::ExchangesOf(
+          id, kColumns, "",
+          StrCat("account_id IN (SELECT account_id FROM attributed WHERE campaign_id = ", id, ")")),
+      " GROUP BY model ORDER BY exchanges DESC, model");
   Figures f;
   f.queries["training examples and tokens by model"] = sql;
   const absl::Status s = lake->Query(sql, [&](const lake::Block& b) {

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "judge/split.h"
+#include "model/exchanges_of.h"
 #include "model/words.h"
 
 namespace stillwatch::judge {
@@ -220,19 +221,9 @@ model::Campaign Reporter::Figures(const std::vector<uint32_t>& rows,
                          " of the traffic moved to " + name +
                          " within 24 hours of its first use in this log"});
   }
-  // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
-  const std::string mine =
-      "cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id) FROM attributed WHERE "
-      "campaign_id = " +
-      Quoted(c.id) + ")";
-  const std::string once =
-      "(SELECT exchange_id, argMin(account_id, content) AS account_id, "
-      "argMin(ts, content) AS ts, argMin(model, content) AS model, "
-      "argMin(input_tokens, content) AS input_tokens, "
-      "argMin(output_tokens, content) AS output_tokens, "
-      "argMin(features, content) AS features "
-      "FROM exchanges WHERE " +
-      mine + " GROUP BY exchange_id)";
+  static constexpr model::ExchangeColumn kColumns[] = {
+      {"account_id"}, {"ts"}, {"model"}, {"input_tokens"}, {"output_tokens"}, {"features"}};
+  const std::string once = model::ExchangesOf(Quoted(c.id), kColumns);
   c.queries["exchanges"] = "SELECT count() FROM " + once;
   c.queries["accounts"] = "SELECT uniqExact(account_id) FROM " + once;
   c.queries["tokens"] =

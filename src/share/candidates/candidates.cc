@@ -14,6 +14,7 @@
 #include "base/hex.h"
 #include "base/str.h"
 #include "model/account.h"
+#include "model/exchanges_of.h"
 
 namespace stillwatch::share {
 namespace {
@@ -60,20 +61,6 @@ class Reader {
       : c_(c), lake_(lake), parts_(1 + c.exchanges / rows_at_once) {
     for (const model::CampaignMember& m : c.members)
       if (m.verdict == model::VerdictName(c.verdict)) accused_.insert(m.account_id);
-    rows_ = StrCat(
-        "(SELECT exchange_id, argMin(account_id, content) AS account_id, argMin(ts, content) AS "
-        "ts, argMin(temperature, "
-        "content) "
-        "AS temperature, argMin(top_p, content) AS top_p, argMin(max_tokens, content) AS "
-        "max_tokens, "
-        "argMin(stream, content) AS stream, argMin(client_ip, content) AS client_ip, "
-        "argMin(user_agent, content) AS user_agent, argMin(ja4, content) AS ja4, "
-        "argMin(signatures_presented, content) AS presented, argMin(system_sketch, content) AS "
-        "system, argMin(turn_sketch, content) AS turn FROM exchanges WHERE "
-        // Hashes of ids: the ids of a large campaign would not fit into a statement's memory.
-        "cityHash64(exchange_id) IN (SELECT cityHash64(exchange_id) FROM attributed WHERE "
-        "campaign_id = ",
-        lake::SqlString(c.id));
   }
 
   absl::StatusOr<CandidateCampaign> Run() {
@@ -85,6 +72,19 @@ class Reader {
   }
 
  private:
+  static constexpr model::ExchangeColumn kColumns[] = {{"account_id"},
+                                                       {"ts"},
+                                                       {"temperature"},
+                                                       {"top_p"},
+                                                       {"max_tokens"},
+                                                       {"stream"},
+                                                       {"client_ip"},
+                                                       {"user_agent"},
+                                                       {"ja4"},
+                                                       {"signatures_presented", "presented"},
+                                                       {"system_sketch", "system"},
+                                                       {"turn_sketch", "turn"}};
+
   void Add(ItemType type, std::string_view value) {
     if (auto item = Item::Parse(type, value)) out_.items.push_back(*item);
   }
@@ -136,8 +136,9 @@ class Reader {
                          const std::function<void(const lake::Block&, size_t)>& row) {
     for (uint64_t part = 0; part < parts_; ++part) {
       const std::string some =
-          parts_ == 1 ? "" : StrCat(" AND cityHash64(account_id) % ", parts_, " = ", part);
-      absl::Status s = Query(StrCat(before, rows_, some, ") GROUP BY exchange_id)", after), row);
+          parts_ == 1 ? "" : StrCat("cityHash64(account_id) % ", parts_, " = ", part);
+      absl::Status s = Query(
+          StrCat(before, model::ExchangesOf(lake::SqlString(c_.id), kColumns, some), after), row);
       if (!s.ok()) return s;
     }
     return absl::OkStatus();
@@ -328,7 +329,6 @@ class Reader {
   const model::Campaign& c_;
   lake::Lake* lake_;
   const uint64_t parts_;
-  std::string rows_;  // up to the condition on what is attributed
   std::set<std::string> accused_;
   std::map<std::string, std::set<std::string>> addresses_;
   std::map<const void*, std::unordered_set<std::string>> seen_;
