@@ -409,11 +409,8 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
     held->notes.push_back(StrCat("Not shown, as what more than ", kHoldersMax,
                                  " accounts have links nobody: ", wide,
                                  wide == 1 ? " value" : " values"));
-  for (auto& [id, holders] : found.templates) {
-    std::sort(holders.begin(), holders.end());
-    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
+  for (auto& [id, holders] : found.templates)
     input.values.push_back({Kind::kTemplate, "template", id, std::move(holders)});
-  }
   held->network = graph::Network::Build(std::move(input));
   const auto nodes = held->network->nodes();
   held->about.resize(nodes.size());
