@@ -6,13 +6,10 @@ from common import BINARY, FOLDERS, PATIENCE, ROOT, SAMPLE, Case, record, sample
 RESULTS = ("campaigns.json", "accounts.csv", "accounts.index", "exchanges.csv")
 SIDES = ("--accounts", f"{SAMPLE}/accounts.jsonl", "--permits", f"{SAMPLE}/permits.yaml")
 
-class Tls:
-    """Speaks TLS in front of a server (Debian's ClickHouse has none), as a load balancer does."""
-    def __init__(self, certificate, key, port):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
-        self.to, self.listening = port, socket.create_server(("127.0.0.1", 0))
-        self.port, self.served = self.listening.getsockname()[1], 0
+class Front:
+    """A socket in front of a server: each connection is served by a thread of its own."""
+    def __init__(self, listening):
+        self.listening = listening
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -22,6 +19,15 @@ class Tls:
             except OSError:
                 return  # closed
             threading.Thread(target=self.serve, args=(one,), daemon=True).start()
+
+class Tls(Front):
+    """Speaks TLS in front of a server (Debian's ClickHouse has none), as a load balancer does."""
+    def __init__(self, certificate, key, port):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate, key)
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.to, self.port, self.served = port, listening.getsockname()[1], 0
+        super().__init__(listening)
 
     def serve(self, one):
         try:
@@ -303,7 +309,7 @@ class Cluster(Case):
             self.assertTrue(err.startswith("stillwatch: "), err)
         self.assertEqual(self.ask(lake, "SELECT count() FROM exchanges"), "0\n")
 
-class Mortal:
+class Mortal(Front):
     """A host of a lake, and a socket in front of it: the host is killed, and started again, when it
     has answered the first request that holds one of `killers`; the client gets all but the end of
     that answer, or nothing of what answers a statement."""
@@ -313,10 +319,10 @@ class Mortal:
         self.lock, self.host = threading.Lock(), None
         case.addCleanup(self.stop)
         self.start()
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(self.socket)
-        self.listening.listen(64)
-        threading.Thread(target=self.accept, daemon=True).start()
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(self.socket)
+        listening.listen(64)
+        super().__init__(listening)
 
     def start(self):
         self.host = subprocess.Popen([BINARY, "lake", "host", "--lake", self.lake, "--socket", self.behind, "--die-with-parent", str(os.getpid())])
@@ -325,14 +331,6 @@ class Mortal:
         self.listening.close()
         self.host.kill()
         self.host.wait()
-
-    def accept(self):
-        while True:
-            try:
-                one, _ = self.listening.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self.serve, args=(one,), daemon=True).start()
 
     def ask(self, request):
         end = time.monotonic() + 60 * PATIENCE
