@@ -8,14 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "base/proportion.h"
+
 namespace stillwatch::evaluate {
 
-struct Interval {
-  double low = 0, high = 1;
-};
-
-// 95 % score interval of a proportion (Wilson 1927); [0, 1] when nothing was tried.
-Interval Wilson(uint64_t part, uint64_t all);
+using base::Interval;
+using base::Wilson;
 
 // 95 % percentile bootstrap over `n` units (Efron 1979): `statistic` gets the drawn units' numbers.
 // kBootstrapDraws draws from a fixed seed, so the same input gives the same interval. Nothing for

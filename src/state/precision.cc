@@ -3,10 +3,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "base/json.h"
+#include "base/proportion.h"
 #include "base/str.h"
 
 namespace stillwatch::state {
@@ -14,12 +14,9 @@ namespace stillwatch::state {
 using base::StrCat;
 
 ShareRight RightOf(const Judged& n) {
-  const auto decided = static_cast<double>(n.decided());
-  if (decided == 0) return {};
-  const double p = static_cast<double>(n.confirmed) / decided, z = 1.959964, zz = z * z / decided;
-  const double middle = (p + zz / 2) / (1 + zz);
-  const double half = z * std::sqrt(p * (1 - p) / decided + zz / (4 * decided)) / (1 + zz);
-  return {p, std::max(0.0, middle - half), std::min(1.0, middle + half)};
+  if (n.decided() == 0) return {};
+  const base::Interval i = base::Wilson(n.confirmed, n.decided());
+  return {static_cast<double>(n.confirmed) / static_cast<double>(n.decided()), i.low, i.high};
 }
 
 Precision PrecisionOf(const std::vector<Disposition>& dispositions) {
