@@ -74,11 +74,6 @@ void AddPersonToken(CLI::App* sub, std::string* file) {
                   "file with the person's token; default: the variable STILLWATCH_TOKEN");
 }
 
-void AddPlace(CLI::App* sub, Where* where) {
-  sub->add_option("--data", where->data, "folder of the service")->capture_default_str();
-  sub->add_option("--config", where->config, "configuration file that names the folder");
-}
-
 absl::StatusOr<std::string> PersonByToken(LocalState* local, const std::string& file,
                                           state::Role role) {
   auto token = ReadSecret(file.empty() ? Secret{.env = "STILLWATCH_TOKEN", .file = {}}

@@ -16,8 +16,6 @@ namespace stillwatch::app {
 void AddAlone(CLI::App* sub, std::string* alone);
 // --token-file of a person; without it the variable STILLWATCH_TOKEN.
 void AddPersonToken(CLI::App* sub, std::string* file);
-// --data and --config.
-void AddPlace(CLI::App* sub, Where* where);
 
 // The person whose token it is, by the tokens of the service's folder. PermissionDenied when it is
 // none of them, or lacks the role.

@@ -43,9 +43,7 @@ absl::StatusOr<std::unique_ptr<share::TaxiiClient>> Reach(const Peer& peer) {
   o.certificate = peer.certificate;
   o.key = peer.key;
   o.stop = &g_stop;
-  o.note = [](const std::string& text) {
-    std::fprintf(stderr, "stillwatch: note: %s\n", text.c_str());
-  };
+  o.note = SayNote;
   const bool env = std::getenv("STILLWATCH_PEER_TOKEN") != nullptr;
   if (!peer.token_file.empty() || env) {
     auto secret = ReadSecret(

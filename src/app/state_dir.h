@@ -1,6 +1,7 @@
 // The commands that work on a service's folder beside the service: who may, and opening it.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,8 @@ namespace stillwatch::app {
 struct Where {
   std::string config, data = "/var/lib/stillwatch";
 };
+// --data and --config.
+void AddPlace(CLI::App* sub, Where* where);
 
 // DATA of the configuration file, or `data` where no file is named.
 absl::StatusOr<std::string> DataDir(const std::string& config, const std::string& data);

@@ -74,10 +74,6 @@ void AddToken(CLI::App& app, int* code) {
       app.add_subcommand("token", "Make, list and revoke API tokens on the service's folder");
   sub->require_subcommand(1);
   auto where = std::make_shared<Where>();
-  const auto place = [&](CLI::App* s) {
-    s->add_option("--data", where->data, "folder of the service")->capture_default_str();
-    s->add_option("--config", where->config, "configuration file that names the folder");
-  };
   auto person = std::make_shared<std::string>(), label = std::make_shared<std::string>(),
        expires = std::make_shared<std::string>(), id = std::make_shared<std::string>();
   auto roles = std::make_shared<std::vector<std::string>>();
@@ -89,16 +85,16 @@ void AddToken(CLI::App& app, int* code) {
       ->required();
   create->add_option("--label", *label, "what it is for");
   create->add_option("--expires", *expires, "RFC 3339; default: it does not");
-  place(create);
+  AddPlace(create, where.get());
   create->footer("Example: stillwatch token create ada --role analyst --role approver");
   create->callback([=] { *code = Report(Create(*where, *person, *label, *roles, *expires)); });
   auto* list = sub->add_subcommand("list", "Tokens, without their secrets");
-  place(list);
+  AddPlace(list, where.get());
   list->footer("Example: stillwatch token list");
   list->callback([=] { *code = Report(List(*where)); });
   auto* revoke = sub->add_subcommand("revoke", "Revoke a token");
   revoke->add_option("ID", *id, "as `token list` shows it")->required();
-  place(revoke);
+  AddPlace(revoke, where.get());
   revoke->footer("Example: stillwatch token revoke ab3cd5ef");
   revoke->callback([=] { *code = Report(Revoke(*where, *id)); });
 }
