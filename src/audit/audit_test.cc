@@ -19,6 +19,7 @@
 
 #include "audit/log.h"
 #include "audit/segments.h"
+#include "audit/test_kill.h"
 #include "audit/verify.h"
 #include "base/hex.h"
 #include "base/str.h"
@@ -488,43 +489,20 @@ TEST(Audit, SeveralWritersShareAFolder) {
 }
 
 // kill -9 at any moment: what was acknowledged is there, and the log verifies after the next start.
-TEST(Audit, Killed) {
+TEST(Audit, KeepsWhatItAcknowledgedWhenKilled) {
   const std::string dir = Fresh("killed");
   std::set<std::string> acknowledged;
   for (int round = 0; round < 12; ++round) {
-    int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
-    const pid_t pid = fork();
-    if (pid == 0) {
-      close(fds[0]);
+    acknowledged.merge(Killed(std::chrono::milliseconds(5 * round), [&](const auto& said) {
       auto log = AuditLog::Open({dir, [] { return kNow; }, "", 20'000});
       if (!log.ok()) _exit(3);
       for (int i = 0;; ++i) {
         (*log)->Offer({kNow, "gateway", "decision.deny", "acct", "{}"});
         const std::string id = StrCat("r", round, "-", i);
         if (!(*log)->Append({kNow, "ada", "test", id, "{}"}).ok()) _exit(4);
-        const std::string line = id + "\n";
-        if (write(fds[1], line.data(), line.size()) < 0) _exit(5);
+        said(id);
       }
-    }
-    close(fds[1]);
-    // Once it works, for up to 60 ms.
-    std::string said;
-    char buffer[4096];
-    while (std::count(said.begin(), said.end(), '\n') < 3) {
-      const ssize_t n = read(fds[0], buffer, sizeof buffer);
-      if (n <= 0) break;
-      said.append(buffer, static_cast<size_t>(n));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5 * round));
-    kill(pid, SIGKILL);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
-    for (ssize_t n; (n = read(fds[0], buffer, sizeof buffer)) > 0;) said.append(buffer, n);
-    close(fds[0]);
-    for (size_t at = 0, eol; (eol = said.find('\n', at)) != std::string::npos; at = eol + 1)
-      acknowledged.insert(said.substr(at, eol - at));
+    }));
   }
   { MustOpen(dir); }
   auto report = VerifyAudit(dir);

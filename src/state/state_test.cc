@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "audit/test_kill.h"
 #include "audit/verify.h"
 #include "base/str.h"
 #include "state/impl.h"
@@ -603,17 +604,13 @@ TEST_F(StateTest, AnOlderDatabaseIsMigratedAndKeepsWhatItHas) {
 
 // kill -9 at any moment: what was acknowledged is there, and everything that is there is in the
 // log.
-TEST_F(StateTest, Killed) {
+TEST_F(StateTest, KeepsWhatItAcknowledgedWhenKilled) {
   state_.reset();
   broken_.reset();
   log_.reset();
   std::set<std::string> acknowledged;
   for (int round = 0; round < 10; ++round) {
-    int fds[2];
-    ASSERT_EQ(pipe(fds), 0);
-    const pid_t pid = fork();
-    if (pid == 0) {
-      close(fds[0]);
+    acknowledged.merge(audit::Killed(std::chrono::milliseconds(5 * round), [&](const auto& said) {
       auto log =
           audit::AuditLog::Open({dir_ + "/audit", [] { return kNow; }, "", audit::kSegmentBytes});
       if (!log.ok()) _exit(3);
@@ -622,28 +619,9 @@ TEST_F(StateTest, Killed) {
       for (int i = 0;; ++i) {
         const std::string ref = StrCat("r", round, "-", i);
         if (!(*state)->OpenAppeal(ref, "acct", "", "", "ada").ok()) _exit(5);
-        const std::string line = ref + "\n";
-        if (write(fds[1], line.data(), line.size()) < 0) _exit(6);
+        said(ref);
       }
-    }
-    close(fds[1]);
-    // Once it works, for up to 60 ms.
-    std::string said;
-    char buffer[4096];
-    while (std::count(said.begin(), said.end(), '\n') < 3) {
-      const ssize_t n = read(fds[0], buffer, sizeof buffer);
-      if (n <= 0) break;
-      said.append(buffer, static_cast<size_t>(n));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5 * round));
-    kill(pid, SIGKILL);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
-    for (ssize_t n; (n = read(fds[0], buffer, sizeof buffer)) > 0;) said.append(buffer, n);
-    close(fds[0]);
-    for (size_t at = 0, eol; (eol = said.find('\n', at)) != std::string::npos; at = eol + 1)
-      acknowledged.insert(said.substr(at, eol - at));
+    }));
   }
   Open();
   ASSERT_GT(acknowledged.size(), 20u);
