@@ -2,20 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
+
+#include "base/test_folder.h"
 
 namespace stillwatch::base {
 namespace {
 
 class ColdColumnTest : public testing::Test {
  protected:
-  ColdColumnTest() {
-    std::string name = testing::TempDir() + "cold-XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~ColdColumnTest() override { std::filesystem::remove_all(folder_); }
-  std::string folder_;
+  const TestFolder held_;
+  const std::string folder_ = held_.path();
 };
 
 TEST_F(ColdColumnTest, ReadsTheSameFromMemoryAndFromAFile) {

@@ -1,11 +1,11 @@
 #include "serve/compare/routes.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 
 #include "base/str.h"
+#include "base/test_folder.h"
 #include "serve/grpc/test_certificate.h"
 #include "serve/http/server.h"
 #include "serve/http/test_client.h"
@@ -20,22 +20,6 @@ using share::compare::Party;
 using share::compare::Peer;
 using share::compare::Peers;
 using share::psi::Question;
-
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/stillwatch-compare-XXXXXX";
-    path_ = mkdtemp(name);
-  }
-  ~Folder() {
-    std::error_code ec;
-    std::filesystem::remove_all(path_, ec);
-  }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 void MakeCertificate(const std::string& path) {
   WriteCertificate(path + ".pem", path + ".key", std::filesystem::path(path).filename());
@@ -116,7 +100,7 @@ class CompareOverHttps : public testing::Test {
   }
 
   static constexpr int64_t kNow = 1'795'000'000'000;
-  const Folder dir_;
+  const base::TestFolder dir_;
   std::shared_ptr<const ItemSet> items_ = std::make_shared<const ItemSet>(Set(0, 50));
   std::map<std::string, std::unique_ptr<audit::AuditLog>> audit_;
   std::map<std::string, std::unique_ptr<Party>> parties_;
@@ -181,7 +165,7 @@ TEST_F(CompareOverHttps, RefusalsSayWhyAndNothingIsHalfDone) {
 }
 
 TEST(MutualTls, NeedsACertificateOfItsOwn) {
-  const Folder dir;
+  const base::TestFolder dir;
   MakeCertificate(dir / "one");
   Router router;
   Metrics metrics;

@@ -6,10 +6,10 @@
 
 #include <atomic>
 #include <cstdio>
-#include <filesystem>
 #include <mutex>
 
 #include "base/str.h"
+#include "base/test_folder.h"
 #include "serve/grpc/test_certificate.h"
 #include "serve/http/server.h"
 #include "serve/http/test_client.h"
@@ -47,8 +47,6 @@ constexpr const char* kNobody = "Authorization: Bearer sw_nobody\r\n";
 class TaxiiTest : public ::testing::Test {
  protected:
   TaxiiTest() : log_(LogLevel::kError, "/dev/null") {
-    std::string name = (std::filesystem::temp_directory_path() / "taxii-XXXXXX").string();
-    dir_ = mkdtemp(name.data());
     auto store = share::CollectionStore::Open({.dir = dir_, .now_us = [this] { return ++now_; }});
     EXPECT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
@@ -104,7 +102,6 @@ class TaxiiTest : public ::testing::Test {
   ~TaxiiTest() override {
     server_.reset();
     store_.reset();
-    std::filesystem::remove_all(dir_);
   }
 
   TestReply Do(const char* method, const std::string& path, const std::string& headers = kBoth,
@@ -147,7 +144,9 @@ class TaxiiTest : public ::testing::Test {
     EXPECT_NE(r.body.find(says), std::string::npos) << r.body;
   }
 
-  std::string dir_, id_, objects_;
+  const base::TestFolder held_;
+  const std::string dir_ = held_.path();
+  std::string id_, objects_;
   std::atomic<int64_t> now_{1'767'225'600'000'000};
   std::unique_ptr<share::CollectionStore> store_;
   std::mutex mutex_;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/str.h"
+#include "base/test_folder.h"
 #include "share/collections/stamp.h"
 
 namespace stillwatch::share {
@@ -34,16 +35,10 @@ NewObject Object(int n, std::string version = "2026-01-01T00:00:00.000Z",
 class StoreTest : public ::testing::Test {
  protected:
   StoreTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "collections-XXXXXX").string();
-    dir_ = mkdtemp(name.data());
     Reopen();
     auto made = store_->Add({.title = "Shared"});
     EXPECT_TRUE(made.ok()) << made.status();
     id_ = made->id;
-  }
-  ~StoreTest() override {
-    store_.reset();
-    std::filesystem::remove_all(dir_);
   }
   void Reopen() {
     store_.reset();
@@ -77,7 +72,9 @@ class StoreTest : public ::testing::Test {
     return out;
   }
 
-  std::string dir_, id_;
+  const base::TestFolder held_;
+  const std::string dir_ = held_.path();
+  std::string id_;
   std::atomic<int64_t> now_{1'767'225'600'000'000};
   std::atomic<int> statuses_{0};
   std::unique_ptr<CollectionStore> store_;

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <sodium.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/str.h"
+#include "base/test_folder.h"
 #include "share/compare/client.h"
 #include "share/compare/items.h"
 #include "share/compare/party.h"
@@ -25,23 +25,6 @@ std::string Why(const absl::Status& s) { return {s.message().data(), s.message()
 bool Says(const absl::Status& s, std::string_view what) {
   return !s.ok() && Why(s).find(what) != std::string::npos;
 }
-
-// A folder that goes with the test.
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/stillwatch-compare-XXXXXX";
-    path_ = mkdtemp(name);
-  }
-  ~Folder() {
-    std::error_code ec;
-    fs::remove_all(path_, ec);
-  }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 ItemSet Set(int from, int to, const std::string& family = "payment") {
   std::vector<std::pair<std::string, std::string>> items;
@@ -110,7 +93,7 @@ class Two {
     return out;
   }
 
-  Folder folder;
+  base::TestFolder folder;
   int64_t now = 1'795'000'000'000;  // 2026-11-18
   Peers peers[2];
   std::unique_ptr<audit::AuditLog> audit[2];
@@ -406,7 +389,7 @@ TEST(Rogues, ThatAnswer) {
 }
 
 TEST(Items, AreReadWholeOrNotAtAll) {
-  const Folder dir;
+  const base::TestFolder dir;
   const auto read = [&](const std::string& text) {
     std::ofstream(dir / "items.csv") << text;
     return ItemSet::Read(dir / "items.csv");
@@ -427,7 +410,7 @@ TEST(Items, AreReadWholeOrNotAtAll) {
 }
 
 TEST(Peers, AreReadWholeOrNotAtAll) {
-  const Folder dir;
+  const base::TestFolder dir;
   const std::string key(64, 'a'), other(64, 'b');
   const auto read = [&](const std::string& text) {
     std::ofstream(dir / "peers.yaml") << text;
