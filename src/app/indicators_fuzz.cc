@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/indicators.h"
+#include "share/indicator.h"
 
 namespace {
 
@@ -34,6 +35,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto acting = app::ReadIndicators({file.path()}, kNow, 'C');
   if (!acting.ok() && acting.status().message().find(file.path()) == std::string::npos)
     std::abort();
+  if (acting.ok()) {
+    for (const judge::SharedIndicator& i : *acting) {
+      if (i.first_half_hour < 0 || i.busy.size() > share::kRhythmDays * share::kHalfHours ||
+          i.hashes.size() > share::kSketchHashes)
+        std::abort();
+    }
+  }
   auto rows = app::ReadBundle(file.path());
   if (!rows.ok()) return 0;
   for (state::ImportedIndicator& i : rows->indicators) {

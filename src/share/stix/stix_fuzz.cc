@@ -12,6 +12,22 @@
 
 using namespace stillwatch;
 
+namespace {
+
+// Of every item that is read: a rhythm is whole days of half hours, each -7 to 7.
+void Check(const share::Item& item) {
+  int32_t first = 0;
+  const auto halves = item.HalfHours(&first);
+  if (first < 0 || halves.size() % share::kHalfHours != 0 ||
+      halves.size() > share::kRhythmDays * share::kHalfHours)
+    std::abort();
+  for (const int8_t h : halves)
+    if (h < -7 || h > 7) std::abort();
+  if (item.Hashes().size() > share::kSketchHashes) std::abort();
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   share::stix::ReadLimits limits;
@@ -22,6 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view what(bundle.status().message().data(), bundle.status().message().size());
     if (what.empty() || (what[0] != '/' && what[0] != ':')) std::abort();
   } else {
+    for (const auto& i : bundle->indicators) Check(i.item);
     std::string again =
         base::StrCat("{\"type\":\"bundle\",\"id\":\"", bundle->id, "\",\"objects\":[");
     for (size_t i = 0; i < bundle->objects.size(); ++i)
@@ -41,6 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   if (const auto item = share::stix::ParseOwnPattern(text)) {
+    Check(*item);
     const auto written = share::stix::PatternOf(*item, "00000000000000aa");
     if (written.pattern_type == share::stix::kPatternType &&
         share::stix::ParseOwnPattern(written.pattern) != *item)
