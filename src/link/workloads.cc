@@ -10,6 +10,13 @@ namespace {
 
 using Profile = std::array<double, model::kCapabilities>;
 
+// An account with decoding settings that it used for a job.
+struct Manner {
+  uint64_t key = 0;  // account, settings
+  uint64_t rows = 0;
+  uint32_t account() const { return static_cast<uint32_t>(key >> 32); }
+};
+
 struct Job {
   uint32_t family = kNone;  // of its first template
   std::vector<uint32_t> templates;
@@ -17,6 +24,7 @@ struct Job {
   std::vector<uint32_t> counts;    // exchanges of each
   uint64_t rows = 0;
   Profile profile{};
+  std::vector<Manner> manners;  // ascending
 };
 
 // How many accounts would carry both if one queue dealt out both: an account that carries one of
@@ -36,6 +44,43 @@ double Cosine(const Profile& a, const Profile& b) {
   double ab = 0, aa = 0, bb = 0;
   for (size_t i = 0; i < a.size(); ++i) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
   return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
+}
+
+// Of the exchanges of `x` by accounts that do `y` as well, the share in settings in which the same
+// account does `y`: 1 where an account has one way to work, whatever the other accounts' is.
+double InTheManner(const Job& x, const Job& y) {
+  double both = 0, alike = 0;
+  auto other = y.manners.begin();
+  for (const Manner& m : x.manners) {
+    other = std::lower_bound(other, y.manners.end(), m.key & ~uint64_t{0xffffffff},
+                             [](const Manner& a, uint64_t key) { return a.key < key; });
+    for (auto at = other; at != y.manners.end() && at->account() == m.account(); ++at) {
+      if (at == other) both += static_cast<double>(m.rows);
+      if (at->key == m.key) alike += static_cast<double>(m.rows);
+    }
+  }
+  return both > 0 ? alike / both : 0;
+}
+
+// The same of a job and itself: who changes settings with every exchange has none in common.
+double InItsManner(const Job& x) {
+  double again = 0;
+  for (const Manner& m : x.manners) again += m.rows > 1 ? static_cast<double>(m.rows) : 0;
+  return again / static_cast<double>(std::max<uint64_t>(1, x.rows));
+}
+
+// Sorts them and adds up those of one key.
+void Gather(std::vector<Manner>* manners) {
+  std::sort(manners->begin(), manners->end(),
+            [](const Manner& a, const Manner& b) { return a.key < b.key; });
+  size_t n = 0;
+  for (const Manner& m : *manners) {
+    if (n > 0 && (*manners)[n - 1].key == m.key)
+      (*manners)[n - 1].rows += m.rows;
+    else
+      (*manners)[n++] = m;
+  }
+  manners->resize(n);
 }
 
 size_t Common(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
@@ -70,7 +115,13 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
       }
       ++job.counts.back();
       ++job.profile[static_cast<int>(LongFeatures(log.features[row]).capability)];
+      const uint64_t key = uint64_t{log.row_account[row]} << 32 | log.settings[row];
+      if (!job.manners.empty() && job.manners.back().key == key)
+        ++job.manners.back().rows;
+      else
+        job.manners.push_back({key, 1});
     }
+    Gather(&job.manners);
     job.rows = templates[t].rows.size();
 
     std::vector<uint32_t> candidates;
@@ -96,7 +147,8 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
           static_cast<double>(common) < options.overlap_min * smaller ||
           static_cast<double>(common) < options.lift_min * chance ||
           static_cast<double>(common) < options.dealt_min * DealtTogether(job, jobs[j]) ||
-          Cosine(job.profile, jobs[j].profile) < options.purpose_min) {
+          Cosine(job.profile, jobs[j].profile) < options.purpose_min ||
+          InTheManner(job, jobs[j]) < options.manner_min * InItsManner(jobs[j])) {
         continue;
       }
       const double lift = static_cast<double>(common) / smaller;
@@ -117,6 +169,8 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     into.templates.push_back(t);
     for (size_t c = 0; c < into.profile.size(); ++c) into.profile[c] += job.profile[c];
     into.rows += job.rows;
+    into.manners.insert(into.manners.end(), job.manners.begin(), job.manners.end());
+    Gather(&into.manners);
     std::vector<uint32_t> both, counts;
     for (size_t i = 0, j = 0; i < into.accounts.size() || j < job.accounts.size();) {
       const bool here = i < into.accounts.size() &&

@@ -16,6 +16,10 @@ struct WorkloadOptions {
   // Of the carriers that two templates dealt out of one queue would have in common.
   double dealt_min = .5;
   double purpose_min = .8;  // cosine of the capability profiles: two jobs in one pool stay apart
+  // Of the exchanges by accounts that do both, in settings in which the same account does the
+  // other, as a share of how many are so within the other: a relay's customers each have settings
+  // of their own, on every account of it.
+  double manner_min = .5;
 };
 
 struct Workload {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <numeric>
+#include <string>
 
 #include "link/test_log.h"
 
@@ -19,12 +21,13 @@ struct Jobs {
     uint32_t first, last, family;  // accounts [first, last)
     Capability capability;
     uint32_t times = 1;  // rows of each account
+    std::function<std::string(uint32_t account, uint32_t time)> setting = {};
   };
   std::vector<Wanted> wanted;
 
   uint32_t Add(uint32_t first, uint32_t last, uint32_t family,
                Capability capability = Capability::kMathematics, uint32_t times = 1) {
-    wanted.push_back({first, last, family, capability, times});
+    wanted.push_back({first, last, family, capability, times, {}});
     return static_cast<uint32_t>(wanted.size() - 1);
   }
   // Active accounts that carry none.
@@ -40,6 +43,7 @@ struct Jobs {
         const uint32_t a = wanted[t].first + i / wanted[t].times;
         TestRow& r = all.Add(TestAccount(a), kTestDay + t);
         r.features.emplace().capability = wanted[t].capability;
+        if (wanted[t].setting) r.setting = wanted[t].setting(a, i % wanted[t].times);
         of.push_back({r.id, t});
       }
     }
@@ -117,6 +121,36 @@ TEST(Workloads, TwoPurposesInOnePoolStayApart) {
   j.Add(0, 20, 1, Capability::kGrading);
   j.Add(0, 20, 2, Capability::kMathematics);
   EXPECT_EQ(j.Find(), (std::vector<Numbers>{{0, 2}, {1}}));
+}
+
+// A relay deals its customers' requests out over the same accounts, each in the customer's
+// settings. An account may have settings of its own, or change them with every exchange: its
+// paraphrases are one job.
+TEST(Workloads, ARelaysCustomersWorkInSettingsOfTheirOwn) {
+  const auto jobs = [](const auto& one, const auto& other) {
+    Jobs j;
+    j.Others(500, 1'500);
+    j.wanted[j.Add(0, 30, 0, Capability::kMathematics, 8)].setting = one;
+    j.wanted[j.Add(0, 30, 1, Capability::kMathematics, 8)].setting = other;
+    return j.Find().size();
+  };
+  const auto same = [](const std::string& name) {
+    return [name](uint32_t, uint32_t) { return name; };
+  };
+  EXPECT_EQ(jobs(same("t=0"), same("t=0")), 1u);
+  EXPECT_EQ(jobs(same("t=0"), same("t=1")), 2u);
+  const auto own = [](uint32_t account, uint32_t) { return "t=" + std::to_string(account); };
+  EXPECT_EQ(jobs(own, own), 1u);
+  // Half of them are enough.
+  EXPECT_EQ(jobs(same("t=0"), [](uint32_t, uint32_t k) { return k < 4 ? "t=0" : "t=1"; }), 1u);
+  EXPECT_EQ(jobs(same("t=0"), [](uint32_t, uint32_t k) { return k < 3 ? "t=0" : "t=1"; }), 2u);
+  // New settings every time are nobody's manner.
+  const auto changing = [](const std::string& job) {
+    return [job](uint32_t account, uint32_t k) {
+      return job + std::to_string(account) + "," + std::to_string(k);
+    };
+  };
+  EXPECT_EQ(jobs(changing("x"), changing("y")), 1u);
 }
 
 TEST(Workloads, ThresholdsAreExact) {
