@@ -45,6 +45,8 @@ struct Candidate {
   size_t among = 0;
   // All who send the scaffold; null: the candidate's own alone.
   std::shared_ptr<const std::vector<uint32_t>> senders;
+  // Of a turn of phrase: the same by accounts that share nothing else; null: none.
+  std::shared_ptr<const Candidate> unlinked;
   size_t scaffold = 0;     // sampled shingles; half of the rows have a template as long
   double main_family = 0;  // share of the rows with the most frequent family of templates
 };

@@ -161,6 +161,37 @@ Candidate InFewWords(const Log& log, Candidate* c) {
   return job;
 }
 
+// Adds those accounts of `more`, none of which `c` has, that are wanted; false: there are none.
+bool Add(const Log& log, const Candidate& more, const AccountSet& wanted, Candidate* c) {
+  const Candidate add = Select(log, more, [&](size_t i) { return wanted[more.accounts[i]]; });
+  if (add.rows.empty()) return false;
+  std::vector<std::pair<uint32_t, uint32_t>> rows;  // with their template
+  for (const Candidate* of : {static_cast<const Candidate*>(c), &add}) {
+    for (size_t i = 0; i < of->rows.size(); ++i) rows.push_back({of->rows[i], of->row_template[i]});
+  }
+  std::sort(rows.begin(), rows.end());
+  c->rows.clear();
+  c->row_template.clear();
+  for (const auto& [row, t] : rows) {
+    c->rows.push_back(row);
+    c->row_template.push_back(t);
+  }
+  // A hand of their own, that came no way of which anything was learnt.
+  const std::vector<uint32_t> before = std::move(c->accounts), hands = std::move(c->part);
+  const std::vector<float> bits = std::move(c->way_bits);
+  c->accounts = AccountsOf(log, c->rows);
+  c->part.clear();
+  c->way_bits.clear();
+  const uint32_t hand = hands.empty() ? 1 : *std::max_element(hands.begin(), hands.end()) + 1;
+  for (size_t i = 0, at = 0; i < c->accounts.size(); ++i) {
+    const bool old = at < before.size() && before[at] == c->accounts[i];
+    c->part.push_back(!old ? hand : hands.empty() ? 0 : hands[at]);
+    if (!bits.empty()) c->way_bits.push_back(old ? bits[at] : 0);
+    at += old;
+  }
+  return true;
+}
+
 // Runs `body(i, parallel)` for i in [0, rows.size()): what has many rows one after the other with
 // all workers, so that one at a time is in memory, then the others side by side.
 void BySize(const std::vector<size_t>& rows, const base::Parallel& parallel,
@@ -185,6 +216,17 @@ std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
   rows.resize(keep);
   log.id.Rest();
   return rows;
+}
+
+size_t Common(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+  size_t n = 0;
+  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    if (a[i] == b[j])
+      ++n, ++i, ++j;
+    else
+      ++(a[i] < b[j] ? i : j);
+  }
+  return n;
 }
 
 struct Finding {
@@ -254,8 +296,13 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
       const std::vector<bool> linked = LinkedInside(log, graph, c.accounts);
-      c = Select(log, c,
-                 [&](size_t i) { return linked[i] && !background.Replaying(c.accounts[i]); });
+      const auto drawn = [&](size_t i) {
+        return linked[i] && !background.Replaying(c.accounts[i]);
+      };
+      auto unlinked = std::make_shared<Candidate>(Select(
+          log, c, [&](size_t i) { return !linked[i] && !background.Replaying(c.accounts[i]); }));
+      c = Select(log, c, drawn);
+      if (!unlinked->rows.empty()) c.unlinked = std::move(unlinked);
     }
     if (!worth(c)) return;
     c.senders = std::make_shared<const std::vector<uint32_t>>(c.accounts);
@@ -357,6 +404,31 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     for (Finding& f : judged) {
       if (f.weighed.verdict != Verdict::kDistillation) accompany(f);
     }
+    // Who sends an accused turn of phrase and shares nothing but other accused work with most of
+    // those who do is theirs.
+    for (Finding& f : judged) {
+      if (f.weighed.verdict != Verdict::kDistillation || !f.candidate.unlinked) continue;
+      AccountSet with(log.accounts(), false);
+      for (const Finding& g : judged) {
+        if (&g == &f || g.weighed.verdict != Verdict::kDistillation) continue;
+        const size_t common = Common(f.candidate.accounts, g.candidate.accounts);
+        if (static_cast<double>(common) <
+            kCompanyMin * static_cast<double>(f.candidate.accounts.size()))
+          continue;
+        for (const uint32_t a : g.candidate.accounts) with[a] = true;
+      }
+      Finding more;
+      more.candidate = f.candidate;
+      if (!Add(log, *f.candidate.unlinked, with, &more.candidate)) continue;
+      Describe(templates, &more.candidate);
+      AccountSet excluded = queued;
+      for (const uint32_t a : more.candidate.accounts) excluded[a] = true;
+      more.facts = Measure(background, graph, more.candidate, excluded, parallel);
+      more.facts.prior = f.facts.prior;
+      more.weighed = Weigh(more.facts, more.candidate.formed);
+      if (more.weighed.verdict == Verdict::kDistillation) f = std::move(more);
+    }
+    for (Finding& f : judged) f.candidate.unlinked = nullptr;
   });
 
   // Candidates by replay: accounts that present others' reasoning signatures and send no scaffold.

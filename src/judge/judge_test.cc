@@ -337,6 +337,29 @@ TEST(Judge, APopularReferrerMakesNobodyAPoolsOwn) {
   EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
 }
 
+// Most of the operator's accounts share nothing. Who works from where those do that share cards,
+// and pays with a card of its own, is not told from a stolen key that its owner does not use.
+TEST(Judge, OnTheAddressesOfAPoolWithoutItsCardsNobodyIsAccusedThoughMostAreElsewhere) {
+  World w(14);
+  w.People(400);
+  const auto pooled = [](uint32_t i) { return i < 18; };
+  const auto stolen = [](uint32_t i) { return i >= 15 && i < 18; };
+  Crew crew{.accounts = 50, .exchanges = 5'000};
+  crew.account = [&](uint32_t i, model::Account& a) {
+    if (!pooled(i) || stolen(i)) a.payment_id = "card of " + a.account_id;
+  };
+  crew.row = [&](uint32_t i, link::TestRow& r) {
+    if (!pooled(i)) r.address = "home of " + r.account;
+  };
+  w.Add(crew);
+  const Judged j = JudgeWorld(w);
+  ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
+  EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), Ids(w, "op"));
+  const std::set<std::string> accused = Members(j, "distillation");
+  for (uint32_t i = 0; i < 50; ++i)
+    EXPECT_EQ(accused.contains(World::Id(crew, i)), !stolen(i)) << i;
+}
+
 TEST(Judge, OtherWorkFromThePoolsAddressesIsNotTheLifeOfAStolenKeysOwner) {
   World w(14);
   w.People(200);
@@ -391,6 +414,42 @@ TEST(Judge, AJobInFewWordsIsFoundInTheWorkOfAHarvestsAccounts) {
     const Judged j = JudgeWorld(w);
     EXPECT_EQ(Attributed(w, j, Verdict::kDistillation), harvest) << said;
   }
+}
+
+// A phrase draws nobody in who shares nothing else. Other accused work is something else.
+TEST(Judge, AnAccusedPhraseIsThatOfAllWhoDoOtherAccusedWorkTogether) {
+  World w(19);
+  w.People(300);
+  const auto loose = [](uint32_t i) { return i >= 24; };
+  Crew crew{.accounts = 30, .exchanges = 2'500};
+  crew.account = [&](uint32_t i, model::Account& a) {
+    if (loose(i)) a.payment_id = "card of " + a.account_id;
+  };
+  crew.row = [&](uint32_t i, link::TestRow& r) {
+    if (loose(i)) r.address = "home of " + r.account;
+  };
+  w.Add(crew);
+  Crew guest = crew;
+  guest.scaffold = 5'000;
+  guest.shingles = 2;
+  guest.capability = model::Capability::kMathematics;
+  guest.row = [&](uint32_t i, link::TestRow& r) {
+    crew.row(i, r);
+    r.id = "guest " + r.id;
+  };
+  w.Add(guest);
+  // People say it as well.
+  Crew people{.prefix = "people",
+              .exchanges = 300,
+              .scaffold = 5'000,
+              .shingles = 2,
+              .cards = 0,
+              .addresses = 0,
+              .queue = false};
+  w.Add(people);
+  std::set<std::string> harvest = Ids(w, "op");
+  harvest.merge(Ids(w, "guest"));
+  EXPECT_EQ(Attributed(w, JudgeWorld(w), Verdict::kDistillation), harvest);
 }
 
 TEST(Judge, NothingComesOfNothing) {

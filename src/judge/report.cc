@@ -310,6 +310,25 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
     does_not[f] = std::max(-2.0, std::log2((1 - with) / (1 - chance)));
   }
 
+  // Of the accounts that work from the pool's addresses, how many share a card with another of
+  // them: who is off those addresses says nothing of whose they are.
+  double at_pool = 0, paying = 0;
+  {
+    AccountSet seen(log_.accounts(), false);
+    for (const uint32_t row : candidate.rows) {
+      const auto it = address_users.find(log_.address[row]);
+      if (it != address_users.end() && it->second >= 2) seen[log_.row_account[row]] = true;
+    }
+    for (const uint32_t a : candidate.accounts) {
+      if (!seen[a]) continue;
+      ++at_pool;
+      paying += std::any_of(graph_.Of(a).begin(), graph_.Of(a).end(), [&](uint32_t l) {
+        const link::Link& link = graph_.links[l];
+        return link.bits[3] >= 3 && seen[link.a == a ? link.b : link.a];
+      });
+    }
+  }
+
   size_t at = 0;
   for (size_t number = 0; number < candidate.accounts.size(); ++number) {
     const uint32_t a = candidate.accounts[number];
@@ -421,8 +440,7 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
             " It does other work of its own and neither payment nor addresses link it to the "
             "others: "
             "a stolen key or a relay's customer would look like this. Not accused.";
-      } else if (pool_address && !enrolled && !by[3] &&
-                 facts.coverage[3].linked * 2 >= facts.accounts) {
+      } else if (pool_address && !enrolled && !by[3] && paying * 2 >= at_pool) {
         // The pool's own accounts share its purse, or stay off its addresses as well.
         m.verdict = "unresolved";
         m.probability = std::min(m.probability, .5);

@@ -151,6 +151,7 @@ Candidate Take(const link::Log& log, const Candidate& whole, std::span<const uin
   c.templates = whole.templates;
   c.among = whole.among;
   c.senders = whole.senders;
+  c.unlinked = whole.unlinked;
   c.scaffold = whole.scaffold;
   c.main_family = whole.main_family;
   c.unpicked = whole.unpicked;
@@ -268,6 +269,7 @@ class Passed {
         (Sum(shown_, x) * Sum(rows_, y) + Sum(shown_, y) * Sum(rows_, x)) / all_;
     return to >= kPassedMin && from >= kPassedMin && to + from >= kPassedShare * expected;
   }
+  double Both(uint32_t x, uint32_t y) const { return Count({x}, {y}) + Count({y}, {x}); }
 
  private:
   static double Sum(const std::vector<double>& of, const std::vector<uint32_t>& hands) {
@@ -291,15 +293,37 @@ class Passed {
   double all_ = 0;
 };
 
+// Strays that replay are those of all stores of the log together, and as one hand nobody's. Each
+// goes to the pool whose signatures it presents and which presents its own.
+void Home(const Background& background, const Candidate& c, std::span<const uint32_t> strays,
+          const std::vector<size_t>& rows_of, size_t hands, std::vector<uint32_t>* hand) {
+  if (strays.empty()) return;
+  std::vector<uint32_t> alone = *hand;
+  for (size_t i = 0; i < strays.size(); ++i) alone[strays[i]] = static_cast<uint32_t>(hands + i);
+  const Passed passed(background, c, alone, rows_of, hands + strays.size());
+  std::vector<bool> pool(hands, true);
+  for (const uint32_t i : strays) pool[(*hand)[i]] = false;
+  for (const uint32_t i : strays) {
+    double most = 0;
+    for (uint32_t h = 0; h < hands; ++h) {
+      if (!pool[h] || !passed.OneStore({alone[i]}, {h})) continue;
+      const double both = passed.Both(alone[i], h);
+      if (both > most) most = both, (*hand)[i] = h;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Candidate> SplitByHand(const Background& background, const link::AccountGraph& graph,
                                    const link::PoolOptions& options, Candidate whole) {
   const link::Log& log = background.log();
   const std::vector<uint32_t> pool = link::FindPools(graph, whole.accounts, options);
-  std::map<uint32_t, uint32_t> sizes;
+  std::map<uint32_t, uint32_t> sizes, replayers;
   for (const uint32_t a : whole.accounts) {
-    if (pool[a] != link::kNone) ++sizes[pool[a]];
+    if (pool[a] == link::kNone) continue;
+    ++sizes[pool[a]];
+    replayers[pool[a]] += background.Replaying(a);
   }
   // Who replays signatures and who does not are never one hand. Those without a pool of some size are
   // two: accounts that do little else, and people for whom this is one thing among others.
@@ -307,24 +331,30 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   std::map<std::pair<uint32_t, bool>, uint32_t> number;  // of each hand, in order of its first account
   std::vector<uint32_t> hand;                            // of each account
   std::vector<size_t> rows_of;                           // of each account
+  std::vector<uint32_t> strays;                          // that replay, of no pool
   for (size_t i = 0, row = 0; i < whole.accounts.size(); ++i) {
     const uint32_t a = whole.accounts[i];
     const size_t first = row;
     while (row < whole.rows.size() && log.row_account[whole.rows[row]] == a) ++row;
-    const bool pooled = pool[a] != link::kNone && sizes[pool[a]] >= kHandMin;
+    const bool pooled = pool[a] != link::kNone &&
+                        (background.Replaying(a) ? replayers[pool[a]] : sizes[pool[a]]) >= kHandMin;
     const uint32_t loose = (row - first) * 5 >= log.Exchanges(a) * 4 ? kDedicated : kOccasional;
     const std::pair of(pooled ? pool[a] : loose, background.Replaying(a));
     hand.push_back(number.emplace(of, static_cast<uint32_t>(number.size())).first->second);
     rows_of.push_back(row - first);
+    if (!pooled && of.second) strays.push_back(static_cast<uint32_t>(i));
   }
+  Home(background, whole, strays, rows_of, number.size(), &hand);
+  std::map<uint32_t, uint32_t> left;  // hands of which not everybody went home, numbered anew
+  for (uint32_t& h : hand) h = left.emplace(h, static_cast<uint32_t>(left.size())).first->second;
   struct Part {
     uint32_t number = 0;           // no other part ever has it
     size_t rows = 0;
     bool replays = false;
     std::vector<uint32_t> hands;
   };
-  std::vector<Part> parts(number.size());
-  std::vector<std::vector<uint32_t>> positions(number.size());  // of each hand
+  std::vector<Part> parts(left.size());
+  std::vector<std::vector<uint32_t>> positions(left.size());  // of each hand
   for (uint32_t i = 0; i < hand.size(); ++i) positions[hand[i]].push_back(i);
   for (uint32_t h = 0; h < parts.size(); ++h) {
     parts[h] = {h, 0, background.Replaying(whole.accounts[positions[h][0]]), {h}};
@@ -350,7 +380,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(j));
   };
   std::stable_sort(parts.begin(), parts.end(), [](const Part& x, const Part& y) { return x.rows > y.rows; });
-  const Passed passed(background, whole, hand, rows_of, number.size());
+  const Passed passed(background, whole, hand, rows_of, left.size());
   for (size_t i = 0; i < std::min(parts.size(), kPartsMax); ++i) {
     for (size_t j = i + 1; j < std::min(parts.size(), kPartsMax);) {
       if (passed.OneStore(parts[i].hands, parts[j].hands))
@@ -402,7 +432,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   std::sort(gone.rbegin(), gone.rend());
   for (const size_t i : gone) parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i));
   whole.part = hand;
-  std::vector<uint32_t> part_of(number.size());
+  std::vector<uint32_t> part_of(left.size());
   for (uint32_t p = 0; p < parts.size(); ++p) {
     for (const uint32_t h : parts[p].hands) part_of[h] = p;
   }

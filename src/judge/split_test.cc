@@ -237,6 +237,17 @@ TEST(SplitByHand, HandsThatPassEachOtherSignaturesAreOne) {
   EXPECT_EQ(std::set<uint32_t>(all[0].part.begin(), all[0].part.end()).size(), 2u);
 }
 
+// Of the twelve that share nothing, six pass signatures with the pool and six among themselves: as
+// one hand they would be neither's.
+TEST(SplitByHand, AStrayGoesToThePoolWhoseSignaturesItPasses) {
+  const auto parts =
+      Hands([](uint32_t a, uint32_t draw) { return a < 26 ? draw % 26 : 26 + draw % 6; });
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].accounts.size(), 26u);
+  EXPECT_EQ(parts[0].accounts.back(), 25u);
+  EXPECT_EQ(parts[1].accounts.front(), 26u);
+}
+
 TEST(SplitByHand, StoresOfTheirOwnAndReadersOfAPublishedConversationStayApart) {
   const auto own =
       Hands([](uint32_t a, uint32_t draw) { return a < 20 ? draw % 20 : 20 + draw % 12; });
