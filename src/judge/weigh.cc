@@ -17,11 +17,11 @@ using model::Evidence;
 using model::Family;
 using model::Verdict;
 
-constexpr double kFocusMin = .6;     // of the exchanges have one shingle in common
-constexpr double kCompanyBits = 14;  // what the strongest family alone says
+constexpr double kFocusMin = .6;           // of the exchanges have one shingle in common
+constexpr double kCompanyBits = 14;        // what the strongest family alone says
 constexpr double kCoverageExcessMin = .1;  // of the accounts
-// What is a small part of the work (kDedicatedMin) of accounts that mostly share nothing is nobody's
-// harvest, but a turn of phrase.
+// What is a small part of the work (kDedicatedMin) of accounts that mostly share nothing is
+// nobody's harvest, but a turn of phrase.
 constexpr double kCoveredMin = .5, kRelayedMin = .02;
 constexpr double kHiddenMin = .3;  // of the accounts, beyond chance
 constexpr double kHiddenBits = 1.5;
@@ -33,6 +33,15 @@ constexpr size_t kLongScaffold = 5;  // sampled shingles, one in three: 15 words
 double ScoreBits(double z, double cap) {
   if (z <= 0) return -1;
   return std::min(cap, z * z / 2 / std::log(2.0) / 2 - 1);
+}
+
+std::string Whole(double n) {
+  return base::Grouped(static_cast<uint64_t>(std::llround(std::max(0.0, n))));
+}
+
+// "none asks" where "0 % ask" would stand.
+std::string Portion(double share, const char* one, const char* many) {
+  return share < .005 ? std::string("none") + one : Percent(share) + many;
 }
 
 struct SignWeight {
@@ -79,8 +88,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
     rhythm = std::clamp(-heard / 2 / std::log(2.0) / 2, -3.3, 0.0);
   }
   add(Family::kRhythm, rhythm,
-      "Different accounts were active in the same hour " + Fixed(f.rhythm.pairs, 0) +
-          " times where their own habits explain " + Fixed(f.rhythm.expected, 0) + " (" +
+      "Different accounts were active in the same hour " + Whole(f.rhythm.pairs) +
+          " times where their own habits explain " + Whole(f.rhythm.expected) + " (" +
           (f.rhythm.excess >= 0 ? "+" : "") + Percent(f.rhythm.excess) + ", " +
           Fixed(f.rhythm_z, 1) +
           " standard deviations of random groups of this log; an ordinary queue "
@@ -120,7 +129,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
     if (i == 1 && c.linked == 0) continue;
     double bits = c.linked == 0 ? (formed == Formed::kPurse ? 0 : -.5) : c.bits;
     add(kCover[i].family, bits,
-        std::to_string(c.linked) + " of " + std::to_string(f.accounts) + " accounts share " +
+        base::Grouped(c.linked) + " of " + base::Grouped(f.accounts) + " accounts share " +
             kCover[i].what + " with another of the group (" + Fixed(c.expected, 1) +
             " expected by chance).",
         "The accounts are strangers whose shared values fall as often as in the rest of the log "
@@ -150,7 +159,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
   if (f.replays >= 3 && f.replayed_volume >= .5) {
     replay = std::min(14.0, 6 + std::log2(f.replays));
     add(Family::kReplay, replay,
-        Fixed(f.replays, 0) +
+        Whole(f.replays) +
             " exchanges present a reasoning signature that was issued to another "
             "customer.",
         "A signature is presented by the account to which it was issued.");
@@ -162,12 +171,12 @@ Weighed Weigh(const Facts& f, Formed formed) {
     // As far as it picks them out among all who send it: where many of those follow no queue it is
     // a tool's, or people's way to ask.
     add(Family::kText, std::max(0.0, 2 - std::log2(1 + f.strangers / n)),
-        std::to_string(f.entities) +
+        base::Grouped(f.entities) +
             " customers send one scaffold around changing payloads; it is on "
             "no list of public ones and " +
             (f.strangers == 0
                  ? std::string("nobody else in this log sends it.")
-                 : std::to_string(f.strangers) + " accounts that follow no queue send it too."),
+                 : base::Grouped(f.strangers) + " accounts that follow no queue send it too."),
         "People who have nothing to do with each other write what people write; a published "
         "scaffold "
         "explains it as well, so this counts little.");
@@ -240,11 +249,12 @@ Weighed Weigh(const Facts& f, Formed formed) {
       items = 2;
     w.crowd = items <= -4;
     add(Family::kPurpose, items,
-        "The exchanges cover " + Fixed(f.distinct_items * static_cast<double>(f.exchanges), 0) +
-            " distinct items (as many as " + Fixed(f.effective_items, 0) +
-            " equally frequent ones); " + Percent(f.popular_items) +
-            " ask one of the few that many customers ask, " + Percent(f.recurring_items) +
-            " repeat an item of their own from another day.",
+        "The exchanges cover " + Whole(f.distinct_items * static_cast<double>(f.exchanges)) +
+            " distinct items (as many as " + Whole(f.effective_items) +
+            " equally frequent ones); " + Portion(f.popular_items, " asks", " ask") +
+            " one of the few that many customers ask, " +
+            Portion(f.recurring_items, " repeats", " repeat") +
+            " an item of their own from another day.",
         items < 0 ? "A harvest covers a long list item by item; a class, a crowd or an evaluation "
                     "asks few items often."
                   : "People ask what they need, popular things more often.");
@@ -253,7 +263,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
     const double follow = f.follow_ups < .05 ? 1 : f.follow_ups > .3 && replay == 0 ? -3 : 0;
     if (follow != 0) {
       add(Family::kPurpose, follow,
-          Percent(f.follow_ups) + " of the exchanges continue a conversation.",
+          f.follow_ups < .005
+              ? "None of the exchanges continues a conversation."
+              : Percent(f.follow_ups) + " of the exchanges continue a conversation.",
           "People who use an answer ask back.");
       purpose += follow;
     }
@@ -264,7 +276,7 @@ Weighed Weigh(const Facts& f, Formed formed) {
       f.coverage[3].linked - f.coverage[3].expected >= kHiddenMin * n) {
     add(Family::kPurpose, kHiddenBits,
         "The accounts that share a payment instrument are spread over " +
-            std::to_string(f.payments) + " instruments, the largest of which pays for " +
+            base::Grouped(f.payments) + " instruments, the largest of which pays for " +
             Percent(f.one_payment) +
             " of them: common control that does not show in any one account.",
         "A customer who runs many accounts for a reason of his own pays for them openly.");
@@ -276,7 +288,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
   const bool company = f.company >= kCompanyMin;
   if (company) {
     add(Family::kPurpose, 2,
-        Percent(f.company) + " of the accounts take part in other work of this log that is a harvest.",
+        Percent(f.company) +
+            " of the accounts take part in other work of this log that is a harvest.",
         "Accounts of one pool do unrelated work.");
     purpose += 2;
     independent += kCompanyBits;
@@ -287,10 +300,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
   // The purse says who, never what: that the accounts do one job shows in their rhythm, in a
   // replayed signature or, where there is too little traffic to hear a rhythm, in a long scaffold
   // paid for with shared cards (a campus shares addresses and a mail domain, never a card).
-  const bool one_job = rhythm >= kFamilyBitsMin || replay > 0 ||
-                       (f.rhythm.power < 3 && f.dedicated >= kDedicatedMin &&
-                        f.scaffold >= kLongScaffold && f.main_family >= .5 &&
-                        f.coverage[3].bits >= 4);
+  const bool one_job =
+      rhythm >= kFamilyBitsMin || replay > 0 ||
+      (f.rhythm.power < 3 && f.dedicated >= kDedicatedMin && f.scaffold >= kLongScaffold &&
+       f.main_family >= .5 && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.
@@ -337,9 +350,9 @@ Weighed Weigh(const Facts& f, Formed formed) {
   for (const Coverage& c : f.coverage) {
     theirs |= f.dedicated >= kRelayedMin && c.linked - c.expected >= kCoveredMin * n;
   }
-  const bool gates = one_job && told && focused && theirs && w.families >= kCoordinationFamiliesMin &&
-                     purpose >= kPurposeBitsMin && !w.overt && !w.crowd &&
-                     formed != Formed::kPurse && formed != Formed::kManner;
+  const bool gates = one_job && told && focused && theirs &&
+                     w.families >= kCoordinationFamiliesMin && purpose >= kPurposeBitsMin &&
+                     !w.overt && !w.crowd && formed != Formed::kPurse && formed != Formed::kManner;
   const auto best = static_cast<Verdict>(
       std::max_element(w.probability.begin(), w.probability.end()) - w.probability.begin());
   if (best == Verdict::kDistillation) {

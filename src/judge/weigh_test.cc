@@ -101,6 +101,25 @@ TEST(Weigh, AHarvestIsCalledOne) {
   EXPECT_FALSE(w.would_change.empty());
 }
 
+// Numbers as people read them, and no "0 %" of anything.
+TEST(Weigh, StatementsReadAsSentences) {
+  Facts f = Harvest();
+  f.rhythm.pairs = 1'234'567;
+  f.exchanges = 40'000;
+  f.popular_items = f.recurring_items = f.follow_ups = .004;
+  std::string all;
+  for (const model::Evidence& e : Weigh(f, Formed::kText).evidence) all += e.statement + "\n";
+  for (const char* part : {"1,234,567 times", "39,200 distinct items", "none asks one of the few",
+                           "none repeats an item", "None of the exchanges continues"}) {
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
+  }
+  EXPECT_EQ(all.find(" 0 %"), std::string::npos) << all;
+  f.popular_items = .02;
+  all.clear();
+  for (const model::Evidence& e : Weigh(f, Formed::kText).evidence) all += e.statement + "\n";
+  EXPECT_NE(all.find("2 % ask one of the few"), std::string::npos) << all;
+}
+
 TEST(Weigh, OnlyDistillationAccusesAndItNeedsAllOfItsGates) {
   const auto verdict = [](const std::function<void(Facts&)>& change,
                           Formed formed = Formed::kText) {
