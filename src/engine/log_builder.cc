@@ -593,7 +593,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, 
     for (size_t k = begin; k < end; ++k) {
       keys.clear();
       for (uint64_t j = start[k]; j < start[k + 1]; ++j) {
-        if (j + kAhead < order.size()) {
+        if (j + kAhead < start[end]) {  // what lies beyond, another thread may be sorting
           const Chunk& next = chunk_of(order[j + kAhead]);
           __builtin_prefetch(&next.ts_ms.v[order[j + kAhead] & kPlace]);
           __builtin_prefetch(&next.id.v[order[j + kAhead] & kPlace]);
