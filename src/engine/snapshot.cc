@@ -1,6 +1,7 @@
 #include "engine/snapshot.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -37,7 +38,16 @@ struct Sketched {
 
 // Exchanges of open campaigns by the hash of their ids, and how the lake knows those campaigns.
 struct Attributed {
-  std::unordered_map<uint64_t, uint32_t> campaign_of;
+  // Ascending. In one piece, which goes back to the system: what is allocated while this is there
+  // stays, and above millions of small pieces it would keep them all.
+  std::vector<std::pair<uint64_t, uint32_t>> campaign_of;
+  std::optional<uint32_t> CampaignOf(std::string_view exchange) const {
+    const uint64_t hash = base::Hash64(exchange);
+    const auto it = std::lower_bound(campaign_of.begin(), campaign_of.end(),
+                                     std::pair<uint64_t, uint32_t>(hash, 0));
+    if (it == campaign_of.end() || it->first != hash) return std::nullopt;
+    return it->second;
+  }
   std::string open;       // "'id','id'", as its table `attributed` has them; empty: none
   std::string replaying;  // likewise, those with evidence of replays
 };
@@ -68,8 +78,9 @@ absl::StatusOr<Attributed> ReadAttributed(const PassFindings& pass) {
     if (!more.ok()) return more.status();
     if (!*more) break;
     if (const auto it = wanted.find(cells[2]); it != wanted.end())
-      out.campaign_of.emplace(base::Hash64(cells[0]), it->second);
+      out.campaign_of.emplace_back(base::Hash64(cells[0]), it->second);
   }
+  std::sort(out.campaign_of.begin(), out.campaign_of.end());
   return out;
 }
 
@@ -87,9 +98,9 @@ absl::StatusOr<std::vector<Sketched>> ReadSketches(const Attributed& of, lake::L
       [&](const lake::Block& b) {
         const auto& turn = b.columns[1].As<lake::ArrayColumn<uint32_t>>();
         for (size_t i = 0; i < b.rows(); ++i) {
-          const auto it = of.campaign_of.find(base::Hash64(Text(b, 0)[i]));
-          if (it != of.campaign_of.end() && out.size() < 2 * kSketchesMax)
-            out.push_back({it->second, {turn.begin(i), turn.end(i)}});
+          if (out.size() >= 2 * kSketchesMax) break;
+          if (const auto campaign = of.CampaignOf(Text(b, 0)[i]))
+            out.push_back({*campaign, {turn.begin(i), turn.end(i)}});
         }
         return absl::OkStatus();
       });
@@ -118,10 +129,10 @@ absl::StatusOr<std::vector<Replayed>> ReadReplayed(const Attributed& of, lake::L
       [&](const lake::Block& b) {
         const auto& signatures = b.columns[2].As<lake::ArrayColumn<uint64_t>>();
         for (size_t i = 0; i < b.rows(); ++i) {
-          const auto it = of.campaign_of.find(base::Hash64(Text(b, 0)[i]));
-          if (it == of.campaign_of.end()) continue;
+          const auto campaign = of.CampaignOf(Text(b, 0)[i]);
+          if (!campaign) continue;
           for (const uint64_t* x = signatures.begin(i); x != signatures.end(i); ++x)
-            presented.push_back({*x, base::Hash64(Text(b, 1)[i]), it->second});
+            presented.push_back({*x, base::Hash64(Text(b, 1)[i]), *campaign});
         }
         return absl::OkStatus();
       });
