@@ -96,8 +96,12 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
     case Verdict::kPermitted:
       return true;
     case Verdict::kCoordinatedOther:
-      // One shared address alone is a household, a campus or a carrier.
-      if (formed == Formed::kPurse) return w.families >= 2 || f.coverage[3].bits >= kFamilyBitsMin;
+      // One shared address alone is a household, a campus or a carrier. Several that follow one
+      // queue are a pool, though in a small log everybody on so few would meet by chance.
+      if (formed == Formed::kPurse) {
+        return w.families >= 2 || f.coverage[3].bits >= kFamilyBitsMin ||
+               (f.rhythm_z >= 4 && f.rhythm.excess >= kAudibleExcess && !w.overt && !w.crowd);
+      }
       return formed != Formed::kManner || f.rhythm_z >= 4;
     case Verdict::kUnresolved:
       return formed == Formed::kManner

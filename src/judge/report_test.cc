@@ -386,6 +386,18 @@ TEST(Report, WhatNobodyWouldAskAboutIsNotReported) {
   }
   // One shared address alone is a household; two families are not.
   EXPECT_FALSE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
+  // Nor is a pool that follows a queue, unless it is openly one customer's or a crowd.
+  f.rhythm_z = 4;
+  f.rhythm.excess = .04;
+  EXPECT_TRUE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
+  w.overt = true;
+  EXPECT_FALSE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
+  w.overt = false;
+  w.crowd = true;
+  EXPECT_FALSE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
+  w.crowd = false;
+  f.rhythm.excess = .03;
+  EXPECT_FALSE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
   w.families = 2;
   EXPECT_TRUE(worth(Verdict::kCoordinatedOther, Formed::kPurse));
   // Users of one tool are of interest when there are many and what they ask is worth harvesting.
