@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "ingest/formats/decode.h"
 #include "ingest/formats/records.h"
 #include "ingest/formats/rows.h"
 
@@ -101,7 +102,7 @@ class FormatSource : public Source {
               continue;
             }
             const auto where = [&](uint64_t source_row) { return placed(source_row, row); };
-            if (absl::Status done = Hand(b, i, worker, rows, sink, progress, where); !done.ok()) {
+            if (absl::Status done = Hand(rows, worker, sink, progress, where, b, i); !done.ok()) {
               return done;
             }
           }
@@ -112,19 +113,13 @@ class FormatSource : public Source {
         StrCat(name, ": format ", format_.name, ": ", EngineMessage(s, log, name)));
   }
 
-  // All before it were read and joined; UINT64_MAX: what is read has no numbers.
-  std::atomic<uint64_t> settled_{UINT64_MAX};
-  lake::Lake* lake_;
-  const Format format_;
-  const FormatOptions options_;
-
- private:
-  // One row to the sink, as an exchange or refused.
-  absl::Status Hand(const lake::Block& b, size_t row, int worker, RowReader* rows, const Sink& sink,
-                    Progress* progress,
-                    const std::function<model::Reject(uint64_t source_row)>& where) {
+  // One row to the sink, as an exchange or refused. `row`: of what RowReader reads.
+  template <typename... Row>
+  absl::Status Hand(RowReader* rows, int worker, const Sink& sink, Progress* progress,
+                    const std::function<model::Reject(uint64_t source_row)>& where,
+                    const Row&... row) {
     model::ExchangeView e;
-    RowReader::Outcome o = rows->Read(b, row, &e);
+    RowReader::Outcome o = rows->Read(row..., &e);
     if (o.reason.empty()) {
       ++good_;
       if (progress != nullptr) ++progress->records;
@@ -137,6 +132,13 @@ class FormatSource : public Source {
     return sink.reject(std::move(r));
   }
 
+  // All before it were read and joined; UINT64_MAX: what is read has no numbers.
+  std::atomic<uint64_t> settled_{UINT64_MAX};
+  lake::Lake* lake_;
+  const Format format_;
+  const FormatOptions options_;
+
+ private:
   // Exchanges of several rows that are complete, as far as can be known.
   absl::Status Joined(bool all, int worker, RowReader* rows, const Sink& sink, Progress* progress) {
     for (;;) {
@@ -147,7 +149,8 @@ class FormatSource : public Source {
         if (!joiner_.Next(all, settled_, &b, &place)) return absl::OkStatus();
       }
       const auto where = [&](uint64_t) { return place; };
-      if (absl::Status s = Hand(b, 0, worker, rows, sink, progress, where); !s.ok()) return s;
+      if (absl::Status s = Hand(rows, worker, sink, progress, where, b, size_t{0}); !s.ok())
+        return s;
     }
   }
 
@@ -208,7 +211,25 @@ class RecordsSource : public FormatSource {
     const std::string table = TableOf(worker);
     RecordBatch batch;
     RowReader rows(options_.now_ms);
+    const std::unique_ptr<Decoder> decoder = MakeDecoder(format_.name);
+    Rows decoded;
     dom::parser parser;
+    // Rows of a record that its decoder understood; what it did not is left to the SELECT.
+    const auto take = [&](dom::element e, const RawRecord& record) -> absl::StatusOr<bool> {
+      decoded.Clear();
+      if (decoder == nullptr || !decoder->Decode(e, &decoded)) return false;
+      const auto where = [&](uint64_t) {
+        model::Reject r;
+        r.source = batch.source;
+        Place(batch, record, &r);
+        return r;
+      };
+      for (size_t i = 0; i < decoded.size(); ++i) {
+        if (absl::Status s = Hand(&rows, worker, sink, progress, where, decoded[i]); !s.ok())
+          return s;
+      }
+      return true;
+    };
     bool made = false;
     absl::Status status;
     while (status.ok() && !*failed) {
@@ -223,7 +244,7 @@ class RecordsSource : public FormatSource {
       empty_ = empty_ && batch.records.empty();
       std::vector<uint64_t> number;
       lake::StringColumn json;
-      status = Sort(&batch, &parser, sink, &number, &json);
+      status = Sort(&batch, &parser, sink, take, stop, &number, &json);
       if (!status.ok() || number.empty()) continue;
       if (!made) {
         status = lake_->Execute(
@@ -267,10 +288,13 @@ class RecordsSource : public FormatSource {
     if (r->record.empty()) r->record = batch.Text(record).substr(0, 1024);
   }
 
-  // Objects go to the columns with their number, everything else is refused.
+  // Objects that are not taken go to the columns with their number, everything else is refused.
   absl::Status Sort(RecordBatch* batch, dom::parser* parser, const Sink& sink,
-                    std::vector<uint64_t>* number, lake::StringColumn* json) {
+                    const std::function<absl::StatusOr<bool>(dom::element, const RawRecord&)>& take,
+                    const std::atomic<bool>* stop, std::vector<uint64_t>* number,
+                    lake::StringColumn* json) {
     for (size_t i = 0; i < batch->records.size(); ++i) {
+      if (stop != nullptr && *stop) return absl::CancelledError("interrupted");
       const RawRecord record = batch->records[i];
       const std::string_view text = batch->Text(record);
       dom::element e;
@@ -285,6 +309,9 @@ class RecordsSource : public FormatSource {
         reason = "record: expected an object";
       }
       if (reason.empty()) {
+        const auto taken = take(e, record);
+        if (!taken.ok()) return taken.status();
+        if (*taken) continue;
         number->push_back(i + 1);
         json->Append(text);
         continue;

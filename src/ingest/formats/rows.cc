@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -149,17 +150,148 @@ void Signatures(dom::element e, std::string_view under, int depth, std::vector<s
   }
 }
 
-bool MayCarrySignatures(std::string_view json) {
-  return json.find("ignature\"") != json.npos || json.find("\"encrypted_content\"") != json.npos ||
-         json.find("\"redacted") != json.npos || json.find("\"reasoning.encrypted\"") != json.npos;
+// What JSON may carry that costs a closer look: OTLP's AnyValue, signatures of reasoning.
+struct Carries {
+  bool any_value = false, signatures = false;
+};
+
+// By one pass over the quotes, of which prose has few.
+Carries Look(std::string_view json) {
+  Carries c;
+  for (size_t at = json.find('"'); at != json.npos && !(c.any_value && c.signatures);
+       at = json.find('"', at + 1)) {
+    const std::string_view before = json.substr(0, at), behind = json.substr(at + 1);
+    c.any_value = c.any_value || before.ends_with("Value");
+    c.signatures = c.signatures || before.ends_with("ignature") ||
+                   behind.starts_with("encrypted_content\"") || behind.starts_with("redacted") ||
+                   behind.starts_with("reasoning.encrypted\"");
+  }
+  return c;
 }
+
+// The same of what was parsed; whether an AnyValue is one is for Plain to say.
+void Look(dom::element e, int depth, Carries* c) {
+  dom::object object;
+  dom::array array;
+  if (depth > kNestingMax) return;
+  if (e.get_array().get(array) == simdjson::SUCCESS) {
+    for (dom::element v : array) Look(v, depth + 1, c);
+  } else if (e.get_object().get(object) == simdjson::SUCCESS) {
+    for (const auto field : object) {
+      const std::string_view key = field.key;
+      c->any_value = c->any_value || key.ends_with("Value");
+      c->signatures = c->signatures || key.ends_with("ignature") || key == "encrypted_content" ||
+                      key == "data" || key.starts_with("redacted");
+      Look(field.value, depth + 1, c);
+    }
+  }
+}
+
+const char* TypeName(dom::element e) {
+  switch (e.type()) {
+    case dom::element_type::ARRAY:
+      return "an array";
+    case dom::element_type::OBJECT:
+      return "an object";
+    case dom::element_type::STRING:
+      return "a string";
+    case dom::element_type::BOOL:
+      return "a boolean";
+    case dom::element_type::NULL_VALUE:
+      return "null";
+    default:
+      return "a number";
+  }
+}
+
+// Messages that were parsed already, read as RecordParser::ParseMessages reads their text; a test
+// holds both equal. Views into the parser's texts and the buffers.
+class MessagesReader {
+ public:
+  // What is wrong, or nothing.
+  std::string Read(dom::element messages, ExchangeView* e) {
+    system_.clear();
+    dom::array list;
+    if (messages.get_array().get(list) != simdjson::SUCCESS)
+      return StrCat("messages: expected an array, found ", TypeName(messages));
+    for (dom::element message : list) {
+      dom::object object;
+      if (message.get_object().get(object) != simdjson::SUCCESS)
+        return StrCat("messages[", e->messages, "]: expected an object, found ", TypeName(message));
+      std::string_view role, content;
+      std::string why;
+      for (const auto field : object) {
+        if (field.key == "role") {
+          if (field.value.get_string().get(role) != simdjson::SUCCESS)
+            return StrCat("messages.role: expected a string, found ", TypeName(field.value));
+        } else if (field.key == "content" || field.key == "parts") {
+          if (!Content(field.value, &content, &why)) return why;
+        }
+      }
+      ++e->messages;
+      if (role == "system" || role == "developer") {
+        if (!system_.empty()) system_.push_back('\n');
+        system_.append(content);
+      } else if (role == "user" || role == "tool" || role == "function" || role == "human") {
+        if (content.data() == part_.data()) {
+          turn_.swap(part_);
+          content = turn_;
+        }
+        e->turn = content;
+      }
+    }
+    e->system = system_;
+    return {};
+  }
+
+ private:
+  bool Content(dom::element e, std::string_view* out, std::string* why) {
+    if (e.get_string().get(*out) == simdjson::SUCCESS) return true;
+    *out = {};
+    if (e.is_null()) return true;
+    if (!e.is_array() && !e.is_object()) {
+      *why = StrCat("messages.content: expected a string or parts, found ", TypeName(e));
+      return false;
+    }
+    part_.clear();
+    if (!Parts(e, 0)) {
+      *why = "messages.content: parts are nested too deeply";
+      return false;
+    }
+    *out = part_;
+    return true;
+  }
+  bool Parts(dom::element e, int depth) {
+    if (depth > 8) return false;
+    std::string_view text;
+    dom::array array;
+    dom::object object;
+    if (e.get_string().get(text) == simdjson::SUCCESS) {
+      if (text.empty()) return true;
+      if (!part_.empty()) part_.push_back('\n');
+      part_.append(text);
+    } else if (e.get_array().get(array) == simdjson::SUCCESS) {
+      for (dom::element v : array) {
+        if (!Parts(v, depth + 1)) return false;
+      }
+    } else if (e.get_object().get(object) == simdjson::SUCCESS) {
+      for (const auto field : object) {
+        for (const char* key : {"text", "content", "response", "output", "parts"}) {
+          if (field.key == key && !Parts(field.value, depth + 1)) return false;
+        }
+      }
+    }
+    return true;
+  }
+  std::string system_, turn_, part_;
+};
 
 using Member = std::variant<std::monostate, std::string_view ExchangeView::*,
                             uint32_t ExchangeView::*, float ExchangeView::*>;
 
 struct Spec {
-  const char* name;
-  const char* type = "String";
+  std::string_view name;
+  std::string_view type = "String";
   const char* fallback = "''";  // of an absent or unusable value
   Member member = {};           // where it goes as it is
 };
@@ -224,6 +356,46 @@ const Spec kColumns[] = {
     {"top_p", "Float32", "nan", &ExchangeView::top_p},
 };
 
+static_assert(std::size(kColumns) == Rows::kCount);
+
+// An exchange's value as a wrapped SELECT casts text; nothing of what does not fit.
+std::optional<uint64_t> Cast(std::string_view type, std::string_view text) {
+  if (type == "UInt8") {  // stream
+    if (text == "true" || text == "1") return 1;
+    if (text == "false" || text == "0") return 0;
+    return {};
+  }
+  const char *begin = text.data(), *end = begin + text.size();
+  if (type == "Float32") {
+    float v{};
+    const auto [at, error] = std::from_chars(begin, end, v);
+    if (text.empty() || error != std::errc() || at != end) return {};
+    return std::bit_cast<uint32_t>(v);
+  }
+  uint64_t v{};
+  const auto [at, error] = std::from_chars(begin, end, v);
+  const uint64_t most = type == "UInt16" ? UINT16_MAX : type == "UInt32" ? UINT32_MAX : UINT64_MAX;
+  if (text.empty() || error != std::errc() || at != end || v > most) return {};
+  return v;
+}
+
+// A row of nothing.
+const Rows::Row& EmptyRow() {
+  static const Rows::Row row = [] {
+    Rows::Row r;
+    for (size_t c = 0; c < Rows::kCount; ++c) {
+      const std::string_view type = kColumns[c].type;
+      r.number[c] = type == "UInt8"    ? 2
+                    : type == "UInt32" ? model::kNoTokens
+                    : type == "Float32"
+                        ? std::bit_cast<uint32_t>(std::numeric_limits<float>::quiet_NaN())
+                        : 0;
+    }
+    return r;
+  }();
+  return row;
+}
+
 // Milliseconds since 1970 or RFC 3339; 0 of nothing.
 std::optional<int64_t> ParseTime(std::string_view text) {
   int64_t ms = 0;
@@ -240,11 +412,11 @@ std::string WrapSelect(std::string_view format_sql, bool strict) {
     // COLUMNS('^x$') is empty where there is no column x, and the tuple's first member is then
     // NULL.
     const std::string value = StrCat("toString((tuple(COLUMNS('^", c.name, "$'), NULL)).1)");
-    if (c.type == std::string_view("String")) {
+    if (c.type == "String") {
       StrAppend(&sql, "ifNull(", value, ", '') AS c_", c.name, ", ");
       continue;
     }
-    const std::string typed = c.name == std::string_view("stream")
+    const std::string typed = c.name == "stream"
                                   ? StrCat("multiIf(", value, " IN ('true', '1'), 1, ", value,
                                            " IN ('false', '0'), 0, NULL)")
                                   : StrCat("accurateCastOrNull(", value, ", '", c.type, "')");
@@ -268,9 +440,25 @@ struct RowReader::State {
   explicit State(int64_t now) : now_ms(now), messages_parser(now) {}
   const int64_t now_ms;
   RecordParser messages_parser;
+  MessagesReader messages;
   dom::parser parser;
-  std::string plain, response, system;
+  Rows::Row gathered;
+  std::string plain, response, system, record;
   std::array<std::vector<std::string>, 3> lists;
+
+  static void Names(dom::array array, std::vector<std::string>* owned) {
+    for (dom::element v : array) {
+      std::string_view text;
+      // A tool may be declared with its name inside.
+      if (v.get_string().get(text) != simdjson::SUCCESS &&
+          v["name"].get_string().get(text) != simdjson::SUCCESS &&
+          v["function"]["name"].get_string().get(text) != simdjson::SUCCESS &&
+          v["toolSpec"]["name"].get_string().get(text) != simdjson::SUCCESS) {
+        continue;
+      }
+      if (!text.empty()) owned->emplace_back(text);
+    }
+  }
 
   bool List(std::string_view json, std::vector<std::string>* owned) {
     owned->clear();
@@ -279,17 +467,7 @@ struct RowReader::State {
     if (!json.empty() && json[0] == '[' &&
         parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS &&
         e.get_array().get(array) == simdjson::SUCCESS) {
-      for (dom::element v : array) {
-        std::string_view text;
-        // A tool may be declared with its name inside.
-        if (v.get_string().get(text) != simdjson::SUCCESS &&
-            v["name"].get_string().get(text) != simdjson::SUCCESS &&
-            v["function"]["name"].get_string().get(text) != simdjson::SUCCESS &&
-            v["toolSpec"]["name"].get_string().get(text) != simdjson::SUCCESS) {
-          continue;
-        }
-        if (!text.empty()) owned->emplace_back(text);
-      }
+      Names(array, owned);
       return true;
     }
     for (size_t at = 0; at < json.size();) {
@@ -300,20 +478,42 @@ struct RowReader::State {
     return !owned->empty();
   }
 
-  // JSON, AnyValue resolved; empty when it does not parse.
-  std::string_view Resolved(std::string_view json) {
-    if (json.find("Value\"") == json.npos) return json;
+  // A column's JSON, AnyValue resolved: parsed, or as text, of which nothing is left when it does
+  // not parse.
+  struct Json {
+    std::optional<dom::element> parsed;
+    std::string_view text;
+    bool signatures = false;  // it may carry some
+  };
+  Json Column(const Rows::Row& row, At column, Rows::Parsed parsed) {
+    Json out;
+    Carries c;
     dom::element e;
-    plain.clear();
-    if (parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS) Plain(e, 0, &plain);
-    return plain;
+    out.text = row.text[column];
+    if (row.has_parsed >> parsed & 1) {
+      e = row.parsed[parsed];
+      Look(e, 0, &c);
+      if (!c.any_value) out.parsed = e;
+    } else {
+      c = Look(out.text);
+      if (c.any_value && parser.parse(out.text.data(), out.text.size()).get(e) != simdjson::SUCCESS)
+        out.text = {}, c.any_value = false;
+    }
+    if (c.any_value) {
+      plain.clear();
+      Plain(e, 0, &plain);
+      out.text = plain;
+    }
+    out.signatures = c.signatures;
+    return out;
   }
 
-  void Find(std::string_view json, std::vector<std::string>* out) {
+  // `json`'s value; nothing when it does not parse.
+  std::optional<dom::element> Value(const Json& json) {
+    if (json.parsed) return json.parsed;
     dom::element e;
-    if (MayCarrySignatures(json) &&
-        parser.parse(json.data(), json.size()).get(e) == simdjson::SUCCESS)
-      Signatures(e, {}, 0, out);
+    if (parser.parse(json.text.data(), json.text.size()).get(e) != simdjson::SUCCESS) return {};
+    return e;
   }
 };
 
@@ -321,28 +521,52 @@ RowReader::RowReader(int64_t now_ms) : state_(std::make_unique<State>(now_ms)) {
 RowReader::~RowReader() = default;
 
 RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeView* e) {
+  // The wrapped SELECT gives exactly kColumns, in order, and the name of what does not fit.
+  Rows::Row& r = state_->gathered;
+  for (size_t c = 0; c < Rows::kCount; ++c) {
+    std::visit(
+        [&](const auto& column) {
+          using T = std::decay_t<decltype(column)>;
+          if constexpr (std::is_same_v<T, lake::StringColumn>)
+            r.text[c] = column[row];
+          else if constexpr (std::is_same_v<T, std::vector<float>>)
+            r.number[c] = std::bit_cast<uint32_t>(column[row]);
+          else if constexpr (std::is_same_v<T, std::vector<uint8_t>> ||
+                             std::is_same_v<T, std::vector<uint16_t>> ||
+                             std::is_same_v<T, std::vector<uint32_t>> ||
+                             std::is_same_v<T, std::vector<uint64_t>>)
+            r.number[c] = column[row];
+        },
+        b.columns[c].data);
+  }
+  r.unfit = b.columns.back().As<lake::StringColumn>()[row];
+  return Read(r, e);
+}
+
+RowReader::Outcome RowReader::Read(const Rows::Row& row, ExchangeView* e) {
   State& s = *state_;
   Outcome out;
-  // The wrapped SELECT gives exactly kColumns, in order, and the name of what does not fit.
-  const auto text = [&](int at) { return b.columns[at].As<lake::StringColumn>()[row]; };
+  const auto& text = row.text;
   const auto fail = [&](std::string reason, bool missing = false) {
     out.reason = std::move(reason);
     out.missing = missing;
+    if (row.has_parsed >> Rows::kRecordParsed & 1)
+      out.record = s.record = simdjson::minify(row.parsed[Rows::kRecordParsed]);
     return out;
   };
   *e = {};
-  out.source_row = b.columns[kSourceRow].As<std::vector<uint64_t>>()[row];
-  out.record = text(kSourceRecord);
-  if (const std::string_view reason = text(kReject); !reason.empty())
+  out.source_row = row.number[kSourceRow];
+  out.record = text[kSourceRecord];
+  if (const std::string_view reason = text[kReject]; !reason.empty())
     return fail(std::string(reason), true);
-  if (const std::string_view name = b.columns.back().As<lake::StringColumn>()[row]; !name.empty())
+  if (const std::string_view name = row.unfit; !name.empty())
     return fail(StrCat(name, ": expected ",
                        name == "temperature" || name == "top_p" ? "a number"
                        : name == "stream"                       ? "true or false"
                                                                 : "an integer",
                        " in range"));
-  e->exchange_id = text(kExchangeId);
-  e->account_id = text(kAccountId);
+  e->exchange_id = text[kExchangeId];
+  e->account_id = text[kAccountId];
   for (const auto& [name, id] :
        {std::pair("exchange_id", e->exchange_id), std::pair("account_id", e->account_id)}) {
     if (id.empty()) return fail(StrCat(name, ": missing"), true);
@@ -352,71 +576,76 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
       return fail(StrCat(name, ": contains a control character"));
     }
   }
-  const auto ts = ParseTime(text(kTs));
+  const auto ts = ParseTime(text[kTs]);
   if (!ts) {
     return fail(StrCat("ts: neither milliseconds since 1970 nor RFC 3339 with a zone: \"",
-                       text(kTs).substr(0, 64), "\""),
+                       text[kTs].substr(0, 64), "\""),
                 true);
   }
   e->ts_ms = *ts;
   if (e->ts_ms == 0) return fail("ts: missing", true);
   if (e->ts_ms < 0) return fail("ts: before 1970");
   if (e->ts_ms > s.now_ms + base::kMsPerDay) return fail("ts: in the future");
-  for (int at = kPlainColumns; at < static_cast<int>(std::size(kColumns)); ++at) {
+  for (size_t at = kPlainColumns; at < Rows::kCount; ++at) {
     const Spec& c = kColumns[at];
     if (const auto* m = std::get_if<std::string_view ExchangeView::*>(&c.member)) {
-      e->** m = text(at);
-      if ((e->**m).size() > kShortBytesMax)
+      if (text[at].empty()) continue;
+      e->** m = text[at];
+      if (text[at].size() > kShortBytesMax)
         return fail(StrCat(c.name, ": longer than ", kShortBytesMax, " bytes"));
-      if (!simdjson::validate_utf8(e->**m)) return fail(StrCat(c.name, ": not valid UTF-8"));
+      if (!simdjson::validate_utf8(text[at])) return fail(StrCat(c.name, ": not valid UTF-8"));
     } else if (const auto* n = std::get_if<uint32_t ExchangeView::*>(&c.member)) {
-      const uint32_t v = b.columns[at].As<std::vector<uint32_t>>()[row];
-      e->** n = v > INT32_MAX ? model::kNoTokens : v;
+      const uint64_t v = row.number[at];
+      e->** n = v > INT32_MAX ? model::kNoTokens : static_cast<uint32_t>(v);
     } else {
       e->**std::get_if<float ExchangeView::*>(&c.member) =
-          b.columns[at].As<std::vector<float>>()[row];
+          std::bit_cast<float>(static_cast<uint32_t>(row.number[at]));
     }
   }
-  const uint8_t stream = b.columns[kStream].As<std::vector<uint8_t>>()[row];
-  e->stream = stream < 2 ? stream : -1;
-  const uint16_t status = b.columns[kStatus].As<std::vector<uint16_t>>()[row];
-  e->status = status == 0 ? -1 : status;
+  const uint64_t stream = row.number[kStream], status = row.number[kStatus];
+  e->stream = stream < 2 ? static_cast<int32_t>(stream) : -1;
+  e->status = status == 0 ? -1 : static_cast<int32_t>(status);
 
-  const bool issued = s.List(text(kIssued), &s.lists[1]),
-             presented = s.List(text(kPresented), &s.lists[2]);
+  const bool issued = s.List(text[kIssued], &s.lists[1]),
+             presented = s.List(text[kPresented], &s.lists[2]);
   s.response.clear();
-  if (const std::string_view json = text(kResponseJson); !json.empty()) {
-    dom::element element;
-    const std::string_view resolved = s.Resolved(json);
-    if (!issued) s.Find(resolved, &s.lists[1]);
-    if (s.parser.parse(resolved.data(), resolved.size()).get(element) == simdjson::SUCCESS)
-      Text(element, 0, &s.response);
+  const bool parsed_response = row.has_parsed >> Rows::kResponseParsed & 1;
+  if (parsed_response || !text[kResponseJson].empty()) {
+    const State::Json json = s.Column(row, kResponseJson, Rows::kResponseParsed);
+    if (const auto element = s.Value(json)) {
+      if (!issued && json.signatures) Signatures(*element, {}, 0, &s.lists[1]);
+      Text(*element, 0, &s.response);
+    }
     e->response = s.response;
   }
-  if (e->response.empty()) e->response = text(kResponse);
+  if (e->response.empty()) e->response = text[kResponse];
   if (!simdjson::validate_utf8(e->response)) return fail("response: not valid UTF-8");
   e->has_text = !e->response.empty();
-  if (const std::string_view json = text(kMessages); !json.empty()) {
-    const std::string_view resolved = s.Resolved(json);
-    if (resolved.empty()) return fail("messages: not valid JSON");
-    if (!presented) s.Find(resolved, &s.lists[2]);
-    if (absl::Status parsed = s.messages_parser.ParseMessages(resolved, e); !parsed.ok()) {
+  if ((row.has_parsed >> Rows::kMessagesParsed & 1) || !text[kMessages].empty()) {
+    const State::Json json = s.Column(row, kMessages, Rows::kMessagesParsed);
+    if (!presented && json.signatures) {
+      if (const auto element = s.Value(json)) Signatures(*element, {}, 0, &s.lists[2]);
+    }
+    if (json.parsed) {
+      if (std::string why = s.messages.Read(*json.parsed, e); !why.empty()) return fail(why);
+    } else if (json.text.empty()) {
+      return fail("messages: not valid JSON");
+    } else if (absl::Status parsed = s.messages_parser.ParseMessages(json.text, e); !parsed.ok()) {
       return fail(std::string(parsed.message().data(), parsed.message().size()));
     }
     if (e->messages > 0) e->has_text = true;
   }
-  if (const std::string_view json = text(kSystem); !json.empty()) {
+  if ((row.has_parsed >> Rows::kSystemParsed & 1) || !text[kSystem].empty()) {
     // Text, or parts.
     s.system.clear();
-    dom::element element;
-    const std::string_view resolved = s.Resolved(json);
-    const bool parts =
-        !resolved.empty() && (resolved[0] == '[' || resolved[0] == '{' || resolved[0] == '"') &&
-        s.parser.parse(resolved.data(), resolved.size()).get(element) == simdjson::SUCCESS;
-    if (parts)
-      Text(element, 0, &s.system);
+    const State::Json json = s.Column(row, kSystem, Rows::kSystemParsed);
+    const bool may =
+        json.parsed ||
+        (!json.text.empty() && (json.text[0] == '[' || json.text[0] == '{' || json.text[0] == '"'));
+    if (const auto parts = may ? s.Value(json) : std::nullopt)
+      Text(*parts, 0, &s.system);
     else
-      s.system = json;
+      s.system = text[kSystem];
     if (!simdjson::validate_utf8(s.system)) return fail("system: not valid UTF-8");
     if (!s.system.empty()) {
       ++e->messages;
@@ -425,14 +654,22 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
       e->system = s.system;
     }
   }
-  if (const std::string_view json = text(kSketch); !json.empty()) {
+  if (const std::string_view json = text[kSketch]; !json.empty()) {
     if (e->has_text)
       return fail("sketch: stands beside messages or response; a record carries one or the other");
     if (absl::Status parsed = s.messages_parser.ParseSketch(json, e); !parsed.ok()) {
       return fail(std::string(parsed.message().data(), parsed.message().size()));
     }
   }
-  s.List(s.Resolved(text(kTools)), &s.lists[0]);
+  const State::Json tools = s.Column(row, kTools, Rows::kToolsParsed);
+  dom::array declared;
+  if (!tools.parsed) {
+    s.List(tools.text, &s.lists[0]);
+  } else {
+    s.lists[0].clear();
+    if (tools.parsed->get_array().get(declared) == simdjson::SUCCESS)
+      State::Names(declared, &s.lists[0]);
+  }
   e->tools.assign(s.lists[0].begin(), s.lists[0].end());
   e->signatures_issued.assign(s.lists[1].begin(), s.lists[1].end());
   e->signatures_presented.assign(s.lists[2].begin(), s.lists[2].end());
@@ -442,6 +679,59 @@ RowReader::Outcome RowReader::Read(const lake::Block& b, size_t row, ExchangeVie
     return fail(StrCat("signatures: more than ", kSignaturesMax, " entries"));
   }
   return out;
+}
+
+void Rows::Begin() {
+  if (++size_ > rows_.size()) rows_.emplace_back();
+  rows_[size_ - 1] = EmptyRow();
+}
+
+void Rows::Cut(size_t size) {
+  size_ = size;
+  if (size_ == 0) kept_size_ = 0;
+}
+
+std::string_view Rows::Keep(std::string text) {
+  if (kept_size_ == kept_.size()) kept_.emplace_back();
+  return kept_[kept_size_++] = std::move(text);
+}
+
+void Rows::Set(int column, std::string_view text) {
+  Row& r = rows_[size_ - 1];
+  const auto c = static_cast<size_t>(column);
+  if (r.set >> c & 1) return;
+  if (kColumns[c].type == "String") {
+    r.text[c] = text;
+  } else {
+    const auto number = Cast(kColumns[c].type, text);
+    if (!number) return;
+    r.number[c] = *number;
+  }
+  r.set |= uint64_t{1} << c;
+}
+
+void Rows::Set(int column, uint64_t number) {
+  Row& r = rows_[size_ - 1];
+  const auto c = static_cast<size_t>(column);
+  const std::string_view type = kColumns[c].type;
+  const uint64_t most = type == "UInt16"   ? UINT16_MAX
+                        : type == "UInt32" ? UINT32_MAX
+                        : type == "UInt64" ? UINT64_MAX
+                                           : 0;
+  if (most == 0 || number > most || r.set >> c & 1) return;
+  r.number[c] = number;
+  r.set |= uint64_t{1} << c;
+}
+
+void Rows::Set(int column, dom::element json) {
+  Row& r = rows_[size_ - 1];
+  const Parsed as = column == kMessages       ? kMessagesParsed
+                    : column == kResponseJson ? kResponseParsed
+                    : column == kTools        ? kToolsParsed
+                    : column == kSourceRecord ? kRecordParsed
+                                              : kSystemParsed;
+  r.parsed[as] = json;
+  r.has_parsed |= static_cast<uint8_t>(1u << as);
 }
 
 RowWriter::RowWriter() { Clear(); }
@@ -508,17 +798,14 @@ void RowWriter::Set(int column, std::string_view text) {
         if (c.size() >= rows_) return;
         if constexpr (std::is_same_v<T, lake::StringColumn>) {
           c.Append(text);
-        } else if constexpr (std::is_same_v<T, std::vector<uint8_t>>) {  // stream
-          if (text == "true" || text == "1") c.push_back(1);
-          if (text == "false" || text == "0") c.push_back(0);
-        } else if constexpr (std::is_same_v<T, std::vector<uint16_t>> ||
+        } else if (const auto number = Cast(kColumns[column].type, text)) {
+          if constexpr (std::is_same_v<T, std::vector<float>>)
+            c.push_back(std::bit_cast<float>(static_cast<uint32_t>(*number)));
+          else if constexpr (std::is_same_v<T, std::vector<uint8_t>> ||
+                             std::is_same_v<T, std::vector<uint16_t>> ||
                              std::is_same_v<T, std::vector<uint32_t>> ||
-                             std::is_same_v<T, std::vector<uint64_t>> ||
-                             std::is_same_v<T, std::vector<float>>) {
-          typename T::value_type v{};
-          const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-          if (!text.empty() && error == std::errc() && end == text.data() + text.size())
-            c.push_back(v);
+                             std::is_same_v<T, std::vector<uint64_t>>)
+            c.push_back(static_cast<typename T::value_type>(*number));
         }
       },
       block_.columns[static_cast<size_t>(column)].data);
@@ -618,8 +905,8 @@ bool RowJoiner::Next(bool all, uint64_t settled, lake::Block* row, model::Reject
   row->columns.assign(o.values.size(), {});
   for (size_t c = 0; c < o.values.size(); ++c) {
     auto& data = row->columns[c].data;
-    const char* type = c < std::size(kColumns) ? kColumns[c].type : "String";
-    if (type == std::string_view("String")) {
+    const std::string_view type = c < std::size(kColumns) ? kColumns[c].type : "String";
+    if (type == "String") {
       lake::StringColumn column;
       column.Append(c == kPartOf         ? ""
                     : c == kTs           ? std::to_string(o.ts)
@@ -627,16 +914,14 @@ bool RowJoiner::Next(bool all, uint64_t settled, lake::Block* row, model::Reject
                     : c == kResponseJson ? joined(o.answered)
                                          : std::get<std::string>(o.values[c]));
       data = std::move(column);
-    } else if (type == std::string_view("Float32")) {
+    } else if (type == "Float32") {
       data = std::vector<float>{std::get<float>(o.values[c])};
     } else {
       const uint64_t v = std::get<uint64_t>(o.values[c]);
-      if (type == std::string_view("UInt8")) data = std::vector<uint8_t>{static_cast<uint8_t>(v)};
-      if (type == std::string_view("UInt16"))
-        data = std::vector<uint16_t>{static_cast<uint16_t>(v)};
-      if (type == std::string_view("UInt32"))
-        data = std::vector<uint32_t>{static_cast<uint32_t>(v)};
-      if (type == std::string_view("UInt64")) data = std::vector<uint64_t>{v};
+      if (type == "UInt8") data = std::vector<uint8_t>{static_cast<uint8_t>(v)};
+      if (type == "UInt16") data = std::vector<uint16_t>{static_cast<uint16_t>(v)};
+      if (type == "UInt32") data = std::vector<uint32_t>{static_cast<uint32_t>(v)};
+      if (type == "UInt64") data = std::vector<uint64_t>{v};
     }
   }
   *place = std::move(o.place);

@@ -42,23 +42,6 @@ std::string Whole(dom::element object, std::string_view key) {
   return {};
 }
 
-struct Columns {
-  int id = RowWriter::Column("exchange_id"), ts = RowWriter::Column("ts"),
-      account = RowWriter::Column("account_id"), org = RowWriter::Column("org_id"),
-      key = RowWriter::Column("api_key_id"), session = RowWriter::Column("session_id"),
-      channel = RowWriter::Column("channel"), model = RowWriter::Column("model"),
-      operation = RowWriter::Column("operation"), messages = RowWriter::Column("messages"),
-      response = RowWriter::Column("response"), json = RowWriter::Column("response_json"),
-      input = RowWriter::Column("input_tokens"), output = RowWriter::Column("output_tokens"),
-      reasoning = RowWriter::Column("reasoning_tokens"),
-      cached = RowWriter::Column("cached_tokens"), max = RowWriter::Column("max_tokens"),
-      temperature = RowWriter::Column("temperature"), top_p = RowWriter::Column("top_p"),
-      tools = RowWriter::Column("tools"), stream = RowWriter::Column("stream"),
-      latency = RowWriter::Column("latency_ms"), status = RowWriter::Column("status"),
-      ip = RowWriter::Column("client_ip"), agent = RowWriter::Column("user_agent"),
-      row = RowWriter::Column("source_row"), record = RowWriter::Column("source_record");
-};
-
 }  // namespace
 
 struct LitellmReader::State {

@@ -101,7 +101,9 @@ std::multiset<std::string> Selected(const std::string& format, const std::string
     return opened->release();
   }();
   std::multiset<std::string> out;
-  auto log = ingest::Log::Plan({path}, format);
+  // By its file: the format's name would have it decoded.
+  auto log = ingest::Log::Plan(
+      {path}, StrCat(STILLWATCH_SOURCE_DIR "/src/ingest/formats/", format, ".sql"));
   EXPECT_TRUE(log.ok()) << log.status();
   auto source = log->Open(lake, {.now_ms = kNow, .since_ms = INT64_MIN});
   EXPECT_TRUE(source.ok()) << source.status();
