@@ -438,6 +438,16 @@ TEST(Judge, AnAccusedPhraseIsThatOfAllWhoDoOtherAccusedWorkTogether) {
     r.id = "guest " + r.id;
   };
   w.Add(guest);
+  // A relay's accounts do their customers' work as well, so that what is left of the phrase is few.
+  Crew customers = crew;
+  customers.shingles = customers.purpose = 0;
+  customers.row = [&](uint32_t i, link::TestRow& r) {
+    crew.row(i, r);
+    r.id = "customer " + r.id;
+    r.features->messages = static_cast<uint8_t>(1 + w.Draw(6));
+    r.features->capability = static_cast<model::Capability>(w.Draw(model::kCapabilities));
+  };
+  w.Add(customers);
   // People say it as well.
   Crew people{.prefix = "people",
               .exchanges = 300,
