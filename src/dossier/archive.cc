@@ -99,18 +99,21 @@ std::string Manifest(const std::vector<File>& files, std::string_view campaign,
 absl::StatusOr<std::vector<File>> Unpack(std::string_view zip) {
   const std::unique_ptr<archive, int (*)(archive*)> in(archive_read_new(), archive_read_free);
   archive_read_support_format_zip(in.get());
-  const auto wrong = [&](const std::string& why) {
-    return absl::InvalidArgumentError(StrCat("not an archive of a dossier: ", why));
+  const auto wrong = [&](const std::string& what) {
+    return absl::InvalidArgumentError(StrCat("not an archive of a dossier: ", what));
   };
-  if (archive_read_open_memory(in.get(), zip.data(), zip.size()) != ARCHIVE_OK)
-    return wrong(archive_error_string(in.get()));
+  const auto why = [&]() -> std::string {
+    const char* said = archive_error_string(in.get());  // of some damage nothing
+    return said ? said : "damaged";
+  };
+  if (archive_read_open_memory(in.get(), zip.data(), zip.size()) != ARCHIVE_OK) return wrong(why());
   std::vector<File> files;
   size_t total = 0;
   archive_entry* entry = nullptr;
   for (;;) {
     const int next = archive_read_next_header(in.get(), &entry);
     if (next == ARCHIVE_EOF) return files;
-    if (next != ARCHIVE_OK) return wrong(archive_error_string(in.get()));
+    if (next != ARCHIVE_OK) return wrong(why());
     const char* name = archive_entry_pathname(entry);
     if (name == nullptr || files.size() == kArchiveFilesMax)
       return wrong("too many files, or one without a name");
@@ -118,7 +121,7 @@ absl::StatusOr<std::vector<File>> Unpack(std::string_view zip) {
     std::array<char, 64 << 10> part;
     for (;;) {
       const auto n = archive_read_data(in.get(), part.data(), part.size());
-      if (n < 0) return wrong(StrCat(file.name, ": ", archive_error_string(in.get())));
+      if (n < 0) return wrong(StrCat(file.name, ": ", why()));
       if (n == 0) break;
       total += static_cast<size_t>(n);
       if (total > kArchiveBytesMax) return wrong("more than 512 MiB unpacked");
