@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "engine/names.h"
+#include "judge/report.h"
 #include "model/exchange.h"
 
 namespace stillwatch::engine {
@@ -207,6 +208,25 @@ absl::Status IndexAccounts(const link::Log& log, const Senders& senders,
   for (size_t p = 0; p < Senders::kParts; ++p) name(kParts[p]) = &senders.names[p];
   for (size_t r = 0; r < Records::kCount; ++r) name(Records::kOf[r].first) = &records.names[r];
   return writer->Names(log.account_id, names);
+}
+
+absl::Status IndexTemplates(const link::Log& log, std::span<const link::Template> templates,
+                            lookup::Writer* writer) {
+  std::vector<std::pair<std::string, const link::Template*>> by_id;
+  for (const link::Template& t : templates) by_id.emplace_back(judge::TemplateId(t), &t);
+  std::sort(by_id.begin(), by_id.end());
+  std::vector<std::string> ids;
+  for (const auto& [id, t] : by_id) ids.push_back(id);
+  return writer->Templates(ids, [&](size_t i, std::vector<lookup::Holder>* out) {
+    // Rows lie by account, and an account's by time.
+    for (const uint32_t row : by_id[i].second->rows) {
+      const uint32_t a = log.row_account[row];
+      const int64_t ts = log.ts_ms[row];
+      if (out->empty() || out->back().account != a) out->push_back({a, 0, ts, ts});
+      ++out->back().exchanges;
+      out->back().last_ms = ts;
+    }
+  });
 }
 
 }  // namespace stillwatch::engine

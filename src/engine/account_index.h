@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "base/parallel.h"
 #include "link/log.h"
+#include "link/templates.h"
 #include "lookup/lookup.h"
 
 namespace stillwatch::engine {
@@ -26,5 +28,9 @@ struct Senders {
 // Rows and names of `log` are in place, and `first_row`; more is not asked of it.
 absl::Status IndexAccounts(const link::Log& log, const Senders& senders,
                            const base::Parallel& parallel, lookup::Writer* writer);
+
+// Who sent which template, when the judge has found them.
+absl::Status IndexTemplates(const link::Log& log, std::span<const link::Template> templates,
+                            lookup::Writer* writer);
 
 }  // namespace stillwatch::engine

@@ -289,13 +289,10 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   const base::Parallel parallel(in.threads);
   uint64_t conflicts = 0;
   link::Log log;
-  {
-    auto index = lookup::Writer::Create(results.Partial(lookup::kFileName));
-    if (!index.ok()) return index.status();
-    status = builder->Finish(parallel, &log, &conflicts, index->get());
-    if (status.ok()) status = (*index)->Finish();
-    if (!status.ok()) return status;
-  }
+  auto index = lookup::Writer::Create(results.Partial(lookup::kFileName));
+  if (!index.ok()) return index.status();
+  status = builder->Finish(parallel, &log, &conflicts, index->get());
+  if (!status.ok()) return status;
   if (conflicts > 0) {
     if (status = RejectConflicts(in, reject, &out.conflicts); !status.ok()) return status;
   }
@@ -307,7 +304,12 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   in.stage("judging");
   judge::JudgeOptions options = in.judge;
   options.specimens = in.specimens;
+  options.on_templates = [&](std::span<const link::Template> templates) {
+    status = IndexTemplates(log, templates, index->get());
+    if (status.ok()) status = (*index)->Finish();
+  };
   judge::Judged judged = judge::Judge(log, options, parallel);
+  if (!status.ok()) return status;
   out.candidates = judged.candidates;
   out.templates = judged.templates;
   out.findings = std::move(judged.findings);

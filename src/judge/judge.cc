@@ -242,6 +242,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   Judged out;
   const Background background(log);
   std::vector<link::Template> templates = link::FindTemplates(log, options.templates, parallel);
+  if (options.on_templates) options.on_templates(templates);
   log.text.Rest();
   log.texts.Rest();
   const std::vector<link::Workload> workloads =

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,8 @@ struct JudgeOptions {
   std::vector<model::KnownActor> known;
   std::vector<SharedIndicator> shared;  // what others say (judge/prior.h)
   Blind blind;
+  // Told the templates of the log as soon as they are found; the log's rows are in place.
+  std::function<void(std::span<const link::Template>)> on_templates;
 };
 
 // A candidate that was weighed, reported or not: what the stated probabilities are measured by.

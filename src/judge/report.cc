@@ -64,6 +64,8 @@ constexpr double kKinMin = 3, kKinLift = 8;
 
 }  // namespace
 
+std::string TemplateId(const link::Template& t) { return Hex("tpl_", t.id); }
+
 void NameEach(std::span<model::Campaign> campaigns) {
   std::vector<model::Campaign*> by_age;
   for (model::Campaign& c : campaigns) by_age.push_back(&c);
@@ -640,7 +642,7 @@ model::Campaign Reporter::Report(const Candidate& candidate, const Facts& facts,
   }
   for (const uint32_t t : candidate.templates) {
     model::TemplateRef ref;
-    ref.id = Hex("tpl_", templates_[t].id);
+    ref.id = TemplateId(templates_[t]);
     ref.exchanges = of_template[t];
     std::vector<std::pair<uint64_t, uint32_t>>& drawn = specimens[t];
     // More than are wanted: the text of some may be gone with an older log.

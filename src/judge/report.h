@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "judge/facts.h"
@@ -18,6 +19,9 @@ bool WorthReporting(const Facts& facts, const Weighed& weighed, Formed formed);
 // People say names: no two of a scan have the same. Made of the ids; who began first has the first
 // choice, so that what begins later renames nobody. Beyond 1,024 campaigns names end with the id.
 void NameEach(std::span<model::Campaign> campaigns);
+
+// As findings call it.
+std::string TemplateId(const link::Template& t);
 
 class Reporter {
  public:

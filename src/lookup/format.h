@@ -10,7 +10,7 @@
 
 namespace stillwatch::lookup {
 
-inline constexpr char kMagic[8] = {'S', 'W', 'A', 'C', 'I', 'X', '0', '1'};
+inline constexpr char kMagic[8] = {'S', 'W', 'A', 'C', 'I', 'X', '0', '2'};
 
 // Items one after the other, and where each ends.
 struct SectionAt {
@@ -19,7 +19,9 @@ struct SectionAt {
 inline constexpr size_t kAccountNames = 0, kAccountData = 1;
 inline constexpr size_t ValueNames(size_t field) { return 2 + 2 * field; }
 inline constexpr size_t ValueHolders(size_t field) { return 3 + 2 * field; }
-inline constexpr size_t kSections = 2 + 2 * kFields;
+inline constexpr size_t kTemplateNames = ValueNames(kFields),
+                        kTemplateHolders = ValueHolders(kFields);
+inline constexpr size_t kSections = 4 + 2 * kFields;
 
 struct Header {
   char magic[8];

@@ -71,7 +71,7 @@ absl::Status Lookup::Check(const std::string& path) const {
   if (h.sections[kAccountNames].count != h.sections[kAccountData].count ||
       h.sections[kAccountNames].count > UINT32_MAX)
     return bad;
-  for (size_t f = 0; f < kFields; ++f)
+  for (size_t f = 0; f <= kFields; ++f)  // the last: templates
     if (h.sections[ValueNames(f)].count != h.sections[ValueHolders(f)].count) return bad;
   return absl::OkStatus();
 }
@@ -155,6 +155,29 @@ std::vector<Holder> Lookup::Holders(Field f, uint32_t value) const {
                                      [](const Use& u, uint32_t v) { return u.value < v; });
     if (it != uses.end() && it->value == value)
       out.push_back({account, it->exchanges, it->first_ms, it->last_ms});
+  }
+  return out;
+}
+
+uint32_t Lookup::templates() const { return static_cast<uint32_t>(Count(kTemplateNames)); }
+std::string_view Lookup::TemplateId(uint32_t t) const { return Item(kTemplateNames, t); }
+std::optional<uint32_t> Lookup::FindTemplate(std::string_view id) const {
+  return Find(kTemplateNames, id);
+}
+
+std::vector<Holder> Lookup::TemplateHolders(uint32_t t) const {
+  Cursor c(Item(kTemplateHolders, t));
+  std::vector<Holder> out;
+  Holder h;
+  uint64_t account = 0;
+  for (uint64_t n = c.Varint(); n > 0 && !c.bad(); --n) {
+    account += c.Varint();
+    h.account = static_cast<uint32_t>(account);
+    h.exchanges = c.Varint();
+    h.first_ms = Later(h.first_ms, static_cast<uint64_t>(Unsigned(c.Varint())));
+    h.last_ms = Later(h.first_ms, c.Varint());
+    if (account >= accounts() || c.bad()) break;
+    out.push_back(h);
   }
   return out;
 }

@@ -1,15 +1,18 @@
-// Who has which value, and what an account did: a file that each scan leaves beside its findings
-// (accounts.index), sorted both ways, so that a question costs what its answer is long however many
-// exchanges there are. It says what that scan judged: each exchange once, of its window alone.
+// Who has which value, who sent which template, and what an account did: a file that each scan
+// leaves beside its findings (accounts.index), sorted both ways, so that a question costs what its
+// answer is long however many exchanges there are. It says what that scan judged: each exchange
+// once, of its window alone.
 //
 // Layout (little endian): a header, then sections. Names ascend, and a number is a place among
 // them. An account's section has its sums and, field by field, its values; a value's has its
-// accounts. Numbers are differences in LEB128, so a pair of account and value costs 9 to 16 bytes.
+// accounts, a template's its accounts and what they did with it. Numbers are differences in LEB128,
+// so a pair of account and value, or template, costs 9 to 16 bytes.
 // Nothing in it depends on the clock or the number of threads.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -87,6 +90,10 @@ class Writer {
   // Once all accounts are there. Names ascend; number 0 of each field is "", which nobody has.
   absl::Status Names(const std::vector<std::string>& accounts,
                      const std::array<const std::vector<std::string>*, kFields>& values);
+  // Who sent what the judge took for one template; need not be called. Ids ascend, and of each so
+  // do its accounts.
+  absl::Status Templates(const std::vector<std::string>& ids,
+                         const std::function<void(size_t, std::vector<Holder>*)>& holders);
   absl::Status Finish();
   ~Writer();
   Writer(const Writer&) = delete;
@@ -131,6 +138,12 @@ class Lookup {
   uint32_t HolderCount(Field f, uint32_t value) const;
   std::vector<uint32_t> Accounts(Field f, uint32_t value) const;  // that have it, ascending
   std::vector<Holder> Holders(Field f, uint32_t value) const;     // the same, with what they did
+
+  // Templates by the ids that findings have. One that an earlier scan found may be none of this.
+  uint32_t templates() const;
+  std::string_view TemplateId(uint32_t t) const;
+  std::optional<uint32_t> FindTemplate(std::string_view id) const;
+  std::vector<Holder> TemplateHolders(uint32_t t) const;  // ascending by account
 
  private:
   Lookup() = default;

@@ -79,6 +79,15 @@ class LookupTest : public testing::Test {
     std::array<const std::vector<std::string>*, kFields> names;
     for (size_t f = 0; f < kFields; ++f) names[f] = &names_[f];
     ASSERT_TRUE((*w)->Names(ids_, names).ok());
+    templates_.clear();
+    for (uint32_t t = 0; t < 40 && accounts > 0; ++t) {
+      auto& of = templates_[name("tpl_", t)];
+      for (uint32_t a = random() % 30; a < accounts; a += 1 + random() % 60)
+        of.push_back({a, random(), ends[random() % 4], INT64_MAX});
+    }
+    std::vector<std::string> ids;
+    for (const auto& [id, of] : templates_) ids.push_back(id);
+    ASSERT_TRUE((*w)->Templates(ids, [&](size_t t, auto* out) { *out = templates_[ids[t]]; }).ok());
     ASSERT_TRUE((*w)->Finish().ok());
   }
 
@@ -86,6 +95,7 @@ class LookupTest : public testing::Test {
   std::vector<std::string> ids_;
   std::array<std::vector<std::string>, kFields> names_;
   std::vector<Account> accounts_;
+  std::map<std::string, std::vector<Holder>> templates_;
 };
 
 void ExpectSame(const Account& a, const Account& b, uint32_t fields) {
@@ -140,6 +150,14 @@ TEST_F(LookupTest, WhatWasWrittenIsFoundBothWays) {
     }
     EXPECT_FALSE(x.FindValue(field, "nobody has it"));
   }
+  ASSERT_EQ(x.templates(), templates_.size());
+  for (const auto& [id, of] : templates_) {
+    const auto t = x.FindTemplate(id);
+    ASSERT_TRUE(t);
+    EXPECT_EQ(x.TemplateId(*t), id);
+    EXPECT_EQ(x.TemplateHolders(*t), of);
+  }
+  EXPECT_FALSE(x.FindTemplate("tpl_"));
   EXPECT_FALSE(x.FindAccount("acct-"));
   EXPECT_FALSE(x.FindAccount("zzz"));
 }
@@ -190,6 +208,8 @@ TEST_F(LookupTest, DamageIsRefusedOrLeavesGaps) {
         EXPECT_LE(x.Holders(Field(f), v).size(), x.accounts());
       }
     }
+    for (uint32_t t = 0; t < std::min(x.templates(), 100u); ++t)
+      for (const Holder& h : x.TemplateHolders(t)) EXPECT_LT(h.account, x.accounts());
     EXPECT_LT(seen, UINT64_MAX);
   }
   EXPECT_GT(opened, 20);

@@ -202,7 +202,44 @@ absl::Status Writer::Names(const std::vector<std::string>& accounts,
     at.length = at_ - at.bytes;
     if (status.ok()) status = PutEnds(ValueHolders(f), ends);
   }
+  ends_.clear();
+  ends_.shrink_to_fit();  // Templates comes when judging has begun, and that needs the memory
   return status;
+}
+
+absl::Status Writer::Templates(const std::vector<std::string>& ids,
+                               const std::function<void(size_t, std::vector<Holder>*)>& holders) {
+  std::string bytes;
+  std::vector<uint64_t> ends;
+  for (const std::string& id : ids) {
+    bytes += id;
+    ends.push_back(bytes.size());
+  }
+  if (absl::Status s = Section(kTemplateNames, bytes, ends); !s.ok()) return s;
+  auto& at = reinterpret_cast<Header*>(sections_.data())->sections[kTemplateHolders];
+  at.bytes = at_;
+  bytes.clear(), ends.clear();
+  std::vector<Holder> of;
+  for (size_t t = 0; t < ids.size(); ++t) {
+    of.clear();
+    holders(t, &of);
+    PutVarint(of.size(), &bytes);
+    Holder before;
+    for (const Holder& h : of) {
+      PutVarint(h.account - before.account, &bytes);
+      PutVarint(h.exchanges, &bytes);
+      PutVarint(Signed(Later(h.first_ms, 0 - static_cast<uint64_t>(before.first_ms))), &bytes);
+      PutVarint(Since(h.first_ms, h.last_ms), &bytes);
+      before = h;
+    }
+    ends.push_back(at_ - at.bytes + bytes.size());
+    if (bytes.size() < kPiece) continue;
+    if (absl::Status s = Put(bytes); !s.ok()) return s;
+    bytes.clear();
+  }
+  if (absl::Status s = Put(bytes); !s.ok()) return s;
+  at.length = at_ - at.bytes;
+  return PutEnds(kTemplateHolders, ends);
 }
 
 absl::Status Writer::Finish() {

@@ -13,10 +13,12 @@
 #include <set>
 #include <tuple>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "engine/account_index.h"
 #include "engine/exchange_rows.h"
 #include "engine/log_builder.h"
+#include "judge/report.h"
 #include "lake/embedded/embedded_lake.h"
 #include "lookup/lookup.h"
 #include "serve/api/api.h"
@@ -160,6 +162,13 @@ class LookupApi : public testing::Test {
     link::Log log;
     uint64_t conflicts = 0;
     ASSERT_TRUE(builder.Finish(parallel, &log, &conflicts, writer->get()).ok());
+    options.entities_min = 2;
+    const std::vector<link::Template> templates = link::FindTemplates(log, options, parallel);
+    ASSERT_TRUE(engine::IndexTemplates(log, templates, writer->get()).ok());
+    templates_.clear();
+    for (const link::Template& t : templates)
+      for (const uint32_t row : t.rows)
+        templates_[judge::TemplateId(t)].push_back(std::to_string(log.id[row]));
     ASSERT_TRUE((*writer)->Finish().ok());
     auto index = Lookup::Open(dir_ + "/accounts.index");
     ASSERT_TRUE(index.ok()) << index.status();
@@ -188,6 +197,7 @@ class LookupApi : public testing::Test {
   std::unique_ptr<lake::Lake> lake_;
   std::vector<std::string> accounts_, members_;
   std::shared_ptr<const Lookup> index_;
+  std::map<std::string, std::vector<std::string>> templates_;  // hashes of ids of their exchanges
 };
 
 TEST_F(LookupApi, SaysWhatSqlSaysHoweverOftenARecordIsThere) {
@@ -252,6 +262,27 @@ TEST_F(LookupApi, SaysWhatSqlSaysHoweverOftenARecordIsThere) {
             "min(ts), max(ts)",
             hours, " FROM ", once, " GROUP BY account_id")));
     EXPECT_EQ(x.active(), sums.size());
+    // Whose exchange it is and when it was, SQL knows.
+    std::map<std::string, std::pair<std::string, int64_t>> sent;
+    for (const auto& row : Ask(StrCat("SELECT exchange_id, account_id, ts FROM ", once)))
+      sent[std::to_string(base::Hash64(row[0]))] = {row[1], std::stoll(row[2])};
+    EXPECT_EQ(x.templates(), templates_.size());
+    EXPECT_FALSE(templates_.empty());
+    for (const auto& [id, exchanges] : templates_) {
+      std::map<std::string, std::vector<int64_t>> expected;
+      for (const std::string& e : exchanges)
+        expected[sent.at(e).first].push_back(sent.at(e).second);
+      const auto t = x.FindTemplate(id);
+      ASSERT_TRUE(t) << id;
+      const auto holders = x.TemplateHolders(*t);
+      EXPECT_EQ(holders.size(), expected.size());
+      for (const lookup::Holder& h : holders) {
+        const auto& times = expected[std::string(x.AccountId(h.account))];
+        ASSERT_EQ(h.exchanges, times.size());
+        EXPECT_EQ(h.first_ms, *std::min_element(times.begin(), times.end()));
+        EXPECT_EQ(h.last_ms, *std::max_element(times.begin(), times.end()));
+      }
+    }
   }
 }
 
@@ -277,6 +308,16 @@ TEST_F(LookupApi, AnswersAreThoseOfTheLake) {
     c.members_given = true;
     for (size_t i = 0; i < members_.size(); ++i)
       c.members.push_back({members_[i], i % 2 ? "pool_1" : "", "distillation", "why", .9, 5, 4});
+    // Another, of templates that the index knows.
+    pass.campaigns.push_back(c);
+    auto& known = pass.campaigns.back();
+    known.campaign.id = known.campaign.finding_id = "c2";
+    known.campaign.name = "slate-wren";
+    known.campaign.json.clear();
+    for (const auto& [id, exchanges] : templates_)
+      base::StrAppend(&known.campaign.json, known.campaign.json.empty() ? "" : ",", R"({"id":")",
+                      id, R"(","exchanges":1,"hashes":[100]})");
+    known.campaign.json = StrCat(R"({"templates":[)", known.campaign.json, "]}");
     ASSERT_TRUE((*state)->RecordPass(pass).ok());
     serve::Router routers[2];
     uint64_t asked[2] = {};
@@ -331,6 +372,18 @@ TEST_F(LookupApi, AnswersAreThoseOfTheLake) {
     for (const std::string& m : members_)
       same(StrCat("/campaigns/c1/graph/nodes?limit=500&linked=a:", m));
     EXPECT_LT(asked[1], asked[0] / 2);
+    // Who sent a template that the last pass found is asked of the index alone.
+    const uint64_t before = asked[1];
+    for (const auto& [id, exchanges] : templates_) {
+      const serve::HttpReply r = call(1, StrCat("/holders?field=template&campaign=c2&value=", id));
+      EXPECT_NE(r.body.find(StrCat(R"({"total":)",
+                                   index_->TemplateHolders(*index_->FindTemplate(id)).size(), ",")),
+                std::string::npos)
+          << r.body;
+    }
+    const serve::HttpReply nodes = call(1, "/campaigns/c2/graph/nodes?kind=template");
+    EXPECT_NE(nodes.body.find(templates_.begin()->first), std::string::npos) << nodes.body;
+    EXPECT_EQ(asked[1], before);
   }
   EXPECT_GT(compared, 100u);
 }

@@ -327,8 +327,23 @@ void Explore::FindLake(const state::Campaign& campaign, Found* found) const {
   }
 }
 
-void Explore::FindTemplates(const state::Campaign& campaign, Found* found) const {
-  const std::vector<Template> templates = TemplatesOf(campaign.json);
+void Explore::FindTemplates(const state::Campaign& campaign, const lookup::Lookup* index,
+                            Found* found) const {
+  std::vector<Template> templates = TemplatesOf(campaign.json);
+  if (index != nullptr) {
+    std::erase_if(templates, [&](const Template& t) {
+      const auto known = index->FindTemplate(t.id);
+      if (!known) return false;
+      std::vector<uint32_t> holders;
+      for (const lookup::Holder& h : index->TemplateHolders(*known))
+        if (const auto m = found->number.find(index->AccountId(h.account));
+            m != found->number.end())
+          holders.push_back(m->second);
+      if (!holders.empty()) found->templates.emplace_back(t.id, std::move(holders));
+      return true;
+    });
+  }
+  // What an earlier pass found and the last one did not.
   if (found->whole && !templates.empty()) {
     const Matcher matcher(templates);
     // No more rows than an account's few matter, so of many a part is looked at.
@@ -383,7 +398,8 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
     input.accounts.push_back({members[a].account_id, members[a].pool_id});
     found.number.emplace(members[a].account_id, a);
   }
-  if (const auto index = c_.lookup ? c_.lookup() : nullptr) {
+  const auto index = c_.lookup ? c_.lookup() : nullptr;
+  if (index) {
     held->as_of_ms = index->as_of_ms();
     FindIndex(*index, &found);
   } else {
@@ -391,7 +407,7 @@ absl::StatusOr<std::shared_ptr<const Explore::Held>> Explore::Make(
         "Read from the lake, as the last pass left no index of accounts; the next one does");
     FindLake(campaign, &found);
   }
-  FindTemplates(campaign, &found);
+  FindTemplates(campaign, index.get(), &found);
   held->whole = found.whole;
   for (std::string& note : found.notes) held->notes.push_back(std::move(note));
   uint64_t wide = 0;
@@ -631,11 +647,12 @@ absl::StatusOr<Explore::Facts> Explore::Read(const std::string& account) const {
   if (const auto number = index ? index->FindAccount(account) : std::nullopt) {
     ReadIndex(*index, *number, &f);
     // Without the lake its texts are not compared, and all else is there.
-    if (absl::Status s = ReadTemplates(&f); !s.ok() && !absl::IsUnavailable(s)) return s;
+    if (absl::Status s = ReadTemplates(index.get(), &f); !s.ok() && !absl::IsUnavailable(s))
+      return s;
     return f;
   }
   if (absl::Status s = ReadLake(&f); !s.ok()) return s;
-  if (absl::Status s = ReadTemplates(&f); !s.ok()) return s;
+  if (absl::Status s = ReadTemplates(nullptr, &f); !s.ok()) return s;
   return f;
 }
 
@@ -735,7 +752,7 @@ absl::Status Explore::ReadLake(Facts* out) const {
   return absl::OkStatus();
 }
 
-absl::Status Explore::ReadTemplates(Facts* out) const {
+absl::Status Explore::ReadTemplates(const lookup::Lookup* index, Facts* out) const {
   Facts& f = *out;
   std::vector<Template> templates;
   size_t hashes = 0;
@@ -745,7 +762,19 @@ absl::Status Explore::ReadTemplates(Facts* out) const {
       if (hashes <= kTemplateHashes) templates.push_back(std::move(t));
     }
   }
-  if (!templates.empty()) {
+  if (templates.empty()) return absl::OkStatus();
+  std::vector<uint32_t> known;
+  if (const auto account = index ? index->FindAccount(f.id) : std::nullopt) {
+    for (const Template& t : templates)
+      if (const auto number = index->FindTemplate(t.id)) known.push_back(*number);
+    if (known.size() == templates.size()) {
+      f.sampled = index->Read(*account, 0).with_text;
+      for (size_t t = 0; t < known.size(); ++t)
+        for (const lookup::Holder& h : index->TemplateHolders(known[t]))
+          if (h.account == *account) f.templates[templates[t].id] = h.exchanges;
+    }
+  }
+  if (known.size() < templates.size()) {
     const Matcher matcher(templates);
     auto rows =
         Ask(StrCat("SELECT ", kHashes, " FROM exchanges WHERE account_id = ", SqlString(f.id),
@@ -1008,6 +1037,8 @@ absl::StatusOr<std::shared_ptr<const Explore::Having>> Explore::Find(const std::
     if (Among(field, kExchangeFields) || Among(field, kAccountFields)) {
       const Field f = *FieldOf(field);
       if (const auto v = index->FindValue(f, value)) found = index->Holders(f, *v);
+    } else if (field == "template") {
+      if (const auto t = index->FindTemplate(value)) found = index->TemplateHolders(*t);
     }
     if (!found.empty()) {
       // Accounts ascend by their ids.

@@ -54,12 +54,15 @@ class Explore {
   absl::StatusOr<Facts> Read(const std::string& account) const;
   static void ReadIndex(const lookup::Lookup& index, uint32_t account, Facts* f);
   absl::Status ReadLake(Facts* f) const;
-  absl::Status ReadTemplates(Facts* f) const;
-  // Values of a campaign's members, of the last pass's index, else of the lake; their templates.
+  // Of the last pass's index, where it knows all of them, else of a sample from the lake.
+  absl::Status ReadTemplates(const lookup::Lookup* index, Facts* f) const;
+  // Values of a campaign's members, of the last pass's index, else of the lake; their templates,
+  // likewise.
   struct Found;
   static void FindIndex(const lookup::Lookup& index, Found* found);
   void FindLake(const state::Campaign& campaign, Found* found) const;
-  void FindTemplates(const state::Campaign& campaign, Found* found) const;
+  void FindTemplates(const state::Campaign& campaign, const lookup::Lookup* index,
+                     Found* found) const;
   absl::StatusOr<uint64_t> Accounts();  // in the lake, about
   absl::StatusOr<std::shared_ptr<const Having>> Find(const std::string& field,
                                                      const std::string& value,
