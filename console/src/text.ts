@@ -3,7 +3,8 @@ const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 export const number = (n: number) => whole.format(n);
 export const compact = (n: number) => short.format(n);
-export const percent = (share: number) => `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`;
+// Not all is 100 %, not even nearly all.
+export const percent = (share: number) => `${(share < 1 ? Math.min(99.9, Math.round(share * 1000) / 10) : 100 * share).toFixed(1)} %`;
 // "536.9 MB", of 1000 bytes a step.
 export const bytes = (n: number) => (n < 1000 ? `${n} B` : short.format(n).replace(/([\d.]+)([KMBT])/, (_, v: string, s: string) => `${v} ${{ K: "k", M: "M", B: "G", T: "T" }[s]}B`));
 // "1 segment", "2 segments".

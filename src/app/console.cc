@@ -101,6 +101,7 @@ absl::Status Console(const std::string& dir, uint16_t port) {
     }
     return absl::NotFoundError("campaign: the findings have none with this id");
   };
+  context.revocation = RevocationOf;
   serve::AddApiRoutes(&router, std::move(context));
   serve::AddConsole(&router);
   serve::Metrics metrics;

@@ -715,14 +715,19 @@ class Service {
       }
       for (size_t i = 0; pass != nullptr && i < pass->findings.campaigns.size(); ++i) {
         if (pass->findings.campaigns[i].id != ask.campaign) continue;
-        if (!pass->open[i])
-          return absl::InvalidArgumentError(
-              "campaign: it may not be acted upon, so nothing of it may leave");
-        model::Campaign c = pass->findings.campaigns[i];
-        c.id = pass->finding_ids[i];  // as the lake has it
         // What the person who reviewed it said, as that person's opinion.
         const auto kept = state_->GetCampaign(ask.campaign);
         const std::string said = kept.ok() ? kept->disposition : "";
+        const bool known = i < pass->dismissed.size();  // not of the pass before a restart
+        if (said == "dismissed" || (known && pass->dismissed[i]))
+          return absl::InvalidArgumentError(
+              "campaign: it was dismissed, so nothing of it may leave");
+        if (!known && !pass->open[i])
+          return absl::FailedPreconditionError(
+              "campaign: the service has just started; its next pass says whether it may leave");
+        // What may not be acted upon yet is a suspicion to others too.
+        model::Campaign c = engine::ForDecisions(pass->findings.campaigns[i], pass->open[i]);
+        c.id = pass->finding_ids[i];  // as the lake has it
         return ShareOne(c, &lake_, ask, sharing_keys_,
                         said == "confirmed" ? "agree"
                         : said == "unsure"  ? "neutral"
@@ -730,6 +735,7 @@ class Service {
       }
       return absl::NotFoundError("campaign: the last pass found none with this id");
     };
+    api.revocation = RevocationOf;
     api.file_policy = [this] {
       const std::lock_guard<std::mutex> lock(publish_mutex_);
       return file_policy_;

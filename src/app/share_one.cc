@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "app/command.h"
 #include "app/share_release.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "share/stix/write.h"
 
 namespace stillwatch::app {
 
@@ -57,6 +59,11 @@ absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::La
   if (!files.ok()) return files.status();
   out.bundle = std::move((*files)[0].bytes);
   return out;
+}
+
+absl::StatusOr<std::string> RevocationOf(const std::string& issuer, std::string_view bundle) {
+  return share::stix::Revoke(
+      {.issuer = issuer, .now_ms = NowMs(), .tlp = {}, .opinion = {}, .previous = bundle});
 }
 
 }  // namespace stillwatch::app

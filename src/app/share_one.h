@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "lake/lake.h"
@@ -18,5 +20,8 @@ using AudienceKeys = std::map<share::Audience, share::BlindingKey>;
 absl::StatusOr<serve::Shared> ShareOne(const model::Campaign& campaign, lake::Lake* lake,
                                        const serve::ShareAsk& ask, const AudienceKeys& keys,
                                        const std::string& opinion = "");
+
+// A bundle that we issued, revoked.
+absl::StatusOr<std::string> RevocationOf(const std::string& issuer, std::string_view bundle);
 
 }  // namespace stillwatch::app

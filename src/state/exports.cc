@@ -216,7 +216,7 @@ absl::StatusOr<Export> State::ApprovedExport(std::string_view kind, std::string_
   return e;
 }
 
-absl::StatusOr<std::vector<ExportFile>> State::TakeExport(int64_t id, std::string_view person) {
+absl::StatusOr<std::vector<ExportFile>> State::ReadExport(int64_t id) {
   auto e = GetExport(id);
   if (!e.ok()) return e.status();
   if (e->status != "approved")
@@ -241,6 +241,14 @@ absl::StatusOr<std::vector<ExportFile>> State::TakeExport(int64_t id, std::strin
   if (ExportDigest(files) != e->digest)
     return absl::FailedPreconditionError(
         StrCat("export ", id, ": its file was changed after it was approved; propose it again"));
+  return files;
+}
+
+absl::StatusOr<std::vector<ExportFile>> State::TakeExport(int64_t id, std::string_view person) {
+  auto files = ReadExport(id);
+  if (!files.ok()) return files.status();
+  auto e = GetExport(id);
+  if (!e.ok()) return e.status();
   // Who took it away is in the log before it goes.
   SW_RETURN_IF_ERROR(
       impl_->Write("exports", person, "share.download", [&](Db&, audit::AuditRecord* record) {

@@ -233,7 +233,9 @@ class State {
   // The newest approved one with these bytes; `kind` tells comparisons from all else.
   // FailedPrecondition when there is none that still holds.
   absl::StatusOr<Export> ApprovedExport(std::string_view kind, std::string_view digest);
-  // The bytes that were approved, recorded as taken by `person` before they are given. By name.
+  // The bytes that were approved, by name; FailedPrecondition where they were not or are others.
+  absl::StatusOr<std::vector<ExportFile>> ReadExport(int64_t id);
+  // The same, recorded as taken by `person` before they are given.
   absl::StatusOr<std::vector<ExportFile>> TakeExport(int64_t id, std::string_view person);
 
   // --- permits ---

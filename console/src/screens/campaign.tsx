@@ -271,6 +271,11 @@ export function Campaign({ id }: { id: string; me: Schemas["Me"] }) {
             <Link className="button" href={`/campaigns/${encodeURIComponent(id)}/graph`}>
               Network
             </Link>
+            {(c.verdict === "distillation" || c.verdict === "unresolved") && c.status === "current" && c.disposition !== "dismissed" && (
+              <Link className="button" href={`/sharing?campaign=${encodeURIComponent(id)}`}>
+                Share
+              </Link>
+            )}
             <button type="button" className="primary" onClick={() => setWord("confirmed")}>
               Confirm <kbd>c</kbd>
             </button>

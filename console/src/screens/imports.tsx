@@ -277,8 +277,9 @@ export function Imports() {
                   head: "Status",
                   cell: (i) => (
                     <>
-                      <b>{statusOf(i)}</b> {i.revoked_at ? `${day(i.revoked_at)} by ${i.revoked_by}` : i.valid_until ? `until ${day(i.valid_until)}` : "without end"}
-                      {!ACTING.includes(i.type) && <span className="soft">, for reading only</span>}
+                      <b>{statusOf(i)}</b>{" "}
+                      <span className="one">{i.revoked_at ? `${day(i.revoked_at)} by ${i.revoked_by}` : i.valid_until ? `until ${day(i.valid_until)}` : "without end"}</span>
+                      {!ACTING.includes(i.type) && <div className="soft one">for reading only</div>}
                     </>
                   ),
                 },

@@ -16,7 +16,7 @@ const COLUMNS: Column<Campaign>[] = [
     sort: "name",
     cell: (c) => (
       <Link href={`/campaigns/${encodeURIComponent(c.id)}`}>
-        <b>{c.name}</b>
+        <b className="name">{c.name}</b>
       </Link>
     ),
   },

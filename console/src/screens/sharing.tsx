@@ -2,7 +2,7 @@
 // answer for it.
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { post, take, type Schemas } from "../api";
+import { post, take, type Finding, type Schemas } from "../api";
 import { useGet, useUrl } from "../hooks";
 import { minute, number, words } from "../text";
 import { Dialog, Field, Page, Pager, Show, Table, useSay } from "../ui";
@@ -11,15 +11,16 @@ const AUDIENCES = ["provider", "cloud", "government", "public"] as const;
 type Audience = (typeof AUDIENCES)[number];
 type Export = Schemas["ShareExport"];
 const LIMIT = 100;
+const SUSPICION = "It leaves as a suspicion, which says that the evidence here does not suffice to accuse: scaffold, rhythm, capabilities and rounded figures alone. When it is dropped, take it back.";
 const RULES: Record<string, string> = { never: "never leaves", compare: "by private comparison only", blinded: "only under a group's key", plain: "too little of it" };
 
-function Propose({ campaign, name, audience, close, done }: { campaign: string; name: string; audience: Audience; close: () => void; done: () => void }) {
+function Propose({ campaign, name, suspected, audience, close, done }: { campaign: string; name: string; suspected: boolean; audience: Audience; close: () => void; done: () => void }) {
   const [issuer, setIssuer] = useState("");
   const [note, setNote] = useState("");
   const say = useSay();
   return (
     <Dialog
-      title={`Share ${name} with: ${audience}`}
+      title={`Share ${suspected ? "the suspicion of " : ""}${name} with: ${audience}`}
       submit="Propose it"
       onClose={close}
       onSubmit={async () => {
@@ -29,6 +30,7 @@ function Propose({ campaign, name, audience, close, done }: { campaign: string; 
       }}
     >
       <p>What leaves is what the preview shows, as STIX 2.1. Once approved it can be downloaded here; nothing is sent by itself.</p>
+      {suspected && <p>{SUSPICION}</p>}
       <Field label="As whom" hint="How the others know your organisation.">
         {(id) => <input id={id} required maxLength={200} value={issuer} onChange={(e) => setIssuer(e.target.value)} />}
       </Field>
@@ -44,10 +46,12 @@ function Preview({ campaign, audience, done }: { campaign: string; audience: Aud
   const preview = useGet("/api/v1/sharing/preview", {}, { campaign, audience, type, offset, limit: LIMIT });
   const one = useGet("/api/v1/campaigns/{id}", { id: campaign });
   const [proposing, setProposing] = useState(false);
+  const suspected = one.data?.verdict === "unresolved" || (one.data?.finding as Finding | undefined)?.open === false;
   return (
     <Show of={preview}>
       {(p) => (
         <>
+          {suspected && <p>{SUSPICION}</p>}
           <h3>What leaves</h3>
           {p.leaves.length === 0 ? (
             <div className="empty">
@@ -113,10 +117,32 @@ function Preview({ campaign, audience, done }: { campaign: string; audience: Aud
               </button>
             </p>
           )}
-          {proposing && <Propose campaign={campaign} name={one.data?.name ?? campaign} audience={audience} close={() => setProposing(false)} done={done} />}
+          {proposing && <Propose campaign={campaign} name={one.data?.name ?? campaign} suspected={suspected} audience={audience} close={() => setProposing(false)} done={done} />}
         </>
       )}
     </Show>
+  );
+}
+
+// Nothing that left can be fetched back; whoever has it can be told that it no longer holds.
+function TakeBack({ of, close, done }: { of: Export; close: () => void; done: () => void }) {
+  const [note, setNote] = useState("");
+  const say = useSay();
+  return (
+    <Dialog
+      title={`Take back ${of.campaign_name}, shared with: ${of.audience}`}
+      submit="Propose it"
+      danger
+      onClose={close}
+      onSubmit={async () => {
+        await post("/api/v1/sharing/exports/{id}/revoke", { id: of.id }, { note });
+        done();
+        say({ text: `A revocation of ${of.campaign_name} is proposed. Another person has to approve it before it leaves.` });
+      }}
+    >
+      <p>What was downloaded cannot be fetched back. A revocation tells whoever had it that nothing of it holds any longer; once another person approved it, download it and send it the way the first went.</p>
+      <Field label="Why">{(id) => <input id={id} required maxLength={1000} value={note} onChange={(e) => setNote(e.target.value)} />}</Field>
+    </Dialog>
   );
 }
 
@@ -138,8 +164,11 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
   const campaign = url.get("campaign") ?? "";
   const audience = AUDIENCES.find((a) => a === url.get("audience")) ?? "provider";
   const accused = useGet("/api/v1/campaigns", {}, { verdict: "distillation", sort: "exchanges", order: "desc", limit: 200 });
+  const suspected = useGet("/api/v1/campaigns", {}, { verdict: "unresolved", sort: "exchanges", order: "desc", limit: 200 });
   const list = useGet("/api/v1/sharing/exports", {}, {}, 30_000);
   const [step, setStep] = useState<{ row: Export; what: "approve" | "reject" }>();
+  const [back, setBack] = useState<Export>();
+  const mine = step?.row.proposed_by === me.person;
   const say = useSay();
   const download = async (row: Export) => {
     try {
@@ -157,11 +186,18 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
           Campaign
           <select value={campaign} onChange={(e) => set({ campaign: e.target.value, type: undefined, offset: undefined })}>
             <option value="">choose…</option>
-            {accused.data?.rows.map((c) => (
-              <option key={c.id} value={c.id}>
-                {c.name}, {number(c.exchanges)} exchanges
-              </option>
-            ))}
+            {([["Judged a distillation", accused], ["Suspicions (unresolved)", suspected]] as const).map(
+              ([label, found]) =>
+                !!found.data?.rows.length && (
+                  <optgroup key={label} label={label}>
+                    {found.data.rows.map((c) => (
+                      <option key={c.id} value={c.id}>
+                        {c.name}, {number(c.exchanges)} exchanges
+                      </option>
+                    ))}
+                  </optgroup>
+                ),
+            )}
           </select>
         </label>
         <label>
@@ -203,12 +239,17 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
                     )}
                     {x.status === "proposed" && (
                       <button type="button" onClick={() => setStep({ row: x, what: "reject" })}>
-                        Reject
+                        {x.proposed_by === me.person ? "Withdraw" : "Reject"}
                       </button>
                     )}
                     {x.status === "approved" && x.kind !== "comparison" && (
                       <button type="button" onClick={() => void download(x)}>
                         Download
+                      </button>
+                    )}
+                    {x.status === "approved" && x.kind !== "comparison" && x.summary.leaves.length > 0 && (
+                      <button type="button" onClick={() => setBack(x)}>
+                        Take back
                       </button>
                     )}
                   </span>
@@ -218,19 +259,20 @@ export function Sharing({ me }: { me: Schemas["Me"] }) {
           />
         )}
       </Show>
+      {back && <TakeBack of={back} close={() => setBack(undefined)} done={list.again} />}
       {step && (
         <Dialog
-          title={`${step.what === "approve" ? "Approve" : "Reject"} sharing ${step.row.campaign_name} with: ${step.row.audience}`}
-          submit={step.what === "approve" ? "Approve it" : "Reject it"}
+          title={`${step.what === "approve" ? "Approve" : mine ? "Withdraw" : "Reject"} sharing ${step.row.campaign_name} with: ${step.row.audience}`}
+          submit={step.what === "approve" ? "Approve it" : mine ? "Withdraw it" : "Reject it"}
           onClose={() => setStep(undefined)}
           onSubmit={async () => {
             await post(`/api/v1/sharing/exports/{id}/${step.what}`, { id: step.row.id }, { revision: step.row.revision });
             list.again();
-            say({ text: `${step.row.campaign_name}: ${step.what === "approve" ? "approved, and can be downloaded" : "rejected"}.` });
+            say({ text: `${step.row.campaign_name}: ${step.what === "approve" ? "approved, and can be downloaded" : mine ? "withdrawn" : "rejected"}.` });
           }}
         >
           <p>
-            {step.row.summary.leaves.map((l) => `${number(l.count)} ${l.type.replaceAll("-", " ")}`).join(", ") || "Nothing"} would leave, as {step.row.issuer}. <Link href={`/sharing?campaign=${encodeURIComponent(step.row.campaign_id)}&audience=${step.row.audience}`}>Every value</Link>
+            {step.row.summary.leaves.map((l) => `${number(l.count)} ${l.type.replaceAll("-", " ")}`).join(", ") || (step.row.kind === "bundle" ? "That what was shared before no longer holds" : "Nothing")} would leave, as {step.row.issuer}. <Link href={`/sharing?campaign=${encodeURIComponent(step.row.campaign_id)}&audience=${step.row.audience}`}>Every value</Link>
           </p>
           <p className="soft">
             {step.row.proposed_by}: {step.row.note}

@@ -1242,6 +1242,8 @@ void AddApiRoutes(Router* router, ApiContext context) {
       [](const Api& a, R r) { return a.sharing().Decide(r, false); });
   add("GET", "/sharing/exports/{id}/file", kRead,
       [](const Api& a, R r) { return a.sharing().File(r); });
+  add("POST", "/sharing/exports/{id}/revoke", kWrite,
+      [](const Api& a, R r) { return a.sharing().Revoke(r); });
 
   add("POST", "/hunt", kRead, [](const Api& a, R r) { return a.hunts().Run(r); });
   add("GET", "/hunt/answers/{id}", kRead, [](const Api& a, R r) { return a.hunts().Page(r); });

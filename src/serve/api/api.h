@@ -81,6 +81,10 @@ struct ApiContext {
   // NotFound: no such campaign among the findings; InvalidArgument: it or the audience may not be.
   // Null where there are no findings.
   std::function<absl::StatusOr<Shared>(const ShareAsk&)> share;
+  // Of a STIX bundle that this issuer issued: that nothing of it holds any longer. Null where there
+  // are no findings.
+  std::function<absl::StatusOr<std::string>(const std::string& issuer, std::string_view bundle)>
+      revocation;
   // What was decided, counts above 0; null where nothing is.
   std::function<std::vector<DecisionCount>()> decisions;
   // How taking in goes, as a JSON object (docs/openapi.yaml, Ingest); null where nothing is taken

@@ -129,6 +129,9 @@ class ApiTest : public testing::Test {
       EXPECT_FALSE(bounds.wait);
       return report_;
     };
+    c.revocation = [](const std::string& issuer, std::string_view bundle) {
+      return StrCat(R"({"issuer":")", issuer, R"(","revoked":)", bundle, "}");
+    };
     c.share = [this](const ShareAsk& ask) -> absl::StatusOr<Shared> {
       if (ask.campaign != "c1") return absl::NotFoundError("campaign: none with this id");
       Shared out;
@@ -619,6 +622,18 @@ TEST_F(ApiTest, NothingLeavesByOnePersonAlone) {
                 .status,
             200);
   EXPECT_EQ(Int(Call("GET", "/sharing/exports"), "total"), 2);
+  // Taken back: nothing of what was approved holds, and that too takes two.
+  EXPECT_EQ(Call("POST", path + "/revoke", "{}").status, 400);
+  EXPECT_EQ(
+      Call("POST", StrCat("/sharing/exports/", Int(r, "id"), "/revoke"), R"({"note":"x"})").status,
+      409);  // it was rejected
+  r = Call("POST", path + "/revoke", R"({"note":"they were customers"})");
+  ASSERT_EQ(r.status, 201) << r.body;
+  const std::string back = StrCat("/sharing/exports/", Int(r, "id"));
+  EXPECT_EQ(Call("POST", back + "/approve", R"({"revision":1})").status, 403);
+  EXPECT_EQ(Call("POST", back + "/approve", R"({"revision":1})", "bob").status, 200);
+  EXPECT_EQ(Call("GET", back + "/file").body,
+            R"({"issuer":"Acme","revoked":{"type":"bundle","issuer":"Acme"}})");
   EXPECT_EQ(Call("POST", "/sharing/exports/9/approve", R"({"revision":1})").status, 404);
   const std::string log = Call("GET", "/audit?action=share.").body;
   for (const char* action : {"share.propose", "share.approve", "share.reject", "share.download"})

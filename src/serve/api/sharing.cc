@@ -157,4 +157,36 @@ HttpReply Sharing::File(const HttpRequest& r) const {
   return reply;
 }
 
+HttpReply Sharing::Revoke(const HttpRequest& r) const {
+  Body b(r, {"note"});
+  const std::string note = b.Text("note", true);
+  if (!b.ok()) return b.Error();
+  if (!c_.revocation) return NoLake();
+  auto of = Named(r);
+  if (!of.ok()) return Fail(of.status());
+  if (of->kind == "comparison")
+    return ErrorReply(409, "What a comparison told the peer cannot be taken back.");
+  auto files = c_.state->ReadExport(of->id);
+  if (!files.ok()) return Fail(files.status());
+  if (files->size() != 1)
+    return ErrorReply(409, StrCat("export ", of->id,
+                                  ": is a feed; what is taken out of it no "
+                                  "longer holds, and MISP's readers see that by themselves"));
+  auto bundle = c_.revocation(of->issuer, files->front().bytes);
+  if (!bundle.ok()) return Fail(bundle.status());
+  state::Export e;
+  e.kind = "bundle";  // its bytes are all; findings are not asked again
+  e.campaign_id = of->campaign_id;
+  e.campaign_name = StrCat("revocation of export ", of->id);
+  e.audience = of->audience, e.issuer = of->issuer, e.note = note;
+  e.summary =
+      StrCat(R"({"audience":")", of->audience, R"(","campaigns":[],"leaves":[],"stays":[]})");
+  e.proposed_by = r.principal->name;
+  auto kept = c_.state->ProposeExport(std::move(e), {{"", *std::move(bundle)}});
+  if (!kept.ok()) return Fail(kept.status());
+  std::string out;
+  Tell(*kept, &out);
+  return JsonReply(out, 201);
+}
+
 }  // namespace stillwatch::serve::api

@@ -17,6 +17,7 @@ class Sharing {
   HttpReply List(const HttpRequest& r) const;
   HttpReply Decide(const HttpRequest& r, bool approve) const;
   HttpReply File(const HttpRequest& r) const;  // of an approved one: the bundle
+  HttpReply Revoke(const HttpRequest& r) const;  // {note}: proposes that it is taken back
 
  private:
   absl::StatusOr<state::Export> Named(const HttpRequest& r) const;
