@@ -36,7 +36,7 @@ _stillwatch() {
         mapfile -t COMPREPLY < <(compgen -W "init status drop" -- "$cur"); return
       fi ;;
     link) flags="--traits --out --help" ;;
-    simulate) flags="--list --show --scale --seed --days --prompts --out --side --part --set --threads --quiet --help" ;;
+    simulate) flags="--list --knobs --show --scale --seed --days --prompts --out --side --part --set --threads --quiet --help" ;;
     evaluate) flags="--truth --found --dispositions --json --html --out --replay --shares --threads --help" ;;
     serve) flags="--config --help" ;;
     config) flags="--person --role --help"

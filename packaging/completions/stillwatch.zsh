@@ -48,7 +48,7 @@ _stillwatch() {
     sketch) _arguments '--format[how to read the logs]:format:_files' '--help[help]' '*:log:_files' ;;
     lake) _arguments '--lake[folder or URL of the lake]:folder:_files -/' '--help[help]' '1:what:(init status drop)' ;;
     link) _arguments '--traits[CSV of traits]:file:_files' '--out[CSV of pools]:file:_files' '--help[help]' ;;
-    simulate) _arguments '--list[name the presets]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' '--days[the first N alone]:number:' \
+    simulate) _arguments '--list[name the presets]' '--knobs[what --set turns]' '--show[print the resolved scenario]' '--scale[of the numbers of accounts]:number:' '--days[the first N alone]:number:' \
       '--seed[another world]:number:' '--prompts[payloads, one a line]:file:_files' '--out[folder of the world]:folder:_files -/' \
       '--side[accounts and truth, with --out -]:folder:_files -/' '--part[of N providers]:I/N:' '*--set[knob of every pool or campaign]:KNOB=VALUE:' \
       '--threads[workers]:number:' '--quiet[print errors alone]' '--help[help]' '1:scenario:_files' ;;

@@ -38,7 +38,7 @@ struct Options {
   int days = 0;  // all
   int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   std::vector<std::string> set;
-  bool quiet = false, list = false, show = false;
+  bool quiet = false, list = false, knobs = false, show = false;
 };
 
 // A file that appears complete or not at all; "-" is stdout.
@@ -196,16 +196,26 @@ absl::StatusOr<simulate::Scenario> Load(const Options& o) {
   }
   // Knobs of the command line are a scenario on top of it.
   if (o.set.empty()) return simulate::ReadScenario(name, text, simulate::FindPreset);
-  std::string top = "base: command-line-base\nknobs:\n";
+  std::string top = "base: ";
+  base::AppendJsonString(name, &top);
+  top += "\nknobs:\n";
   for (const std::string& s : o.set) {
     const size_t eq = s.find('=');
     if (eq == std::string::npos || eq == 0 || s.find('\n') != std::string::npos)
       return absl::InvalidArgumentError(StrCat("--set ", s, ": expected KNOB=VALUE"));
     base::StrAppend(&top, "  ", s.substr(0, eq), ": ", s.substr(eq + 1), "\n");
   }
-  return simulate::ReadScenario("--set", top, [&](std::string_view base) -> std::string_view {
-    return base == "command-line-base" ? std::string_view(text) : simulate::FindPreset(base);
+  auto read = simulate::ReadScenario("--set", top, [&](std::string_view base) -> std::string_view {
+    return base == name ? std::string_view(text) : simulate::FindPreset(base);
   });
+  // A line of `top` is one of --set.
+  size_t line = 0;
+  const std::string message(read.status().message());
+  if (std::sscanf(message.c_str(), "--set:%zu:", &line) == 1 && line >= 3 &&
+      line - 3 < o.set.size())
+    return absl::InvalidArgumentError(
+        StrCat("--set ", o.set[line - 3], message.substr(message.find(':', 6))));
+  return read;
 }
 
 class Meter {
@@ -247,8 +257,18 @@ absl::Status Run(const Options& o) {
       std::printf("%-20s %s\n", name.c_str(), title.c_str());
     return absl::OkStatus();
   }
+  if (o.knobs) {
+    for (const simulate::KnobInfo& k : simulate::Knobs()) {
+      char range[64] = "";
+      if (k.high > 0) std::snprintf(range, sizeof range, "%g to %g", k.low, k.high);
+      std::printf("%-16s %-14s [%s] %s\n", std::string(k.name).c_str(), range,
+                  std::string(k.fallback).c_str(), std::string(k.meaning).c_str());
+    }
+    return absl::OkStatus();
+  }
   if (o.scenario.empty())
-    return absl::InvalidArgumentError("simulate: name a SCENARIO; --list shows the presets");
+    return absl::InvalidArgumentError(
+        "simulate: name a SCENARIO; --list shows the presets, --knobs what --set turns");
   if (o.threads < 1 || o.threads > 1024)
     return absl::InvalidArgumentError("--threads: expected 1 to 1024");
   auto scenario = Load(o);
@@ -390,7 +410,8 @@ void AddSimulate(CLI::App& app, int* code) {
   sub->add_option("--prompts", o->prompts, "draw payloads from this file, one a line");
   sub->add_option("--out", o->out, "folder of the world, or - for exchanges on stdout");
   sub->add_option("--side", o->side, "with --out -: folder of accounts, permits and truth");
-  sub->add_option("--set", o->set, "KNOB=VALUE for every pool or campaign; may be repeated")
+  sub->add_option("--set", o->set,
+                  "KNOB=VALUE for every pool or campaign (--knobs); may be repeated")
       ->type_name("KNOB=VALUE")
       ->allow_extra_args(false);
   sub->add_option("--part", o->part,
@@ -398,6 +419,7 @@ void AddSimulate(CLI::App& app, int* code) {
       ->type_name("I/N");
   sub->add_option("--threads", o->threads, "workers")->capture_default_str();
   sub->add_flag("--list", o->list, "list the presets");
+  sub->add_flag("--knobs", o->knobs, "list what --set turns: bounds, defaults, meaning");
   sub->add_flag("--show", o->show, "print the scenario with everything resolved");
   sub->add_flag("--quiet", o->quiet, "print nothing but errors");
   sub->footer("Example: stillwatch simulate june-2026 --scale .01 --out world");

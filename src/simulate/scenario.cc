@@ -110,67 +110,111 @@ class Reader {
   std::string name_;
 };
 
-const std::set<std::string_view> kPoolKnobs = {"infrastructure", "card_accounts", "addresses",
-                                               "account_age",    "customers",     "duty_cycle",
-                                               "own_hours",      "spread",        "mail"};
-const std::set<std::string_view> kCampaignKnobs = {
-    "scaffold", "wordings",   "reworded", "samples",     "chinese",    "jitter",
-    "ramp",     "own_manner", "replay",   "pivot_share", "pivot_hours"};
+using enum KnobInfo::Of;
+constexpr KnobInfo kKnobs[] = {
+    {"infrastructure", kPool, 0, 1, ".9",
+     "share of accounts on the pool's cards, addresses, domains"},
+    {"card_accounts", kPool, 1, 100'000, "10", "accounts per card"},
+    {"addresses", kPool, .001, 100, ".4", "exit addresses per account"},
+    {"mail", kPool, 0, 1, ".75", "share of those accounts with mail at the pool's domains"},
+    {"account_age", kPool, 0, 4000, "any",
+     "[least, most] days at first use, or any: like everybody's"},
+    {"duty_cycle", kPool, .02, 1, ".8", "share of days on which an account works"},
+    {"own_hours", kPool, 0, 0, "false", "each account has daily hours of its own"},
+    {"spread", kPool, 0, 3, ".6", "of work over accounts: sigma of a log-normal"},
+    {"customers", kPool, 0, .95, "0", "share of strangers' exchanges in the pool's traffic"},
+    {"scaffold", kCampaign, 0, 0, "turn", "turn, system or none: where it stands"},
+    {"wordings", kCampaign, 1, 1000, "1", "paraphrases of the scaffold"},
+    {"reworded", kCampaign, 0, 1, ".5", "share of its clauses that each words anew"},
+    {"samples", kCampaign, 1, 1000, "1", "exchanges per item"},
+    {"chinese", kCampaign, 0, 1, ".35", "share of items in Chinese"},
+    {"jitter", kCampaign, 0, 1, "0", "0: the bursts of a queue; 1: evenly over the day"},
+    {"ramp", kCampaign, 0, 1, "0", "share of the window in which the volume grows to its level"},
+    {"own_manner", kCampaign, 0, 0, "false", "client, settings and model of each account's own"},
+    {"replay", kCampaign, 0, .9, "0",
+     "share of exchanges with a signature issued to another account"},
+    {"pivot_share", kCampaign, 0, 1, "0", "share that moves to a model released in the window"},
+    {"pivot_hours", kCampaign, 1, 2000, "24", "within how many hours of the release"},
+    {"per_account_day", kEvery, 1e-3, kPerAccountDayMax, "the scenario's",
+     "exchanges per account and day, in place of its volume"},
+    {"careful", kEvery, 0, 0, "false",
+     "true: infrastructure 0, account_age any, own_hours, duty_cycle 1, spread 1, own_manner"},
+};
+const KnobInfo& Info(std::string_view key) {
+  return *std::find_if(std::begin(kKnobs), std::end(kKnobs),
+                       [&](const KnobInfo& k) { return k.name == key; });
+}
+std::set<std::string_view> Names(KnobInfo::Of of) {
+  std::set<std::string_view> out;
+  for (const KnobInfo& k : kKnobs)
+    if (k.of == of) out.insert(k.name);
+  return out;
+}
+const std::set<std::string_view> kPoolKnobs = Names(kPool), kCampaignKnobs = Names(kCampaign);
 
 void PoolKnob(const Reader& r, const std::string& key, const YAML::Node& v, PoolSpec* p) {
+  const auto [low, high] = std::pair(Info(key).low, Info(key).high);
   if (key == "infrastructure")
-    p->infrastructure = r.Number(v, key, 0, 1);
+    p->infrastructure = r.Number(v, key, low, high);
   else if (key == "card_accounts")
-    p->card_accounts = static_cast<uint32_t>(r.Count(v, key, 1, 100'000));
+    p->card_accounts = static_cast<uint32_t>(r.Count(v, key, low, high));
   else if (key == "addresses")
-    p->addresses = r.Number(v, key, .001, 100);
+    p->addresses = r.Number(v, key, low, high);
   else if (key == "mail")
-    p->mail = r.Number(v, key, 0, 1);
+    p->mail = r.Number(v, key, low, high);
   else if (key == "account_age") {
     if (v.IsScalar() && v.Scalar() == "any")
       p->account_age_days.reset();
     else
-      p->account_age_days = r.Range(v, key, 0, 4000);
+      p->account_age_days = r.Range(v, key, low, high);
   } else if (key == "customers")
-    p->customers = r.Number(v, key, 0, .95);
+    p->customers = r.Number(v, key, low, high);
   else if (key == "duty_cycle")
-    p->duty_cycle = r.Number(v, key, .02, 1);
+    p->duty_cycle = r.Number(v, key, low, high);
   else if (key == "own_hours")
     p->own_hours = r.Bool(v, key);
   else if (key == "spread")
-    p->spread = r.Number(v, key, 0, 3);
+    p->spread = r.Number(v, key, low, high);
 }
 
 void CampaignKnob(const Reader& r, const std::string& key, const YAML::Node& v, CampaignSpec* c) {
+  const auto [low, high] = std::pair(Info(key).low, Info(key).high);
   if (key == "scaffold") {
     c->scaffold = r.String(v, key);
     if (c->scaffold != "turn" && c->scaffold != "system" && c->scaffold != "none")
-      r.Fail(v, "scaffold: turn, system or none");
+      r.Fail(v, StrCat("scaffold: turn, system or none, not \"", c->scaffold, "\""));
   } else if (key == "wordings")
-    c->wordings = static_cast<uint32_t>(r.Count(v, key, 1, 1000));
+    c->wordings = static_cast<uint32_t>(r.Count(v, key, low, high));
   else if (key == "reworded")
-    c->reworded = r.Number(v, key, 0, 1);
+    c->reworded = r.Number(v, key, low, high);
   else if (key == "samples")
-    c->samples = static_cast<uint32_t>(r.Count(v, key, 1, 1000));
+    c->samples = static_cast<uint32_t>(r.Count(v, key, low, high));
   else if (key == "chinese")
-    c->chinese = r.Number(v, key, 0, 1);
+    c->chinese = r.Number(v, key, low, high);
   else if (key == "jitter")
-    c->jitter = r.Number(v, key, 0, 1);
+    c->jitter = r.Number(v, key, low, high);
   else if (key == "ramp")
-    c->ramp = r.Number(v, key, 0, 1);
+    c->ramp = r.Number(v, key, low, high);
   else if (key == "own_manner")
     c->own_manner = r.Bool(v, key);
   else if (key == "replay")
-    c->replay = r.Number(v, key, 0, .9);
+    c->replay = r.Number(v, key, low, high);
   else if (key == "pivot_share")
-    c->pivot_share = r.Number(v, key, 0, 1);
+    c->pivot_share = r.Number(v, key, low, high);
   else if (key == "pivot_hours")
-    c->pivot_hours = r.Number(v, key, 1, 2000);
+    c->pivot_hours = r.Number(v, key, low, high);
 }
 
 std::set<std::string_view> Join(std::set<std::string_view> a, const std::set<std::string_view>& b) {
   a.insert(b.begin(), b.end());
   return a;
+}
+
+template <typename Infos>
+std::string NamesOf(const Infos& all) {
+  std::string known;
+  for (const auto& one : all) base::StrAppend(&known, known.empty() ? "" : ", ", one.name);
+  return known;
 }
 
 void Mixture(const Reader& r, const YAML::Node& node, Scenario* s) {
@@ -185,7 +229,8 @@ void Mixture(const Reader& r, const YAML::Node& node, Scenario* s) {
   if (node["without"]) {
     for (const auto& kind : r.List(node["without"], "without")) {
       if (FindKind(kind.Scalar()) == nullptr)
-        r.Fail(kind, StrCat("without: unknown kind \"", kind.Scalar(), "\""));
+        r.Fail(kind, StrCat("without: unknown kind \"", kind.Scalar(), "\"; known are ",
+                            NamesOf(Kinds())));
       without.insert(kind.Scalar());
     }
   }
@@ -212,6 +257,13 @@ void Mixture(const Reader& r, const YAML::Node& node, Scenario* s) {
                                        " a day for an account of kind ", k.name));
     s->populations.push_back(std::move(p));
   }
+}
+
+// A model to which it could pivot.
+bool Released(const Scenario& s, const CampaignSpec& c) {
+  return std::any_of(s.models.begin(), s.models.end(), [&](const ModelSpec& x) {
+    return x.released_ms > c.from_ms && x.released_ms < c.until_ms;
+  });
 }
 
 void ReadInto(const std::string& name, std::string_view yaml,
@@ -269,12 +321,9 @@ void ReadInto(const std::string& name, std::string_view yaml,
         r.Fail(p, "a population needs kind, accounts and per_day");
       PopulationSpec spec;
       spec.kind = r.String(p["kind"], "kind");
-      if (FindKind(spec.kind) == nullptr) {
-        std::string known;
-        for (const KindInfo& k : Kinds())
-          base::StrAppend(&known, known.empty() ? "" : ", ", k.name);
-        r.Fail(p["kind"], StrCat("kind: unknown \"", spec.kind, "\"; known are ", known));
-      }
+      if (FindKind(spec.kind) == nullptr)
+        r.Fail(p["kind"],
+               StrCat("kind: unknown \"", spec.kind, "\"; known are ", NamesOf(Kinds())));
       spec.accounts = r.Count(p["accounts"], "accounts", 1, kAccountsMax);
       spec.per_day = r.Number(p["per_day"], "per_day", kPerAccountDayMin, kPerAccountDayMax);
       // In place of the mixture's, or beside it.
@@ -386,15 +435,15 @@ void ReadInto(const std::string& name, std::string_view yaml,
           if (c.pools.empty()) r.Fail(v, "pools: empty");
         } else if (key == "method") {
           c.method = r.String(v, key);
-          if (FindMethod(c.method) == nullptr) {
-            std::string known;
-            for (const MethodInfo& m : Methods())
-              base::StrAppend(&known, known.empty() ? "" : ", ", m.name);
-            r.Fail(v, StrCat("method: unknown \"", c.method, "\"; known are ", known));
-          }
+          if (FindMethod(c.method) == nullptr)
+            r.Fail(v, StrCat("method: unknown \"", c.method, "\"; known are ", NamesOf(Methods())));
         } else if (key == "asks") {
           for (const auto& a : r.List(v, key)) {
-            if (FindAsk(a.Scalar()) < 0) r.Fail(a, StrCat("asks: unknown \"", a.Scalar(), "\""));
+            if (FindAsk(a.Scalar()) < 0) {
+              std::string known;
+              for (int i = 0; i < kAsks; ++i) base::StrAppend(&known, i ? ", " : "", AskName(i));
+              r.Fail(a, StrCat("asks: unknown \"", a.Scalar(), "\"; known are ", known));
+            }
             c.asks.push_back(a.Scalar());
           }
           if (c.asks.empty()) r.Fail(v, "asks: empty");
@@ -433,10 +482,7 @@ void ReadInto(const std::string& name, std::string_view yaml,
                StrCat("scaffold: contradicts method ", m.name, ", which has none"));
       if (c.probing_days * 86'400'000.0 >= static_cast<double>(c.until_ms - c.from_ms))
         r.Fail(node["probing"], "probing: longer than the campaign");
-      if (c.pivot_share > 0 &&
-          std::none_of(s->models.begin(), s->models.end(), [&](const ModelSpec& x) {
-            return x.released_ms > c.from_ms && x.released_ms < c.until_ms;
-          })) {
+      if (c.pivot_share > 0 && !Released(*s, c)) {
         r.Fail(node["pivot_share"],
                "pivot_share: contradicts models; none is released while the campaign runs");
       }
@@ -452,7 +498,11 @@ void ReadInto(const std::string& name, std::string_view yaml,
   }
   if (root["knobs"]) {
     const YAML::Node k = root["knobs"];
-    r.Map(k, "knobs", Join(Join(kPoolKnobs, kCampaignKnobs), {"careful", "per_account_day"}));
+    r.Map(k, "knobs", Join(Join(kPoolKnobs, kCampaignKnobs), Names(kEvery)));
+    if (k.size() > 0 && s->campaigns.empty())
+      r.Fail(k.begin()->first, StrCat(k.begin()->first.Scalar(),
+                                      ": contradicts a scenario without campaigns; a knob turns "
+                                      "pools and campaigns"));
     if (k["careful"] && r.Bool(k["careful"], "careful")) {
       for (PoolSpec& p : s->pools) {
         p.infrastructure = 0;
@@ -476,11 +526,15 @@ void ReadInto(const std::string& name, std::string_view yaml,
           CampaignKnob(r, key, v, &changed);
           // What a method has no scaffold for stays without one.
           if (key == "scaffold" && FindMethod(c.method)->scaffold.empty()) continue;
+          if (key == "pivot_share" && changed.pivot_share > 0 && !Released(*s, c)) {
+            r.Fail(v, StrCat("pivot_share: contradicts models; none is released while campaign ",
+                             c.name, " runs"));
+          }
           c = std::move(changed);
         }
       }
       if (key == "per_account_day") {
-        const double rate = r.Number(v, key, 1e-3, kPerAccountDayMax);
+        const double rate = r.Number(v, key, Info(key).low, Info(key).high);
         for (CampaignSpec& c : s->campaigns) c.exchanges = volume(c, rate);
       }
     });
@@ -503,6 +557,8 @@ std::string Real(double d) {
 }
 
 }  // namespace
+
+std::span<const KnobInfo> Knobs() { return kKnobs; }
 
 absl::StatusOr<Scenario> ReadScenario(
     const std::string& name, std::string_view yaml,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,6 +88,16 @@ struct Scenario {
   std::vector<CampaignSpec> campaigns;
   int64_t end_ms() const { return start_ms + int64_t{days} * 86'400'000; }
 };
+
+// What `knobs` and --set turn, for every pool or campaign; most are also keys of one.
+struct KnobInfo {
+  enum class Of : uint8_t { kPool, kCampaign, kEvery };
+  std::string_view name;
+  Of of;
+  double low, high;  // both 0: takes words
+  std::string_view fallback, meaning;
+};
+std::span<const KnobInfo> Knobs();
 
 // `base` of a scenario names a preset, which `find` gives (empty: there is none). InvalidArgument
 // names the file and the line.
