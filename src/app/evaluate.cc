@@ -161,6 +161,11 @@ absl::Status Run(const Options& o) {
     if (!world.ok()) return world.status();
     auto findings = evaluate::ReadFindings(o.found[i]);
     if (!findings.ok()) return findings.status();
+    if (!fs::exists(o.found[i] + "/candidates.jsonl", error))
+      std::fprintf(stderr,
+                   "stillwatch: %s/candidates.jsonl is missing: nothing is said of how much stated "
+                   "probabilities are worth\n",
+                   o.found[i].c_str());
     auto score = evaluate::ScoreFindings(*world, *findings);
     if (!score.ok()) return score.status();
     scores.push_back(std::move(*score));

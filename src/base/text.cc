@@ -5,10 +5,17 @@
 namespace stillwatch::base {
 
 std::string Grouped(uint64_t n) {
-  std::string s = std::to_string(n);
-  for (int at = static_cast<int>(s.size()) - 3; at > 0; at -= 3)
-    s.insert(static_cast<size_t>(at), ",");
+  const std::string digits = std::to_string(n);
+  std::string s;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) s.push_back(',');
+    s.push_back(digits[i]);
+  }
   return s;
+}
+
+std::string Counted(double n) {
+  return n < 0 || n > 1e18 ? Fixed(n, 0) : Grouped(static_cast<uint64_t>(n + .5));
 }
 
 std::string Fixed(double value, int digits) {

@@ -9,6 +9,8 @@ namespace stillwatch::base {
 
 // "1,234,567".
 std::string Grouped(uint64_t n);
+// The same of a count that is a mean or an expectation.
+std::string Counted(double n);
 // With that many digits after the point.
 std::string Fixed(double value, int digits);
 // "83 %" of .83.

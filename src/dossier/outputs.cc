@@ -42,11 +42,12 @@ absl::Status WriteFile(const std::string& path, const std::string& bytes) {
 
 absl::Status WriteWhole(const std::string& path, const std::string& bytes) {
   const std::string partial = path + ".partial";
-  if (absl::Status s = WriteFile(partial, bytes); !s.ok()) {
-    std::remove(partial.c_str());
-    return s;
-  }
-  return std::rename(partial.c_str(), path.c_str()) == 0 ? absl::OkStatus() : Full(path);
+  if (WriteFile(partial, bytes).ok() && std::rename(partial.c_str(), path.c_str()) == 0)
+    return absl::OkStatus();
+  // The person named the file, not what it is written to first.
+  const absl::Status failed = Full(StrCat(path, ": cannot be written"));
+  std::remove(partial.c_str());
+  return failed;
 }
 
 void AppendCsv(std::string_view v, std::string* out) {

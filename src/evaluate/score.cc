@@ -52,6 +52,10 @@ absl::StatusOr<Score> ScoreFindings(const World& world, const Findings& found) {
         StrCat(found.dir, " and ", world.dir, " are of different logs: ", found.judged_accounts,
                " accounts were judged, the truth knows ", world.accounts.size()));
   }
+  // Where nothing was found, what was weighed tells another log.
+  for (const FoundCandidate& c : found.candidates)
+    for (const auto& [exchange, account] : c.sample)
+      if (world.Account(account) == nullptr) return OtherLog(world, found, account);
 
   // Exchanges. An exchange may be in several findings and counts once.
   struct Match {

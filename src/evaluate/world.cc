@@ -234,6 +234,7 @@ absl::StatusOr<Findings> ReadFindings(const std::string& dir) {
     return absl::InvalidArgumentError(
         StrCat(dir, "/exchanges.csv: is missing; run the scan again with --attribution csv"));
   }
+  const char* reading = "campaigns.json";
   try {
     simdjson::dom::parser parser;
     simdjson::dom::element root = parser.load(dir + "/campaigns.json");
@@ -269,6 +270,7 @@ absl::StatusOr<Findings> ReadFindings(const std::string& dir) {
       }
       f.campaigns.push_back(std::move(one));
     }
+    reading = "candidates.jsonl";
     if (fs::exists(dir + "/candidates.jsonl", error)) {
       const simdjson::padded_string text = simdjson::padded_string::load(dir + "/candidates.jsonl");
       if (text.size() > 0 && text.data()[text.size() - 1] != '\n') {
@@ -291,12 +293,13 @@ absl::StatusOr<Findings> ReadFindings(const std::string& dir) {
         f.candidates.push_back(std::move(one));
       }
     }
+    reading = "run.json";
     if (fs::exists(dir + "/run.json", error))
       f.judged_accounts = uint64_t(parser.load(dir + "/run.json")["accounts"]);
   } catch (const simdjson::simdjson_error& e) {
-    return absl::InvalidArgumentError(
-        StrCat(dir, ": campaigns.json, candidates.jsonl or run.json is not what a scan writes (",
-               e.what(), "); run the scan again"));
+    return absl::InvalidArgumentError(StrCat(dir, "/", reading,
+                                             ": is not what a scan writes, or was cut short (",
+                                             e.what(), "); run the scan again"));
   }
   std::unordered_map<std::string, uint32_t> index;
   for (uint32_t i = 0; i < f.campaigns.size(); ++i) index[f.campaigns[i].id] = i;

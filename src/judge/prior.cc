@@ -355,8 +355,8 @@ void Imports::Listen(const Background& background, const Candidate& c,
         StrCat("In the half hours in which ", one->origin.empty() ? "another" : one->origin,
                " says that its campaign was busier than its habits, ", std::to_string(listeners),
                " of these accounts, of which nothing is told to others, were present ",
-               base::Fixed(heard.pairs, 0), " times where their own habits explain ",
-               base::Fixed(heard.expected, 0), " (", base::Fixed(z, 1),
+               base::Counted(heard.pairs), " times where their own habits explain ",
+               base::Counted(heard.expected), " (", base::Fixed(z, 1),
                " standard deviations of random groups of this log).");
     prior->heard_null = StrCat(
         "The accounts come and go on their own, whatever anybody says",

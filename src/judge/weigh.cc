@@ -384,7 +384,11 @@ Weighed Weigh(const Facts& f, Formed formed) {
         "It would be judged again if the accounts did not belong to the one customer they "
         "appear to belong to (" +
         w.overt_why + ").";
-  } else if (f.rhythm.power < 3) {
+  } else if (rhythm >= kFamilyBitsMin && w.families < kCoordinationFamiliesMin) {
+    w.would_change =
+        "The accounts follow one rhythm, and nothing else says so: a payment, an address or an "
+        "enrolment that most of them share, or a scaffold that few others send, would decide it.";
+  } else if (rhythm <= 0 && f.rhythm.power < 3) {
     w.would_change =
         "There is too little traffic to see a common rhythm (an ordinary queue would show " +
         Fixed(f.rhythm.power, 1) + " standard deviations); more weeks would decide it.";
