@@ -331,8 +331,9 @@ absl::Status Run(const Options& o) {
                 static_cast<unsigned long long>(result->exchanges),
                 static_cast<unsigned long long>(result->accounts));
     if (result->rejected > 0) {
-      std::printf("; %llu records rejected (%s/rejected.jsonl)",
-                  static_cast<unsigned long long>(result->rejected), o.out.c_str());
+      std::printf("; %llu record%s rejected (%s/rejected.jsonl)",
+                  static_cast<unsigned long long>(result->rejected),
+                  result->rejected == 1 ? "" : "s", o.out.c_str());
     }
     std::printf("\n\n%s", dossier::CampaignTable(result->findings, o.out).c_str());
   }

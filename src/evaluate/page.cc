@@ -33,7 +33,7 @@ main{max-width:66rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}h1{font-size:1.9r
 .fig,.plot{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem .9rem}.fig b{display:block;font:600 1.2rem/1.25 system-ui,sans-serif;font-variant-numeric:tabular-nums}.fig span{color:var(--soft);font:.82rem/1.3 system-ui,sans-serif}
 table{border-collapse:collapse;width:100%;font:.86rem/1.45 system-ui,sans-serif}th{text-align:left;color:var(--soft);font-weight:600;border-bottom:1.5px solid var(--line);padding:.35rem .6rem .35rem 0}td{border-bottom:1px solid var(--line);padding:.4rem .6rem .4rem 0;vertical-align:top;overflow-wrap:anywhere}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bad{color:var(--bad)}.soft{color:var(--soft)}svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font:11px system-ui,sans-serif}svg line,svg path{stroke:var(--line);fill:none}svg .s0{stroke:var(--bar);fill:var(--bar)}svg .s1{stroke:var(--bar2);fill:var(--bar2)}svg path.s0,svg path.s1{fill:none;stroke-width:2}svg line.s0,svg line.s1{stroke-width:1.5}svg .even{stroke:var(--soft)}svg text.y{fill:var(--ink)}figure{margin:0}figcaption,caption{color:var(--soft);font:.82rem/1.45 system-ui,sans-serif;text-align:left;padding:.3rem 0 .5rem;max-width:60rem}figcaption b,caption b{color:var(--ink)}.swatch{display:inline-block;width:.7rem;height:.7rem;border-radius:50%;background:var(--bar);vertical-align:-.05rem;margin-right:.25rem}.swatch.b{background:var(--bar2)}dl{font:.86rem/1.5 system-ui,sans-serif;display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.6rem 0}dt{font-weight:600}dd{margin:0;color:var(--soft)}summary{cursor:pointer;font:.9rem/1.6 system-ui,sans-serif}.fine{border-left:4px solid var(--bar);padding:.2rem 0 .2rem .9rem}.scroll{overflow-x:auto}footer{margin-top:3rem;color:var(--soft);font:.82rem/1.5 system-ui,sans-serif}
-@media(max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}main{padding:1.5rem .8rem 3rem}}
+@media(max-width:40rem){th.n{white-space:normal}td:first-child{overflow-wrap:normal;hyphens:none}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}main{padding:1.5rem .8rem 3rem}}
 @media print{:root{--bg:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--bad:#8b0000;--bar:#2a5a9c;--bar2:#9c5a12;color-scheme:light}main{max-width:none;padding:0}body{font-size:10pt}table{font-size:8pt}.scroll{overflow:visible}.plot,.fig,tr,figure{break-inside:avoid}h2,h3,caption{break-after:avoid}.plots{grid-template-columns:1fr 1fr}thead{display:table-header-group}}
 )";
 
@@ -53,7 +53,7 @@ std::string Plot(const std::string& label, const Ticks& ticks, const Ticks& y_ti
                  const std::string& x_label, const std::string& y_label,
                  const std::vector<std::vector<Point>>& series, bool diagonal, bool join,
                  size_t colour_of_first = 0) {
-  constexpr double kLeft = 44, kTop = 10, kWidth = 300, kHeight = 190;
+  constexpr double kLeft = 58, kTop = 10, kWidth = 290, kHeight = 190;
   const auto x = [&](double v) { return Fixed(kLeft + kWidth * std::clamp(v, 0.0, 1.0), 1); };
   const auto y = [&](double v) { return Fixed(kTop + kHeight * (1 - std::clamp(v, 0.0, 1.0)), 1); };
   std::string s =

@@ -114,6 +114,10 @@ class BadInput(Case):
         self.assertIn("log.jsonl: is empty", err)
         self.assertEqual(json.load(open(self.path("out/campaigns.json")))["campaigns"], [])
 
+    def test_accounts_in_place_of_the_log(self):
+        accounts = self.write("people.jsonl", '{"account_id": "a1", "created_at": "2026-01-01T00:00:00Z", "plan": "pro"}\n')
+        self.refused(f"{accounts}: holds accounts, not exchanges: give it with --accounts", accounts)
+
     def test_folder_and_missing(self):
         self.refused(f"{self.dir}: is a folder", self.dir)
         self.refused(f"{self.path('nowhere')}: does not exist", self.path("nowhere"))

@@ -161,6 +161,21 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   const bundle = readFileSync(await file.path(), "utf8");
   assert.equal(JSON.parse(bundle).type, "bundle");
   for (const m of members) assert.ok(!bundle.includes(m.account_id));
+  // Taken back: a second bundle says that nothing of the first holds, by two persons as well.
+  await one.goto(`${base}/sharing`);
+  await one.getByRole("button", { name: "Take back" }).click();
+  await one.getByLabel("Why").fill("they were customers");
+  await one.getByRole("button", { name: "Propose it" }).click();
+  await one.getByText("waits for a second person").waitFor();
+  await accessible(one, "story-taken-back");
+  await two.reload();
+  await two.getByRole("button", { name: "Approve" }).click();
+  await two.getByText("That what was shared before no longer holds").waitFor();
+  await two.getByRole("button", { name: "Approve it" }).click();
+  const newest = two.getByRole("row", { name: /revocation of export/ });
+  const [gone] = await Promise.all([two.waitForEvent("download"), newest.getByRole("button", { name: "Download" }).click()]);
+  const indicators = JSON.parse(readFileSync(await gone.path(), "utf8")).objects.filter((o) => o.type === "indicator");
+  assert.ok(indicators.length > 0 && indicators.every((o) => o.revoked));
 
   // A person's word closes it: with the next pass it accuses nobody, and the page says why.
   const other = members.find((m) => m.verdict === "distillation" && m.account_id !== accused).account_id;
@@ -175,6 +190,8 @@ test("from the log to the overturned appeal", { timeout: 600_000 * patience }, a
   await until(async () => (await decide(other)).action === "allow", "what was dismissed to accuse nobody");
   await two.reload();
   await two.getByText("neither told nor acted upon").waitFor();
+  const leaves = await api(base, ada, "GET", `/api/v1/sharing/preview?campaign=${campaign.id}&audience=provider`);
+  assert.match(leaves.body.error?.message ?? JSON.stringify(leaves.body), /it was dismissed/);
   await accessible(two, "story-dismissed");
   const seen = (await api(base, bob, "GET", `/api/v1/campaigns/${campaign.id}`)).body;
   const back = { expected: seen.disposition_revision, value: "confirmed", reason: "evidence-checked" };

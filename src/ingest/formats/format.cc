@@ -197,6 +197,11 @@ absl::StatusOr<Detected> DetectFormat(std::string_view log, const Glance& glance
     return absl::InvalidArgumentError(
         StrCat(log, ": could be ", names, "; name one with --format"));
   }
+  if (has("account_id") && !has("ts") &&
+      (has("created_at") || has("org_verified") || has("payment_id") || has("email_domain"))) {
+    return absl::InvalidArgumentError(
+        StrCat(log, ": holds accounts, not exchanges: give it with --accounts, beside the log"));
+  }
   std::string seen;
   int n = 0;
   for (const std::string& key : glance.keys) {
