@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <initializer_list>
 #include <iterator>
 #include <map>
 #include <set>
@@ -58,13 +59,14 @@ std::string Lower(std::string_view v) {
 class Reader {
  public:
   Reader(const model::Campaign& c, lake::Lake* lake, uint64_t rows_at_once)
-      : c_(c), lake_(lake), parts_(1 + c.exchanges / rows_at_once) {
+      : c_(c), lake_(lake), rows_at_once_(rows_at_once) {
     for (const model::CampaignMember& m : c.members)
       if (m.verdict == model::VerdictName(c.verdict)) accused_.insert(m.account_id);
   }
 
   absl::StatusOr<CandidateCampaign> Run() {
     Facts();
+    if (absl::Status s = Parts(); !s.ok()) return s;
     for (const auto& step : {&Reader::Templates, &Reader::Rhythm, &Reader::Software,
                              &Reader::Addresses, &Reader::Signatures, &Reader::Accounts})
       if (absl::Status s = (this->*step)(); !s.ok()) return s;
@@ -72,18 +74,7 @@ class Reader {
   }
 
  private:
-  static constexpr model::ExchangeColumn kColumns[] = {{"account_id"},
-                                                       {"ts"},
-                                                       {"temperature"},
-                                                       {"top_p"},
-                                                       {"max_tokens"},
-                                                       {"stream"},
-                                                       {"client_ip"},
-                                                       {"user_agent"},
-                                                       {"ja4"},
-                                                       {"signatures_presented", "presented"},
-                                                       {"system_sketch", "system"},
-                                                       {"turn_sketch", "turn"}};
+  using Columns = std::initializer_list<model::ExchangeColumn>;
 
   void Add(ItemType type, std::string_view value) {
     if (auto item = Item::Parse(type, value)) out_.items.push_back(*item);
@@ -130,15 +121,42 @@ class Reader {
       return absl::OkStatus();
     });
   }
-  // A statement over the campaign's exchanges, BEFORE, they and AFTER. Large campaigns are read
-  // some accounts at a time, to fit into a statement's memory: each account is in one answer.
-  absl::Status QueryRows(const std::string& before, const std::string& after,
+  // Ranges of accounts, each with no more exchanges than one statement is to read.
+  absl::Status Parts() {
+    std::string first, last;
+    uint64_t held = 0;
+    const auto end = [&] {
+      if (held == 0) return;
+      parts_.push_back(StrCat("account_id >= ", lake::SqlString(first),
+                              " AND account_id <= ", lake::SqlString(last)));
+      held = 0;
+    };
+    absl::Status s = Query(
+        StrCat("SELECT account_id, toUInt64(count()) AS n FROM attributed WHERE campaign_id = ",
+               lake::SqlString(c_.id), " GROUP BY account_id ORDER BY account_id"),
+        [&](const lake::Block& b, size_t i) {
+          const uint64_t n = b.columns[1].As<std::vector<uint64_t>>()[i];
+          if (held + n > rows_at_once_) end();
+          last = std::string(b.columns[0].As<StringColumn>()[i]);
+          if (held == 0) first = last;
+          held += n;
+        });
+    end();
+    if (!s.ok() || !parts_.empty()) return s;
+    return absl::NotFoundError(StrCat("the lake has no attribution of campaign ", c_.id,
+                                      "; scan again, which writes findings and lake together"));
+  }
+
+  // A statement over the campaign's exchanges with account_id and COLUMNS: BEFORE, they and AFTER.
+  // Some accounts at a time, to fit into a statement's memory: they lie together in both tables,
+  // and each is in one answer.
+  absl::Status QueryRows(Columns columns, const std::string& before, const std::string& after,
                          const std::function<void(const lake::Block&, size_t)>& row) {
-    for (uint64_t part = 0; part < parts_; ++part) {
-      const std::string some =
-          parts_ == 1 ? "" : StrCat("cityHash64(account_id) % ", parts_, " = ", part);
+    std::vector<model::ExchangeColumn> all = {{"account_id", "account"}};
+    all.insert(all.end(), columns.begin(), columns.end());
+    for (const std::string& part : parts_) {
       absl::Status s = Query(
-          StrCat(before, model::ExchangesOf(lake::SqlString(c_.id), kColumns, some), after), row);
+          StrCat(before, model::ExchangesOf(lake::SqlString(c_.id), all, part, part), after), row);
       if (!s.ok()) return s;
     }
     return absl::OkStatus();
@@ -153,8 +171,9 @@ class Reader {
       std::string list;
       for (const uint32_t h : hashes) base::StrAppend(&list, list.empty() ? "" : ",", h);
       absl::Status s = QueryRows(
-          "SELECT h, toUInt64(uniqExact(account_id)) AS accounts, toUInt64(count()) AS exchanges "
-          "FROM (SELECT account_id, arrayJoin(arrayDistinct(arrayConcat(system, turn))) AS h FROM ",
+          {{"system_sketch", "system"}, {"turn_sketch", "turn"}},
+          "SELECT h, toUInt64(uniqExact(account)) AS accounts, toUInt64(count()) AS exchanges "
+          "FROM (SELECT account, arrayJoin(arrayDistinct(arrayConcat(system, turn))) AS h FROM ",
           StrCat(") WHERE h IN (", list, ") GROUP BY h ORDER BY h"),
           [&](const lake::Block& b, size_t i) {
             const uint32_t h = b.columns[0].As<std::vector<uint32_t>>()[i];
@@ -181,8 +200,9 @@ class Reader {
     std::set<std::string> accounts;
     uint64_t exchanges = 0;
     absl::Status s =
-        QueryRows("SELECT account_id, intDiv(ts, 1800000) AS half, toUInt64(count()) AS n FROM ",
-                  " GROUP BY account_id, half", [&](const lake::Block& b, size_t i) {
+        QueryRows({{"ts", "time"}},
+                  "SELECT account, intDiv(time, 1800000) AS half, toUInt64(count()) AS n FROM ",
+                  " GROUP BY account, half", [&](const lake::Block& b, size_t i) {
                     const std::string account(b.columns[0].As<StringColumn>()[i]);
                     if (!model::ToldOf(account)) return;
                     accounts.insert(account);
@@ -222,10 +242,11 @@ class Reader {
     std::map<std::string, Use> settings, clients, fingerprints;
     uint64_t all = 0;
     absl::Status s = QueryRows(
-        "SELECT account_id, toFloat64(temperature) AS temperature, toFloat64(top_p) AS top_p, "
-        "max_tokens, stream, user_agent, ja4, toUInt64(count()) AS n FROM ",
-        " GROUP BY account_id, temperature, top_p, max_tokens, stream, user_agent, ja4 ORDER "
-        "BY account_id, max_tokens, stream, user_agent, ja4",
+        {{"temperature"}, {"top_p"}, {"max_tokens"}, {"stream"}, {"user_agent"}, {"ja4"}},
+        "SELECT account, toFloat64(temperature) AS t, toFloat64(top_p) AS p, max_tokens, stream, "
+        "user_agent, ja4, toUInt64(count()) AS n FROM ",
+        " GROUP BY account, t, p, max_tokens, stream, user_agent, ja4 ORDER BY account, "
+        "max_tokens, stream, user_agent, ja4",
         [&](const lake::Block& b, size_t i) {
           const std::string account(b.columns[0].As<StringColumn>()[i]);
           const uint64_t n = b.columns[7].As<std::vector<uint64_t>>()[i];
@@ -248,10 +269,6 @@ class Reader {
           Count(&fingerprints, std::string(b.columns[6].As<StringColumn>()[i]), account, n);
         });
     if (!s.ok()) return s;
-    if (all == 0) {
-      return absl::NotFoundError(StrCat("the lake has no attribution of campaign ", c_.id,
-                                        "; scan again, which writes findings and lake together"));
-    }
     AddMost(ItemType::kSettings, settings,
             static_cast<uint64_t>(kSettingsShareMin * static_cast<double>(all)));
     AddMost(ItemType::kClient, clients, 1);
@@ -276,9 +293,8 @@ class Reader {
 
   absl::Status Addresses() {
     return QueryRows(
-        "SELECT client_ip, account_id FROM ",
-        " WHERE client_ip != '' GROUP BY client_ip, account_id",
-        [&](const lake::Block& b, size_t i) {
+        {{"client_ip", "address"}}, "SELECT address, account FROM ",
+        " WHERE address != '' GROUP BY address, account", [&](const lake::Block& b, size_t i) {
           const std::string account(b.columns[1].As<StringColumn>()[i]);
           if (accused_.count(account))
             addresses_[std::string(b.columns[0].As<StringColumn>()[i])].insert(account);
@@ -288,8 +304,9 @@ class Reader {
   absl::Status Signatures() {
     std::set<uint64_t> kept;  // the smallest
     absl::Status status =
-        QueryRows("SELECT s, account_id FROM (SELECT arrayJoin(presented) AS s, account_id FROM ",
-                  ") GROUP BY s, account_id", [&](const lake::Block& b, size_t i) {
+        QueryRows({{"signatures_presented", "presented"}},
+                  "SELECT s, account FROM (SELECT arrayJoin(presented) AS s, account FROM ",
+                  ") GROUP BY s, account", [&](const lake::Block& b, size_t i) {
                     if (!accused_.count(std::string(b.columns[1].As<StringColumn>()[i]))) return;
                     kept.insert(b.columns[0].As<std::vector<uint64_t>>()[i]);
                     if (kept.size() > kPersonalMax) kept.erase(std::prev(kept.end()));
@@ -328,7 +345,8 @@ class Reader {
 
   const model::Campaign& c_;
   lake::Lake* lake_;
-  const uint64_t parts_;
+  const uint64_t rows_at_once_;
+  std::vector<std::string> parts_;  // conditions, of either table
   std::set<std::string> accused_;
   std::map<std::string, std::set<std::string>> addresses_;
   std::map<const void*, std::unordered_set<std::string>> seen_;
