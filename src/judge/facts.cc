@@ -50,10 +50,10 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
                const base::Parallel& parallel, Facts* f) {
   const link::Log& log = background.log();
   const std::vector<link::Event> own = EventsOf(log, c.rows);
-  f->rhythm = c.unpicked ? *c.unpicked : RhythmOf(own, c, parallel);
-  if (f->rhythm.excess >= kAudibleExcess && f->rhythm.z >= kAudibleScore) {
+  f->rhythm = c.unpicked ? *c.unpicked : RhythmOf(log, own, c, parallel);
+  if (Audible(f->rhythm)) {
     AccountSet follows(log.accounts(), false);
-    for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; })) {
+    for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; }, {}, CoveredFrom(log))) {
       follows[one.account] = FollowingBits(one, f->rhythm.excess) >= kTellingBits;
     }
     double rows = 0;
@@ -70,8 +70,10 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
   std::array<std::optional<double>, kNullGroups> z;
   parallel.For(kNullGroups, 1, [&](size_t begin, size_t end, int) {
     std::vector<link::Event> events;
-    for (size_t g = begin; g < end; ++g)
-      if (groups.Events(g, wanted, &events)) z[g] = link::MeasureRhythm(events).z;
+    for (size_t g = begin; g < end; ++g) {
+      if (groups.Events(g, wanted, &events))
+        z[g] = link::MeasureRhythm(events, base::Parallel(1), {}, {}, CoveredFrom(log)).z;
+    }
   });
   std::vector<double> zs;
   for (size_t g = 0; g < kNullGroups && z[g]; ++g)
@@ -151,7 +153,7 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 
 }  // namespace
 
-link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c,
+link::Rhythm RhythmOf(const link::Log& log, const std::vector<link::Event>& events, const Candidate& c,
                       const base::Parallel& parallel, const link::Accounts& who,
                       const link::Days& counted) {
   const auto part_of = [&](uint32_t a) {
@@ -160,13 +162,14 @@ link::Rhythm RhythmOf(const std::vector<link::Event>& events, const Candidate& c
     return c.part[static_cast<size_t>(std::lower_bound(c.accounts.begin(), c.accounts.end(), a) -
                                       c.accounts.begin())];
   };
-  return link::MeasureRhythm(events, part_of, parallel, counted);
+  return link::MeasureRhythm(events, part_of, parallel, counted, CoveredFrom(log));
 }
 
 bool FollowsAQueue(const Background& background, const Candidate& c,
                    const base::Parallel& parallel) {
-  const link::Rhythm r = RhythmOf(EventsOf(background.log(), c.rows), c, parallel);
-  return r.z >= kQueueZ && r.excess >= kQueueExcess;
+  const link::Log& log = background.log();
+  const link::Rhythm r = RhythmOf(log, EventsOf(log, c.rows), c, parallel);
+  return r.z >= kQueueZ && r.excess >= kQueueExcess * (1 - r.absorbed);
 }
 
 const char* FormedName(Formed formed) {

@@ -618,7 +618,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     AccountSet told(log.accounts(), !all_the_rest);
     if (all_the_rest) {
       for (const link::Following& one :
-           link::MeasureFollowing(EventsOf(log, f.candidate.rows), [](uint32_t) { return true; }))
+           link::MeasureFollowing(EventsOf(log, f.candidate.rows), [](uint32_t) { return true; }, {}, CoveredFrom(log)))
         told[one.account] = FollowingBits(one, f.facts.rhythm.excess) >= kTellingBits;
     }
     for (const uint32_t row : f.candidate.rows)

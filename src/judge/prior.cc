@@ -341,11 +341,12 @@ void Imports::Listen(const Background& background, const Candidate& c,
                  ? 0
                  : one->busy[static_cast<size_t>(i)];
     };
-    const link::Rhythm heard = link::MeasureAgainst(own, weight);
+    const link::Rhythm heard = link::MeasureAgainst(own, weight, CoveredFrom(log));
     double z = heard.z;
     if (z > 0) {
       std::vector<double> zs;
-      for (const auto& group : groups) zs.push_back(link::MeasureAgainst(group, weight).z);
+      for (const auto& group : groups)
+        zs.push_back(link::MeasureAgainst(group, weight, CoveredFrom(log)).z);
       z = AgainstGroups(z, std::move(zs));
     }
     prior->heard.push_back(z);

@@ -107,7 +107,7 @@ bool WorthReporting(const Facts& f, const Weighed& w, Formed formed) {
       return formed != Formed::kManner || f.rhythm_z >= 4;
     case Verdict::kUnresolved:
       return formed == Formed::kManner
-                 ? f.rhythm_z >= 4 && f.rhythm.excess >= .04
+                 ? f.rhythm_z >= 4 && f.rhythm.excess >= AudibleExcess(f.rhythm)
                  : (w.probability[0] >= .1 && f.exchanges >= 40) || w.families >= 2;
     case Verdict::kSharedTool:
     case Verdict::kEvaluation:
@@ -290,10 +290,10 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
 
   // What each account shows by itself, in bits: its hours, what it shares, what it replays.
   std::vector<double> own_bits(candidate.accounts.size(), 0);
-  if (facts.rhythm.excess >= kAudibleExcess && facts.rhythm.z >= kAudibleScore) {
+  if (Audible(facts.rhythm)) {
     size_t at = 0;
     for (const link::Following& f :
-         link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; })) {
+         link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; }, {}, CoveredFrom(log_))) {
       while (candidate.accounts[at] != f.account) ++at;
       own_bits[at] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
     }

@@ -78,13 +78,13 @@ Following Follow(const Background& background, const link::AccountGraph& graph, 
   std::vector<double> bits(n);
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto is_in = [&](uint32_t a) { return in[a]; };
-    const link::Rhythm rhythm = link::MeasureRhythm(events, parallel, is_in, on);
-    if (!known && (rhythm.excess < kAudibleExcess || rhythm.z < kAudibleScore)) return {};
-    const double excess = std::max(rhythm.excess, kAudibleExcess);
+    const link::Rhythm rhythm = link::MeasureRhythm(events, parallel, is_in, on, CoveredFrom(log));
+    if (!known && !Audible(rhythm)) return {};
+    const double excess = std::max(rhythm.excess, AudibleExcess(rhythm));
     // Those who were not heard, beyond the bound on events, stay.
     std::fill(bits.begin(), bits.end(), kTellingBits);
     size_t at = 0;
-    for (const link::Following& f : link::MeasureFollowing(events, is_in, on)) {
+    for (const link::Following& f : link::MeasureFollowing(events, is_in, on, CoveredFrom(log))) {
       while (c.accounts[at] != f.account) ++at;
       bits[at] = FollowingBits(f, excess);
     }
@@ -117,7 +117,7 @@ link::Rhythm Unpicked(const Background& background, const link::AccountGraph& gr
                       const Candidate& c, const std::vector<uint32_t>& main_template,
                       const std::vector<link::Event>& events, const base::Parallel& parallel) {
   link::Rhythm sum;
-  double power = 0, folds = 0;
+  double power = 0, folds = 0, absorbed = 0;
   for (int fold = 0; fold < kFolds; ++fold) {
     const auto of_fold = [&](int64_t day) { return day % kFolds == fold; };
     const Following f = Follow(
@@ -126,14 +126,16 @@ link::Rhythm Unpicked(const Background& background, const link::AccountGraph& gr
     AccountSet in(background.log().accounts(), false);
     for (size_t i = 0; i < f.in.size(); ++i) in[c.accounts[i]] = f.in[i];
     const link::Rhythm r = RhythmOf(
-        events, c, parallel, [&](uint32_t a) { return in[a]; }, of_fold);
+        background.log(), events, c, parallel, [&](uint32_t a) { return in[a]; }, of_fold);
     sum.pairs += r.pairs;
     sum.expected += r.expected;
+    absorbed += r.absorbed * r.expected;
     sum.z += r.z;  // Stouffer; alike, for the more strangers are in, the more power and the less z
     power += r.power * r.power;
     folds += r.expected > 0;
   }
   sum.excess = sum.expected > 0 ? sum.pairs / sum.expected - 1 : 0;
+  sum.absorbed = sum.expected > 0 ? absorbed / sum.expected : 0;
   sum.power = std::sqrt(power);
   if (folds > 0) sum.z /= std::sqrt(folds);
   return sum;
@@ -200,6 +202,10 @@ std::optional<link::Event> EventOf(const link::Log& log, uint64_t row) {
   const int64_t at = log.ts_ms[row];
   if (at < log.heard_from_ms || at >= log.heard_until_ms) return std::nullopt;
   return link::Event(log.row_account[row], at + log.shift_ms);
+}
+
+int32_t CoveredFrom(const link::Log& log) {
+  return link::Event(0, log.heard_from_ms + log.shift_ms).half_hour;
 }
 
 std::vector<link::Event> EventsOf(const link::Log& log, std::span<const uint32_t> rows) {
@@ -367,7 +373,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     if (it != beats.end()) return it->second;
     const std::vector<link::Event> events =
         EventsOf(log, Take(log, whole, positions[p.number]).rows);
-    return beats.emplace(p.number, link::Beat(events)).first->second;
+    return beats.emplace(p.number, link::Beat(events, CoveredFrom(log))).first->second;
   };
   uint32_t next_number = static_cast<uint32_t>(parts.size());
   const auto join = [&](size_t i, size_t j) {

@@ -20,11 +20,21 @@ namespace stillwatch::judge {
 // From here on a group's rhythm is heard; a common calendar does less.
 inline constexpr double kAudibleExcess = .04;
 inline constexpr double kAudibleScore = 3;
+// A log of few days shows less of either, as habits are learnt on the same days.
+inline double AudibleExcess(const link::Rhythm& rhythm) {
+  return kAudibleExcess * (1 - rhythm.absorbed);
+}
+inline bool Audible(const link::Rhythm& rhythm) {
+  return rhythm.excess >= AudibleExcess(rhythm) && rhythm.z >= kAudibleScore;
+}
 // Bits from which an account is told to follow a queue, or below their negative not to.
 inline constexpr double kTellingBits = 2;
 
 // What is heard of a row; nothing outside the days of the log (Log::heard_from_ms).
 std::optional<link::Event> EventOf(const link::Log& log, uint64_t row);
+
+// From when on it is heard; link::MeasureRhythm's covered_from.
+int32_t CoveredFrom(const link::Log& log);
 
 // One event for each half hour in which an account was active: all that a rhythm consists of.
 // Rows ascend.

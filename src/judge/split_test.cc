@@ -78,7 +78,7 @@ TEST(SplitByQueue, FollowersLeaveTheStrangersBehind) {
   // On days that did not pick them they are heard as well.
   const base::Parallel one(1);
   ASSERT_TRUE(parts[0].unpicked.has_value());
-  EXPECT_GT(parts[0].unpicked->z, .5 * RhythmOf(EventsOf(log, parts[0].rows), parts[0], one).z);
+  EXPECT_GT(parts[0].unpicked->z, .5 * RhythmOf(log, EventsOf(log, parts[0].rows), parts[0], one).z);
   EXPECT_FALSE(parts[1].unpicked.has_value());
   // Nothing is lost, and every row goes with its account.
   EXPECT_EQ(parts[0].rows.size() + parts[1].rows.size(), log.rows());
@@ -104,7 +104,7 @@ TEST(SplitByQueue, WhatPickedThemDoesNotSpeakForThem) {
   const std::vector<Candidate> parts = Split(log, All(log));
   ASSERT_EQ(parts.size(), 2u);
   const base::Parallel one(1);
-  EXPECT_GT(RhythmOf(EventsOf(log, parts[0].rows), parts[0], one).z, 3 * kAudibleScore);
+  EXPECT_GT(RhythmOf(log, EventsOf(log, parts[0].rows), parts[0], one).z, 3 * kAudibleScore);
   ASSERT_TRUE(parts[0].unpicked.has_value());
   EXPECT_LT(parts[0].unpicked->z, kAudibleScore);
 }
@@ -121,7 +121,7 @@ TEST(SplitByQueue, WhoActsSeldomIsHeardOnDaysThatDidNotPickHim) {
     const std::vector<Candidate> parts = Split(log, All(log));
     ASSERT_EQ(parts.size(), 2u) << seed;
     ASSERT_TRUE(parts[0].unpicked.has_value()) << seed;
-    const double z = RhythmOf(EventsOf(log, parts[0].rows), parts[0], base::Parallel(1)).z;
+    const double z = RhythmOf(log, EventsOf(log, parts[0].rows), parts[0], base::Parallel(1)).z;
     EXPECT_GT(parts[0].unpicked->z, .6 * z) << seed;
   }
 }
@@ -141,7 +141,7 @@ TEST(RhythmOf, ALogThatEndsAtNoonIsNoQueue) {
     }
     const link::Log log = rows.Build();
     const Candidate c = All(log);
-    const link::Rhythm r = RhythmOf(EventsOf(log, c.rows), c, base::Parallel(1));
+    const link::Rhythm r = RhythmOf(log, EventsOf(log, c.rows), c, base::Parallel(1));
     EXPECT_GT(r.power, 10) << seed;
     EXPECT_LT(r.z, kAudibleScore) << seed;
   }

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/text.h"
+#include "judge/split.h"
 #include "model/words.h"
 
 namespace stillwatch::judge {
@@ -79,7 +80,8 @@ Weighed Weigh(const Facts& f, Formed formed) {
 
   // Rhythm.
   double rhythm = ScoreBits(f.rhythm_z, 14);
-  if (f.rhythm.excess < .04) rhythm = std::min(rhythm, 0.0);  // a common calendar does as much
+  if (f.rhythm.excess < AudibleExcess(f.rhythm))
+    rhythm = std::min(rhythm, 0.0);  // a common calendar does as much
   if (f.rhythm_z < 2) {
     // Silence speaks against a queue as far as it could have been heard; one in ten hides its
     // rhythm whatever the volume.
@@ -303,7 +305,11 @@ Weighed Weigh(const Facts& f, Formed formed) {
   const bool one_job =
       rhythm >= kFamilyBitsMin || replay > 0 ||
       (f.rhythm.power < 3 && f.dedicated >= kDedicatedMin && f.scaffold >= kLongScaffold &&
-       f.main_family >= .5 && f.coverage[3].bits >= 4);
+       f.main_family >= .5 && f.coverage[3].bits >= 4) ||
+      // Of less than two days habits take in what would be heard: what accounts of one operator send
+      // with one scaffold and pay for with shared cards.
+      (company && formed == Formed::kText && !f.phrase &&
+       f.rhythm.absorbed >= link::kAbsorbedMax && f.main_family >= .5 && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.

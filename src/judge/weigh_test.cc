@@ -47,6 +47,40 @@ Facts Harvest() {
   return f;
 }
 
+TEST(Weigh, ARhythmThatHabitsTookInHalfIsHeardAsOfManyDays) {
+  Facts f = Harvest();
+  f.rhythm.excess = .03;  // a common calendar does as much, in weeks
+  EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.rhythm.absorbed = .5;  // two days
+  EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.rhythm.excess = .019;
+  EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+}
+
+TEST(Weigh, InLessThanTwoDaysAnOperatorsAccountsNeedNotBeHeardTwice) {
+  Facts f = Harvest();
+  f.dedicated = .12;
+  f.rhythm_z = f.rhythm.z = 1;
+  f.rhythm.excess = .005;
+  f.rhythm.power = 20;
+  f.rhythm.absorbed = link::kAbsorbedMax;
+  EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.company = 1;  // all of them do other work that is a harvest
+  EXPECT_EQ(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  // Of more days silence says that it is no queue.
+  f.rhythm.absorbed = .3;
+  EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
+  f.rhythm.absorbed = link::kAbsorbedMax;
+  // Cards of their own, several scaffolds, a phrase: not told to be one job.
+  for (const auto& change : {std::function<void(Facts*)>([](Facts* g) { g->coverage[3] = {2, 1, 0}; }),
+                             std::function<void(Facts*)>([](Facts* g) { g->main_family = .3; }),
+                             std::function<void(Facts*)>([](Facts* g) { g->phrase = true; })}) {
+    Facts g = f;
+    change(&g);
+    EXPECT_NE(Weigh(g, Formed::kText).verdict, Verdict::kDistillation);
+  }
+}
+
 Facts Random(std::mt19937_64& random) {
   const auto share = [&] { return std::uniform_real_distribution<double>(0, 1)(random); };
   const auto rare = [&] { return random() % 3 == 0 ? share() : 0; };

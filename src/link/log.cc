@@ -13,7 +13,9 @@ namespace stillwatch::link {
 namespace {
 
 constexpr int64_t kHeardStepMs = base::kMsPerHour / 2;
-constexpr int64_t kMissedMsMax = base::kMsPerHour;  // of a day that is heard
+constexpr int64_t kMissedMsMax = base::kMsPerHour;  // of a day that is heard as a whole
+constexpr int64_t kFewDays = 7;  // ...below which the part of one more is worth hearing
+constexpr int64_t kPartStepMs = 2 * base::kMsPerHour;  // the longest slot of a rhythm
 constexpr double kOfOne = .6;  // of an organisation's accounts, to be those of one customer
 
 // The organisation that openly owns an account; "" for an account on its own.
@@ -89,7 +91,12 @@ void Log::FindDays() {
   }
   const int64_t begin = (first + shift_ms) / base::kMsPerDay * base::kMsPerDay - shift_ms;
   const int64_t next = begin + base::kMsPerDay;
-  heard_from_ms = first - begin > kMissedMsMax && next < heard_until_ms ? next : begin;
+  heard_from_ms = begin;
+  if (first - begin <= kMissedMsMax || next >= heard_until_ms) return;
+  heard_from_ms = next;
+  if (heard_until_ms - next >= kFewDays * base::kMsPerDay) return;
+  const int64_t covered = (first - begin + kPartStepMs - 1) / kPartStepMs * kPartStepMs;
+  heard_from_ms = begin + covered;
 }
 
 std::span<const Log::Presented> Log::PresentedBy(uint32_t row) const {

@@ -79,7 +79,8 @@ struct Log {
   // The days of a rhythm. On a day that the log covers in part all are about in the same hours, so
   // that they end with the log where its last one misses more than an hour: `shift_ms` added to a
   // time makes them begin at midnight. Rows outside [heard_from_ms, heard_until_ms) are of the half
-  // hour that has begun, or of a first day that misses more than an hour where there is another.
+  // hour that has begun, or of a first day that misses more than an hour where there are many
+  // others. Of a log of few days it is heard from the first even hour on that the log covers.
   int64_t heard_from_ms = 0, heard_until_ms = 0, shift_ms = 0;
 
   size_t rows() const { return ts_ms.size(); }

@@ -91,8 +91,12 @@ TEST(Log, ItsDaysEndWithIt) {
                  (kDay - (kTestDay + log.shift_ms) % kDay) % kDay / kHour};
   };
   EXPECT_EQ(heard(0, 3 * kDay - 1), (Heard{0, 72, 0}));
-  // The last day is cut at noon: days begin at noon, and the half of one before is not heard.
-  EXPECT_EQ(heard(0, 3 * kDay + 12 * kHour - 1), (Heard{12, 84, 12}));
+  // The last day is cut at noon: days begin at noon. The half of one before is heard where it counts,
+  // from an even hour on.
+  EXPECT_EQ(heard(0, 7 * kDay + 12 * kHour - 1), (Heard{12, 180, 12}));
+  EXPECT_EQ(heard(0, 6 * kDay + 12 * kHour - 1), (Heard{0, 156, 12}));
+  EXPECT_EQ(heard(90 * 60'000, kDay + 12 * kHour - 1), (Heard{2, 36, 12}));
+  EXPECT_EQ(heard(11 * kHour, kDay + 12 * kHour - 1), (Heard{12, 36, 12}));
   // Half an hour that has begun is left out; a first day of nearly 24 hours is not.
   EXPECT_EQ(heard(0, 3 * kDay + 20 * 60'000), (Heard{0, 72, 0}));
   EXPECT_EQ(heard(0, 3 * kDay - 50 * 60'000), (Heard{0, 72, 0}));

@@ -38,21 +38,31 @@ struct Event {
 using Accounts = std::function<bool(uint32_t account)>;
 using Days = std::function<bool(int64_t day)>;
 
+// What a single day leaves of a queue is not known; it is taken for as much as two leave.
+inline constexpr double kAbsorbedMax = .5;
+
 struct Rhythm {
   double pairs = 0;     // coinciding pairs of different accounts, one-hour slots
   double expected = 0;  // of them under the null
   double excess = 0;    // pairs / expected - 1; 0 when nothing was expected
   double z = 0;         // mean of the z at slots of 30 minutes, one hour and two
-  // Standard deviations at which a queue of ordinary tightness (excess .12) would stand out with
-  // this volume. Below 3 silence says nothing.
+  // Share of a common rhythm that habits take in because they are learnt on the same days: one in D
+  // of D days that are alike, and never stated above kAbsorbedMax.
+  double absorbed = 0;
+  // Standard deviations at which a queue of ordinary tightness (excess .12, before habits absorb of
+  // it) would stand out with this volume. Below 3 silence says nothing.
   double power = 0;
 };
+
+// From when on a log covers its first day; accounts are not looked for in what it lacks of it.
+// At a multiple of two hours.
+inline constexpr int32_t kWholeDays = INT32_MIN;
 
 // Pure. Events in any order (of the order of a log no copy is made); equal ones count once a slot.
 // Only those of accounts `who` on days `on` are heard. O(accounts * days * slots).
 Rhythm MeasureRhythm(std::span<const Event> events,
                      const base::Parallel& parallel = base::Parallel(1), const Accounts& who = {},
-                     const Days& on = {});
+                     const Days& on = {}, int32_t covered_from = kWholeDays);
 
 // Of a group made of parts with habits of their own (pools, a class among them): coincidences
 // inside and between the parts, each part against its own habit, so that a difference of habits
@@ -61,7 +71,8 @@ Rhythm MeasureRhythm(std::span<const Event> events,
 // itself. O(parts^2 * days * slots) more.
 Rhythm MeasureRhythm(std::span<const Event> events,
                      const std::function<uint32_t(uint32_t account)>& part_of,
-                     const base::Parallel& parallel = base::Parallel(1), const Days& counted = {});
+                     const base::Parallel& parallel = base::Parallel(1), const Days& counted = {},
+                     int32_t covered_from = kWholeDays);
 
 // How an account moves with the rest of its group: how full the group's hours were in which it was
 // present, against how full its own and the others' habits would have made them. 1 for one who comes
@@ -75,12 +86,12 @@ struct Following {
 // One entry for each account of the events on days `on`, ascending: how it moves with those of them
 // that are `in` the group, itself excepted. O(accounts * days * 24).
 std::vector<Following> MeasureFollowing(std::span<const Event> events, const Accounts& in,
-                                        const Days& on = {});
+                                        const Days& on = {}, int32_t covered_from = kWholeDays);
 
 // A group's presences, made once for any number of comparisons. Immutable; copies share.
 class Beat {
  public:
-  explicit Beat(std::span<const Event> events);
+  explicit Beat(std::span<const Event> events, int32_t covered_from = kWholeDays);
   // Of two groups of different accounts together, each against its own habits. O(days * slots).
   static Beat Joined(const Beat& a, const Beat& b);
 
@@ -103,6 +114,7 @@ using Weights = std::function<double(int32_t half_hour)>;
 // come and go on their own, as long as they were made without these accounts. `pairs` and
 // `expected` are presences in hours of positive weight; `power` says nothing.
 // O(accounts * days * slots).
-Rhythm MeasureAgainst(std::span<const Event> events, const Weights& weight);
+Rhythm MeasureAgainst(std::span<const Event> events, const Weights& weight,
+                      int32_t covered_from = kWholeDays);
 
 }  // namespace stillwatch::link

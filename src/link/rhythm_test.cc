@@ -109,12 +109,80 @@ TEST(Rhythm, WorkedByHand) {
   EXPECT_NEAR(apart.expected, 60. / 121, 1e-12);
   EXPECT_NEAR(apart.excess, -1, 1e-12);
   EXPECT_NEAR(apart.z, -60. / 121, 1e-12);
-  EXPECT_NEAR(apart.power, .12 * 60 / 121, 1e-12);
+  EXPECT_DOUBLE_EQ(apart.absorbed, .5);  // of one day, as of two
+  EXPECT_NEAR(apart.power, .12 * .5 * 60 / 121, 1e-12);
   // On days apart nothing can coincide.
   const Rhythm days = MeasureRhythm(Events{{0, kTestDay}, {1, kTestDay + kMsPerDay}});
   EXPECT_DOUBLE_EQ(days.expected, 0);
   EXPECT_DOUBLE_EQ(days.z, 0);
   EXPECT_DOUBLE_EQ(days.excess, 0);
+}
+
+TEST(Rhythm, HabitsTakeInWhatFewDaysHaveInCommon) {
+  const auto mean = [](int days, double* absorbed) {
+    double excess = 0;
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
+      std::mt19937_64 random(seed);
+      const Rhythm r = MeasureRhythm(Queue(60, days, 8, random));
+      excess += r.excess / 20;
+      *absorbed += r.absorbed / 20;
+    }
+    return excess;
+  };
+  double of_two = 0, of_three = 0, of_many = 0;
+  const double two = mean(2, &of_two), three = mean(3, &of_three), many = mean(24, &of_many);
+  EXPECT_NEAR(of_two, .5, .01);
+  EXPECT_NEAR(of_three, .4, .06);
+  EXPECT_NEAR(of_many, .05, .02);
+  // What is heard falls, and is what of more days is heard once that is made up for.
+  EXPECT_LT(two, .75 * many);
+  EXPECT_NEAR(two / (1 - of_two), many / (1 - of_many), .35 * many);
+  EXPECT_NEAR(three / (1 - of_three), many / (1 - of_many), .25 * many);
+}
+
+TEST(Rhythm, ADayThatTheLogCoversInPartIsHeard) {
+  // A day and a half, and four and a half; the log begins at noon.
+  constexpr int64_t kNoon = kTestDay + 12 * kMsPerHour;
+  const int32_t from = Event(0, kNoon).half_hour;
+  const auto since_noon = [&](Events events) {
+    std::erase_if(events, [&](const Event& e) { return e.half_hour < from; });
+    return events;
+  };
+  const Spread people = Over(20, [&](std::mt19937_64& random) {
+    return MeasureRhythm(since_noon(Independents(120, 2, 4, random, OfficeHour)),
+                         base::Parallel(1), {}, {}, from)
+        .z;
+  });
+  EXPECT_LT(people.mean, .8);
+  EXPECT_LT(people.worst, 2.5);
+  const Spread longer = Over(20, [&](std::mt19937_64& random) {
+    return MeasureRhythm(since_noon(Independents(120, 5, 2, random, OfficeHour)),
+                         base::Parallel(1), {}, {}, from)
+        .z;
+  });
+  EXPECT_LT(longer.mean, .8);
+  EXPECT_LT(longer.worst, 2.5);
+  // As if it were a whole day, all were found in the part that is there.
+  const Spread whole = Over(20, [&](std::mt19937_64& random) {
+    return MeasureRhythm(since_noon(Independents(120, 2, 4, random, OfficeHour))).z;
+  });
+  EXPECT_GT(whole.mean, 3 + people.mean);
+  // A queue is heard by half a day more than the one day, which habits take in as a whole.
+  const Events queue = [&] {
+    std::mt19937_64 random(1);
+    return since_noon(Queue(60, 2, 12, random));
+  }();
+  const Rhythm both = MeasureRhythm(queue, base::Parallel(1), {}, {}, from);
+  const Rhythm last = MeasureRhythm(queue, base::Parallel(1), {}, [&](int64_t day) {
+    return day > kTestDay / kMsPerDay;
+  });
+  EXPECT_GT(both.z, 3);
+  EXPECT_GT(both.z, 2 * last.z);
+  // Who follows is told on such days as well.
+  double ratio = 0;
+  const auto all = [](uint32_t) { return true; };
+  for (const Following& f : MeasureFollowing(queue, all, {}, from)) ratio += f.ratio / 60;
+  EXPECT_GT(ratio, 1.02);
 }
 
 TEST(Rhythm, PairsAreThoseOfDifferentAccountsInOneHour) {
