@@ -375,6 +375,38 @@ TEST_F(EvaluateTest, ReplayFindsTheShareBeforeTheFirstVerdict) {
   EXPECT_DOUBLE_EQ(c.nine_tenths_not_yet, .5);
   EXPECT_DOUBLE_EQ(c.moments[2].named, .5);
   EXPECT_DOUBLE_EQ(c.moments[2].named_active, 1);
+  EXPECT_DOUBLE_EQ(c.holds, .5);
+  EXPECT_DOUBLE_EQ(c.not_held, .3);
+  EXPECT_DOUBLE_EQ(c.apart_holds, .5);
+  EXPECT_EQ(replay->moments, 4u);
+  EXPECT_EQ(replay->innocents_accused, 0u);
+  // A verdict that is lost once holds from where it is back; who is accused at one moment alone was
+  // accused.
+  const auto steady = input.judge;
+  input.judge = [&](int64_t until) {
+    const auto found = steady(until == 41 ? 21 : 91);
+    if (until == 41) {
+      Write("found/campaigns.json",
+            R"({"schema":"stillwatch.campaigns/1","campaigns":[{"id":"cmp_1","verdict":"distillation","probability":1.0,"exchanges":1,"accounts":1}]})");
+      Csv("found/exchanges.csv", "exchange_id,account_id,campaign_id", {"y1,n1,cmp_1"}, 0);
+      Csv("found/accounts.csv",
+          "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges",
+          {"n1,cmp_1,p,distillation,1,1,1"}, 0);
+    }
+    return found;
+  };
+  const auto lost = ReplayWorld(*world, input);
+  ASSERT_TRUE(lost.ok()) << lost.status();
+  EXPECT_DOUBLE_EQ(lost->campaigns.at(0).first_verdict, .1);
+  EXPECT_FALSE(lost->campaigns.at(0).held);
+  EXPECT_DOUBLE_EQ(lost->campaigns.at(0).holds, 1);
+  EXPECT_DOUBLE_EQ(lost->campaigns.at(0).not_held, .5);
+  EXPECT_EQ(lost->innocents_accused, 1u);
+  Summary said = Summarise({}, {*lost});
+  EXPECT_NE(SummaryText(said).find("innocents accused at any of 4 moments: at most 1"),
+            std::string::npos);
+  EXPECT_NE(SummaryJson(said).find("\"holds_from\": 1"), std::string::npos) << SummaryJson(said);
+  EXPECT_NE(SummaryPage(said).find("it held for good"), std::string::npos);
   input.each_exchange = [&](const auto& row) {
     row("x1", "a0", 10);
     return absl::OkStatus();

@@ -353,8 +353,27 @@ std::string SummaryPage(const Summary& s) {
                     ": what was known when so much of each campaign had been harvested, with no "
                     "information from later. <span class=\"swatch\"></span>recall of what had been "
                     "harvested, large where a correct verdict stood; <span class=\"swatch "
-                    "b\"></span>share of all its accounts that were named.")),
+                    "b\"></span>share of all its accounts that were named. Innocents accused at any of ",
+                    Grouped(r.moments), " moments: at most ", Grouped(r.innocents_accused), ".")),
                 "</figure>");
+      h += "<div class=\"scroll\"><table><tr><th>share harvested before<th class=\"n\">the "
+           "first verdict<th class=\"n\">it held for good<th class=\"n\">one of its own<th "
+           "class=\"n\">that held for good<th class=\"n\">nine tenths named</tr>";
+      const auto between = [&](double first, double before) {
+        StrAppend(&h, "<td class=\"n\">",
+                  first > 1 ? std::string("never")
+                            : StrCat(Fixed(before * 100, 2), " to ", Fixed(first * 100, 2), " %"));
+      };
+      for (const ReplayedCampaign& c : r.campaigns) {
+        StrAppend(&h, "<tr><td>", Html(c.campaign));
+        between(c.first_verdict, c.no_verdict_yet);
+        between(c.holds, c.not_held);
+        between(c.apart, c.not_apart_yet);
+        between(c.apart_holds, c.apart_not_held);
+        between(c.nine_tenths, c.nine_tenths_not_yet);
+        h += "</tr>";
+      }
+      h += "</table></div>";
     }
   }
   if (!s.knobs.empty()) {

@@ -13,6 +13,20 @@ namespace stillwatch::evaluate {
 
 using base::StrCat;
 
+namespace {
+
+// Of moments in order: from which share on each has it, and the last share at which one had not.
+void HoldsFrom(bool has, double harvested, double* from, double* not_yet) {
+  if (!has) {
+    *from = 2;
+    *not_yet = harvested;
+  } else if (*from > 1) {
+    *from = harvested;
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input) {
   Replay out;
   out.truth = world.dir;
@@ -122,6 +136,8 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
       const TrueAccount* t = world.Account(a.account_id);
       innocents += t != nullptr && !world.IsOperators(*t);
     }
+    ++out.moments;
+    out.innocents_accused = std::max(out.innocents_accused, innocents);
     for (size_t c = 0; c < units; ++c) {
       ReplayedCampaign& one = out.campaigns[c];
       Moment m;
@@ -151,6 +167,8 @@ absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input)
   }
   for (ReplayedCampaign& c : out.campaigns) {
     for (const Moment& m : c.moments) {
+      HoldsFrom(m.correct, m.harvested, &c.holds, &c.not_held);
+      HoldsFrom(m.apart, m.harvested, &c.apart_holds, &c.apart_not_held);
       if (c.first_verdict > 1) {
         if (m.correct)
           c.first_verdict = m.harvested;

@@ -40,7 +40,10 @@ struct ReplayedCampaign {
   // 1: never. The verdict came in between.
   double first_verdict = 2, no_verdict_yet = 0;
   bool held = true;  // and every later moment had one too
+  // Share harvested at the moment from which on there is always one, and at the last one without.
+  double holds = 2, not_held = 0;
   double apart = 2, not_apart_yet = 0;  // likewise for a finding of its own; pools: never
+  double apart_holds = 2, apart_not_held = 0;
   double nine_tenths = 2,
          nine_tenths_not_yet = 0;  // likewise for nine tenths of its accounts named
 };
@@ -48,6 +51,8 @@ struct ReplayedCampaign {
 struct Replay {
   std::string truth;
   std::vector<ReplayedCampaign> campaigns;  // by name, then pools
+  size_t moments = 0;                       // at which the log was judged
+  uint64_t innocents_accused = 0;           // at the moment with most of them
 };
 
 struct ReplayInput {

@@ -386,6 +386,8 @@ std::string SummaryJson(const Summary& s) {
   for (const Replay& r : s.replays) {
     w.BeginObject();
     out.Text("truth", r.truth);
+    out.Count("moments", r.moments);
+    out.Count("innocents_accused_at_most", r.innocents_accused);
     w.Key("campaigns");
     w.BeginObject();
     for (const ReplayedCampaign& c : r.campaigns) {
@@ -396,7 +398,9 @@ std::string SummaryJson(const Summary& s) {
       Moments(&out, "first_correct_verdict", c.first_verdict, c.no_verdict_yet);
       w.Key("held");
       w.Bool(c.held);
+      Moments(&out, "holds_from", c.holds, c.not_held);
       Moments(&out, "first_of_its_own", c.apart, c.not_apart_yet);
+      Moments(&out, "its_own_holds_from", c.apart_holds, c.apart_not_held);
       Moments(&out, "nine_tenths_named", c.nine_tenths, c.nine_tenths_not_yet);
       w.Key("moments");
       w.BeginArray();
@@ -408,6 +412,8 @@ std::string SummaryJson(const Summary& s) {
         out.Real("harvested", m.harvested);
         w.Key("correct");
         w.Bool(m.correct);
+        w.Key("of_its_own");
+        w.Bool(m.apart);
         out.Real("recall", m.recall);
         out.Real("named", m.named);
         out.Real("named_of_active", m.named_active);
@@ -522,9 +528,11 @@ std::string SummaryText(const Summary& s) {
     out += line;
   }
   for (const Replay& r : s.replays) {
-    out += StrCat("\nReplay of ", r.truth, ": share harvested before...\n");
-    std::snprintf(line, sizeof line, "%-20s %22s %6s %22s %26s\n", "campaign", "the first verdict",
-                  "held", "one of its own", "nine tenths were named");
+    out += StrCat("\nReplay of ", r.truth, ": innocents accused at any of ", r.moments,
+                  " moments: at most ", r.innocents_accused, ". Share harvested before...\n");
+    std::snprintf(line, sizeof line, "%-20s %20s %20s %20s %20s %22s\n", "campaign",
+                  "the first verdict", "it held for good", "one of its own", "that held for good",
+                  "nine tenths were named");
     out += line;
     const auto between = [](double first, double before) {
       char text[40];
@@ -535,9 +543,11 @@ std::string SummaryText(const Summary& s) {
       return std::string(text);
     };
     for (const ReplayedCampaign& c : r.campaigns) {
-      std::snprintf(line, sizeof line, "%-20s %22s %6s %22s %26s\n", c.campaign.c_str(),
-                    between(c.first_verdict, c.no_verdict_yet).c_str(), c.held ? "yes" : "no",
+      std::snprintf(line, sizeof line, "%-20s %20s %20s %20s %20s %22s\n", c.campaign.c_str(),
+                    between(c.first_verdict, c.no_verdict_yet).c_str(),
+                    between(c.holds, c.not_held).c_str(),
                     between(c.apart, c.not_apart_yet).c_str(),
+                    between(c.apart_holds, c.apart_not_held).c_str(),
                     between(c.nine_tenths, c.nine_tenths_not_yet).c_str());
       out += line;
     }
