@@ -386,8 +386,9 @@ TEST_F(EvaluateTest, ReplayFindsTheShareBeforeTheFirstVerdict) {
   input.judge = [&](int64_t until) {
     const auto found = steady(until == 41 ? 21 : 91);
     if (until == 41) {
-      Write("found/campaigns.json",
-            R"({"schema":"stillwatch.campaigns/1","campaigns":[{"id":"cmp_1","verdict":"distillation","probability":1.0,"exchanges":1,"accounts":1}]})");
+      Write(
+          "found/campaigns.json",
+          R"({"schema":"stillwatch.campaigns/1","campaigns":[{"id":"cmp_1","verdict":"distillation","probability":1.0,"exchanges":1,"accounts":1}]})");
       Csv("found/exchanges.csv", "exchange_id,account_id,campaign_id", {"y1,n1,cmp_1"}, 0);
       Csv("found/accounts.csv",
           "account_id,campaign_id,pool_id,verdict,probability,exchanges,attributed_exchanges",

@@ -545,8 +545,7 @@ std::string SummaryText(const Summary& s) {
     for (const ReplayedCampaign& c : r.campaigns) {
       std::snprintf(line, sizeof line, "%-20s %20s %20s %20s %20s %22s\n", c.campaign.c_str(),
                     between(c.first_verdict, c.no_verdict_yet).c_str(),
-                    between(c.holds, c.not_held).c_str(),
-                    between(c.apart, c.not_apart_yet).c_str(),
+                    between(c.holds, c.not_held).c_str(), between(c.apart, c.not_apart_yet).c_str(),
                     between(c.apart_holds, c.apart_not_held).c_str(),
                     between(c.nine_tenths, c.nine_tenths_not_yet).c_str());
       out += line;

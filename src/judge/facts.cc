@@ -53,7 +53,8 @@ void Calibrate(const Background& background, const Candidate& c, const AccountSe
   f->rhythm = c.unpicked ? *c.unpicked : RhythmOf(log, own, c, parallel);
   if (Audible(f->rhythm)) {
     AccountSet follows(log.accounts(), false);
-    for (const link::Following& one : link::MeasureFollowing(own, [](uint32_t) { return true; }, {}, CoveredFrom(log))) {
+    for (const link::Following& one : link::MeasureFollowing(
+             own, [](uint32_t) { return true; }, {}, CoveredFrom(log))) {
       follows[one.account] = FollowingBits(one, f->rhythm.excess) >= kTellingBits;
     }
     double rows = 0;
@@ -153,8 +154,8 @@ void Items(const link::Log& log, const Candidate& c, const base::Parallel& paral
 
 }  // namespace
 
-link::Rhythm RhythmOf(const link::Log& log, const std::vector<link::Event>& events, const Candidate& c,
-                      const base::Parallel& parallel, const link::Accounts& who,
+link::Rhythm RhythmOf(const link::Log& log, const std::vector<link::Event>& events,
+                      const Candidate& c, const base::Parallel& parallel, const link::Accounts& who,
                       const link::Days& counted) {
   const auto part_of = [&](uint32_t a) {
     if (who && !who(a)) return kNone;

@@ -152,9 +152,9 @@ bool IsYoung(const link::Log& log, uint32_t account);
 
 // Each hand (Candidate::part) against its own habit. The events are of the candidate's accounts and
 // ascend by account. `who`: those who are heard; `counted`: as of link::MeasureRhythm.
-link::Rhythm RhythmOf(const link::Log& log, const std::vector<link::Event>& events, const Candidate& candidate,
-                      const base::Parallel& parallel, const link::Accounts& who = {},
-                      const link::Days& counted = {});
+link::Rhythm RhythmOf(const link::Log& log, const std::vector<link::Event>& events,
+                      const Candidate& candidate, const base::Parallel& parallel,
+                      const link::Accounts& who = {}, const link::Days& counted = {});
 
 // Whether a candidate's rhythm is a queue's beyond all calibration. Its accounts then say nothing
 // about innocent groups.

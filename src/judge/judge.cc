@@ -617,8 +617,9 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     const bool all_the_rest = besides && f.candidate.formed == Formed::kCompany;
     AccountSet told(log.accounts(), !all_the_rest);
     if (all_the_rest) {
-      for (const link::Following& one :
-           link::MeasureFollowing(EventsOf(log, f.candidate.rows), [](uint32_t) { return true; }, {}, CoveredFrom(log)))
+      for (const link::Following& one : link::MeasureFollowing(
+               EventsOf(log, f.candidate.rows), [](uint32_t) { return true; }, {},
+               CoveredFrom(log)))
         told[one.account] = FollowingBits(one, f.facts.rhythm.excess) >= kTellingBits;
     }
     for (const uint32_t row : f.candidate.rows)

@@ -292,8 +292,9 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
   std::vector<double> own_bits(candidate.accounts.size(), 0);
   if (Audible(facts.rhythm)) {
     size_t at = 0;
-    for (const link::Following& f :
-         link::MeasureFollowing(EventsOf(log_, candidate.rows), [](uint32_t) { return true; }, {}, CoveredFrom(log_))) {
+    for (const link::Following& f : link::MeasureFollowing(
+             EventsOf(log_, candidate.rows), [](uint32_t) { return true; }, {},
+             CoveredFrom(log_))) {
       while (candidate.accounts[at] != f.account) ++at;
       own_bits[at] = std::clamp(FollowingBits(f, facts.rhythm.excess), -6.0, 6.0);
     }

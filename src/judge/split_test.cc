@@ -78,7 +78,8 @@ TEST(SplitByQueue, FollowersLeaveTheStrangersBehind) {
   // On days that did not pick them they are heard as well.
   const base::Parallel one(1);
   ASSERT_TRUE(parts[0].unpicked.has_value());
-  EXPECT_GT(parts[0].unpicked->z, .5 * RhythmOf(log, EventsOf(log, parts[0].rows), parts[0], one).z);
+  EXPECT_GT(parts[0].unpicked->z,
+            .5 * RhythmOf(log, EventsOf(log, parts[0].rows), parts[0], one).z);
   EXPECT_FALSE(parts[1].unpicked.has_value());
   // Nothing is lost, and every row goes with its account.
   EXPECT_EQ(parts[0].rows.size() + parts[1].rows.size(), log.rows());

@@ -306,10 +306,10 @@ Weighed Weigh(const Facts& f, Formed formed) {
       rhythm >= kFamilyBitsMin || replay > 0 ||
       (f.rhythm.power < 3 && f.dedicated >= kDedicatedMin && f.scaffold >= kLongScaffold &&
        f.main_family >= .5 && f.coverage[3].bits >= 4) ||
-      // Of less than two days habits take in what would be heard: what accounts of one operator send
-      // with one scaffold and pay for with shared cards.
-      (company && formed == Formed::kText && !f.phrase &&
-       f.rhythm.absorbed >= link::kAbsorbedMax && f.main_family >= .5 && f.coverage[3].bits >= 4);
+      // Of less than two days habits take in what would be heard: what accounts of
+      // one operator send with one scaffold and pay for with shared cards.
+      (company && formed == Formed::kText && !f.phrase && f.rhythm.absorbed >= link::kAbsorbedMax &&
+       f.main_family >= .5 && f.coverage[3].bits >= 4);
   // Rival explanations on the same evidence, in bits relative to unrelated users of one tool.
   // A published scaffold may ask for training material as well (one in six does), so purpose
   // separates a harvest from other coordinated work in full and from a shared tool a little.

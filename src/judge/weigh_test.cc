@@ -72,7 +72,9 @@ TEST(Weigh, InLessThanTwoDaysAnOperatorsAccountsNeedNotBeHeardTwice) {
   EXPECT_NE(Weigh(f, Formed::kText).verdict, Verdict::kDistillation);
   f.rhythm.absorbed = link::kAbsorbedMax;
   // Cards of their own, several scaffolds, a phrase: not told to be one job.
-  for (const auto& change : {std::function<void(Facts*)>([](Facts* g) { g->coverage[3] = {2, 1, 0}; }),
+  for (const auto& change : {std::function<void(Facts*)>([](Facts* g) {
+                               g->coverage[3] = {2, 1, 0};
+                             }),
                              std::function<void(Facts*)>([](Facts* g) { g->main_family = .3; }),
                              std::function<void(Facts*)>([](Facts* g) { g->phrase = true; })}) {
     Facts g = f;

@@ -91,8 +91,8 @@ TEST(Log, ItsDaysEndWithIt) {
                  (kDay - (kTestDay + log.shift_ms) % kDay) % kDay / kHour};
   };
   EXPECT_EQ(heard(0, 3 * kDay - 1), (Heard{0, 72, 0}));
-  // The last day is cut at noon: days begin at noon. The half of one before is heard where it counts,
-  // from an even hour on.
+  // The last day is cut at noon: days begin at noon. The half of one before is heard where it
+  // counts, from an even hour on.
   EXPECT_EQ(heard(0, 7 * kDay + 12 * kHour - 1), (Heard{12, 180, 12}));
   EXPECT_EQ(heard(0, 6 * kDay + 12 * kHour - 1), (Heard{0, 156, 12}));
   EXPECT_EQ(heard(90 * 60'000, kDay + 12 * kHour - 1), (Heard{2, 36, 12}));

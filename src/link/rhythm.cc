@@ -85,8 +85,7 @@ class Chances {
       const double of = static_cast<double>(days + (part_active_ > 0 && s >= part_slot_));
       rate_[s] = of > 0 ? -std::log1p(-std::min(habit[s] / of, kSure)) : 0;
     }
-    const double mean =
-        days > 0 ? static_cast<double>(presences) / static_cast<double>(days) : 1;
+    const double mean = days > 0 ? static_cast<double>(presences) / static_cast<double>(days) : 1;
     for (int round = 1; round <= kFitRounds; ++round) {
       std::fill(sum_.begin(), sum_.end(), 0.0);
       if (part_active_ > 0) {
@@ -219,8 +218,7 @@ struct Habit {
     if (part > 0 && whole > 0) {
       seen = std::max(later_ / whole, .01);
       double sum = 0;
-      for (size_t s = 0; s < share.size(); ++s)
-        sum += share[s] *= Unseen(s, whole, part);
+      for (size_t s = 0; s < share.size(); ++s) sum += share[s] *= Unseen(s, whole, part);
       for (double& h : share) h /= sum;
       return;
     }
@@ -314,9 +312,8 @@ Grid Presences(std::span<const Event> sorted, int64_t slot_ms, int32_t covered_f
   const Habit habit = HabitOf(sorted, slots, who, on, covered_from);
   Grid g = GridOver(habit);
   Expected expected(slots);
-  EachAccount(sorted, slots, who, on, [&](uint32_t, auto mine) {
-    Add(mine, expected.Of(mine, habit), habit, &g);
-  });
+  EachAccount(sorted, slots, who, on,
+              [&](uint32_t, auto mine) { Add(mine, expected.Of(mine, habit), habit, &g); });
   return g;
 }
 
@@ -491,7 +488,8 @@ Beat::Beat(std::span<const Event> events, int32_t covered_from) {
   auto scales = std::make_shared<Scales>();
   std::vector<Event> copy;
   const std::span<const Event> sorted = Sorted(events, &copy);
-  for (size_t i = 0; i < std::size(kSlots); ++i) scales->grids[i] = Presences(sorted, kSlots[i], covered_from);
+  for (size_t i = 0; i < std::size(kSlots); ++i)
+    scales->grids[i] = Presences(sorted, kSlots[i], covered_from);
   scales_ = std::move(scales);
 }
 

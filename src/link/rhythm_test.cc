@@ -149,15 +149,15 @@ TEST(Rhythm, ADayThatTheLogCoversInPartIsHeard) {
     return events;
   };
   const Spread people = Over(20, [&](std::mt19937_64& random) {
-    return MeasureRhythm(since_noon(Independents(120, 2, 4, random, OfficeHour)),
-                         base::Parallel(1), {}, {}, from)
+    return MeasureRhythm(since_noon(Independents(120, 2, 4, random, OfficeHour)), base::Parallel(1),
+                         {}, {}, from)
         .z;
   });
   EXPECT_LT(people.mean, .8);
   EXPECT_LT(people.worst, 2.5);
   const Spread longer = Over(20, [&](std::mt19937_64& random) {
-    return MeasureRhythm(since_noon(Independents(120, 5, 2, random, OfficeHour)),
-                         base::Parallel(1), {}, {}, from)
+    return MeasureRhythm(since_noon(Independents(120, 5, 2, random, OfficeHour)), base::Parallel(1),
+                         {}, {}, from)
         .z;
   });
   EXPECT_LT(longer.mean, .8);
@@ -173,9 +173,8 @@ TEST(Rhythm, ADayThatTheLogCoversInPartIsHeard) {
     return since_noon(Queue(60, 2, 12, random));
   }();
   const Rhythm both = MeasureRhythm(queue, base::Parallel(1), {}, {}, from);
-  const Rhythm last = MeasureRhythm(queue, base::Parallel(1), {}, [&](int64_t day) {
-    return day > kTestDay / kMsPerDay;
-  });
+  const Rhythm last = MeasureRhythm(queue, base::Parallel(1), {},
+                                    [&](int64_t day) { return day > kTestDay / kMsPerDay; });
   EXPECT_GT(both.z, 3);
   EXPECT_GT(both.z, 2 * last.z);
   // Who follows is told on such days as well.
