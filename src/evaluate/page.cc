@@ -347,15 +347,16 @@ std::string SummaryPage(const Summary& s) {
     for (const Replay& r : s.replays) {
       h += "<figure><div class=\"plots\">";
       for (const ReplayedCampaign& c : r.campaigns) h += ReplayPlot(c);
-      StrAppend(&h, "</div>",
-                number.Figure(StrCat(
-                    Html(r.truth),
-                    ": what was known when so much of each campaign had been harvested, with no "
-                    "information from later. <span class=\"swatch\"></span>recall of what had been "
-                    "harvested, large where a correct verdict stood; <span class=\"swatch "
-                    "b\"></span>share of all its accounts that were named. Innocents accused at any of ",
-                    Grouped(r.moments), " moments: at most ", Grouped(r.innocents_accused), ".")),
-                "</figure>");
+      StrAppend(
+          &h, "</div>",
+          number.Figure(StrCat(
+              Html(r.truth),
+              ": what was known when so much of each campaign had been harvested, with no "
+              "information from later. <span class=\"swatch\"></span>recall of what had been "
+              "harvested, large where a correct verdict stood; <span class=\"swatch "
+              "b\"></span>share of all its accounts that were named. Innocents accused at any of ",
+              Grouped(r.moments), " moments: at most ", Grouped(r.innocents_accused), ".")),
+          "</figure>");
       h += "<div class=\"scroll\"><table><tr><th>share harvested before<th class=\"n\">the "
            "first verdict<th class=\"n\">it held for good<th class=\"n\">one of its own<th "
            "class=\"n\">that held for good<th class=\"n\">nine tenths named</tr>";
