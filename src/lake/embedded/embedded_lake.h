@@ -14,6 +14,8 @@ struct EmbeddedOptions {
   std::string path;  // directory, created if missing
   int threads = 4;   // of one statement
   uint64_t memory_max_bytes = uint64_t{2} << 30;  // of one statement; it spills from half of it on
+  uint64_t many_rows =
+      4'000'000;  // written to a table, from which on its parts are merged less often
 };
 
 // Statements that run at a time; further callers wait. A Query callback that queries again holds

@@ -295,6 +295,28 @@ TEST_F(EmbeddedLakeTest, OldPartsGoSoonAndSafely) {
             std::vector<std::string>{});
 }
 
+TEST_F(EmbeddedLakeTest, PartsOfATableThatGrowsLargeInOneGoAreMergedManyAtATime) {
+  const auto merged = [](Lake& lake, int at_once) {
+    return Strings(lake,
+                   "SELECT name FROM system.tables WHERE database = currentDatabase() AND "
+                   "name IN ('attributed', 'exchanges') AND position(create_table_query, "
+                   "'min_parts_to_merge_at_once = " +
+                       std::to_string(at_once) + "') > 0 ORDER BY name");
+  };
+  const std::vector<std::string> both = {"attributed", "exchanges"};
+  {
+    auto lake = OpenEmbedded({.path = path_, .many_rows = 200'000});
+    ASSERT_TRUE(lake.ok() && (*lake)->Migrate().ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE((*lake)->Insert("attributed", Batch(1, 60'000)).ok());
+    EXPECT_EQ(merged(**lake, 6), both) << "small blocks do not count";
+    ASSERT_TRUE((*lake)->Insert("attributed", Batch(1, 100'000)).ok());
+    EXPECT_EQ(merged(**lake, 6), both);
+    ASSERT_TRUE((*lake)->Insert("attributed", Batch(1, 100'000)).ok());
+    EXPECT_EQ(merged(**lake, 32), std::vector<std::string>{"attributed"});
+  }
+  EXPECT_EQ(merged(*Opened(), 6), both) << "until it is opened again";
+}
+
 TEST_F(EmbeddedLakeTest, ActiveBytesAreCounted) {
   auto lake = Opened();
   ASSERT_TRUE(lake->Insert("attributed", Batch(1, 5000)).ok());
