@@ -51,7 +51,7 @@ function Preview({ campaign, audience, done }: { campaign: string; audience: Aud
     <Show of={preview}>
       {(p) => (
         <>
-          {suspected && <p>{SUSPICION}</p>}
+          {suspected && p.leaves.length > 0 && <p>{SUSPICION}</p>}
           <h3>What leaves</h3>
           {p.leaves.length === 0 ? (
             <div className="empty">
