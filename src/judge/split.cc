@@ -275,7 +275,6 @@ class Passed {
         (Sum(shown_, x) * Sum(rows_, y) + Sum(shown_, y) * Sum(rows_, x)) / all_;
     return to >= kPassedMin && from >= kPassedMin && to + from >= kPassedShare * expected;
   }
-  double Both(uint32_t x, uint32_t y) const { return Count({x}, {y}) + Count({y}, {x}); }
 
  private:
   static double Sum(const std::vector<double>& of, const std::vector<uint32_t>& hands) {
@@ -299,24 +298,65 @@ class Passed {
   double all_ = 0;
 };
 
-// Strays that replay are those of all stores of the log together, and as one hand nobody's. Each
-// goes to the pool whose signatures it presents and which presents its own.
-void Home(const Background& background, const Candidate& c, std::span<const uint32_t> strays,
-          const std::vector<size_t>& rows_of, size_t hands, std::vector<uint32_t>* hand) {
-  if (strays.empty()) return;
-  std::vector<uint32_t> alone = *hand;
-  for (size_t i = 0; i < strays.size(); ++i) alone[strays[i]] = static_cast<uint32_t>(hands + i);
-  const Passed passed(background, c, alone, rows_of, hands + strays.size());
-  std::vector<bool> pool(hands, true);
-  for (const uint32_t i : strays) pool[(*hand)[i]] = false;
-  for (const uint32_t i : strays) {
-    double most = 0;
-    for (uint32_t h = 0; h < hands; ++h) {
-      if (!pool[h] || !passed.OneStore({alone[i]}, {h})) continue;
-      const double both = passed.Both(alone[i], h);
-      if (both > most) most = both, (*hand)[i] = h;
+// A pool's addresses may be those of a VPN, and accounts without a pool are those of all stores of
+// the log: as one hand they are nobody's. Each account that replays goes to the pool whose
+// signatures it presents and which presents its own, if it is more than its own hand twice over.
+void Home(const Background& background, const Candidate& c, const std::vector<size_t>& rows_of,
+          const std::vector<bool>& pool, std::vector<uint32_t>* hand) {
+  struct Passes {
+    double to = 0, from = 0;  // exchanges
+  };
+  const link::Log& log = background.log();
+  std::map<std::pair<uint32_t, uint32_t>, Passes> passed;  // by account's position, hand
+  // Others' signatures shown: by accounts, with the hands that were issued them; by hands, with the
+  // accounts.
+  std::vector<double> shown(c.accounts.size(), 0), shows(pool.size(), 0), rows(pool.size(), 0);
+  double all = 0;
+  std::vector<uint32_t> owners, hands;
+  size_t row = 0;
+  for (uint32_t i = 0; i < c.accounts.size(); row += rows_of[i++]) {
+    if (!background.Replaying(c.accounts[i])) continue;
+    rows[(*hand)[i]] += static_cast<double>(rows_of[i]);
+    all += static_cast<double>(rows_of[i]);
+    for (size_t r = row; r < row + rows_of[i]; ++r) {
+      owners.clear();
+      hands.clear();
+      for (const auto& p : log.PresentedBy(c.rows[r])) {
+        const uint32_t owner = background.IssuedTo(p.signature);
+        if (owner == link::kNone || log.entity[owner] == log.entity[c.accounts[i]]) continue;
+        const auto at = std::lower_bound(c.accounts.begin(), c.accounts.end(), owner);
+        if (at == c.accounts.end() || *at != owner || !background.Replaying(owner)) continue;
+        owners.push_back(static_cast<uint32_t>(at - c.accounts.begin()));
+        hands.push_back((*hand)[owners.back()]);
+      }
+      for (std::vector<uint32_t>* of : {&owners, &hands}) {
+        std::sort(of->begin(), of->end());
+        of->erase(std::unique(of->begin(), of->end()), of->end());
+      }
+      for (const uint32_t h : hands) ++passed[{i, h}].to;
+      for (const uint32_t j : owners) ++passed[{j, (*hand)[i]}].from;
+      shown[i] += static_cast<double>(hands.size());
+      shows[(*hand)[i]] += static_cast<double>(owners.size());
     }
   }
+  std::vector<uint32_t> to = *hand;
+  for (auto it = passed.begin(); it != passed.end();) {
+    const uint32_t i = it->first.first, own = (*hand)[i];
+    const auto mine = passed.find({i, own});
+    double most = pool[own] && mine != passed.end() ? 2 * (mine->second.to + mine->second.from) : 0;
+    for (; it != passed.end() && it->first.first == i; ++it) {
+      const uint32_t h = it->first.second;
+      const double both = it->second.to + it->second.from;
+      const double expected =
+          (shown[i] * rows[h] + shows[h] * static_cast<double>(rows_of[i])) / all;
+      if (h == own || !pool[h] || both <= most || it->second.to < kPassedMin ||
+          it->second.from < kPassedMin || both < kPassedShare * expected)
+        continue;
+      most = both;
+      to[i] = h;
+    }
+  }
+  *hand = std::move(to);
 }
 
 }  // namespace
@@ -337,7 +377,7 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
   std::map<std::pair<uint32_t, bool>, uint32_t> number;  // of each hand, in order of its first account
   std::vector<uint32_t> hand;                            // of each account
   std::vector<size_t> rows_of;                           // of each account
-  std::vector<uint32_t> strays;                          // that replay, of no pool
+  std::vector<bool> is_pool;                             // of each hand
   for (size_t i = 0, row = 0; i < whole.accounts.size(); ++i) {
     const uint32_t a = whole.accounts[i];
     const size_t first = row;
@@ -348,9 +388,9 @@ std::vector<Candidate> SplitByHand(const Background& background, const link::Acc
     const std::pair of(pooled ? pool[a] : loose, background.Replaying(a));
     hand.push_back(number.emplace(of, static_cast<uint32_t>(number.size())).first->second);
     rows_of.push_back(row - first);
-    if (!pooled && of.second) strays.push_back(static_cast<uint32_t>(i));
+    is_pool.resize(number.size(), pooled);
   }
-  Home(background, whole, strays, rows_of, number.size(), &hand);
+  Home(background, whole, rows_of, is_pool, &hand);
   std::map<uint32_t, uint32_t> left;  // hands of which not everybody went home, numbered anew
   for (uint32_t& h : hand) h = left.emplace(h, static_cast<uint32_t>(left.size())).first->second;
   struct Part {

@@ -204,16 +204,19 @@ TEST(SplitByQueue, WhoHasFewHoursGoesWithThoseWhoCameTheSameWay) {
 
 // Accounts 0 to 19 share addresses, the next twelve nothing; all come and go evenly. `from(a)`:
 // whose answers account a may present, in three exchanges of ten.
-std::vector<Candidate> Hands(const std::function<uint32_t(uint32_t a, uint32_t draw)>& from) {
+std::vector<Candidate> Hands(const std::function<uint32_t(uint32_t a, uint32_t draw)>& from,
+                             bool vpn = false) {
   std::mt19937_64 random(8);
   link::TestLog rows;
   const auto signature = [](uint32_t a, uint64_t k) { return (uint64_t{a} + 1) << 32 | k; };
   for (uint32_t a = 0; a < 40; ++a) {
-    for (uint32_t k = 0; k < 30; ++k) {
+    for (uint32_t k = 0; k < (vpn ? 90u : 30u); ++k) {
       link::TestRow& r =
           rows.Add(link::TestAccount(a),
                    link::kTestDay + static_cast<int64_t>(random() % (kDays * base::kMsPerDay)));
-      r.address = a < 20 ? "exit " + std::to_string(random() % 6) : "home " + std::to_string(a);
+      r.address = a < 20          ? "exit " + std::to_string(random() % 6)
+                  : vpn && a < 32 ? "vpn " + std::to_string(random() % 3)
+                                  : "home " + std::to_string(a);
       r.issued = {signature(a, k)};
       if (a < 32 && k % 10 < 3)
         r.presented = {signature(from(a, static_cast<uint32_t>(random() >> 40)), random() % 30)};
@@ -238,15 +241,17 @@ TEST(SplitByHand, HandsThatPassEachOtherSignaturesAreOne) {
   EXPECT_EQ(std::set<uint32_t>(all[0].part.begin(), all[0].part.end()).size(), 2u);
 }
 
-// Of the twelve that share nothing, six pass signatures with the pool and six among themselves: as
-// one hand they would be neither's.
+// Of the twelve others six pass signatures with the pool and six among themselves: as one hand they
+// would be neither's, whether they share nothing or the addresses of a VPN.
 TEST(SplitByHand, AStrayGoesToThePoolWhoseSignaturesItPasses) {
-  const auto parts =
-      Hands([](uint32_t a, uint32_t draw) { return a < 26 ? draw % 26 : 26 + draw % 6; });
-  ASSERT_EQ(parts.size(), 2u);
-  EXPECT_EQ(parts[0].accounts.size(), 26u);
-  EXPECT_EQ(parts[0].accounts.back(), 25u);
-  EXPECT_EQ(parts[1].accounts.front(), 26u);
+  for (const bool vpn : {false, true}) {
+    const auto parts =
+        Hands([](uint32_t a, uint32_t draw) { return a < 26 ? draw % 26 : 26 + draw % 6; }, vpn);
+    ASSERT_EQ(parts.size(), 2u) << vpn;
+    EXPECT_EQ(parts[0].accounts.size(), 26u) << vpn;
+    EXPECT_EQ(parts[0].accounts.back(), 25u) << vpn;
+    EXPECT_EQ(parts[1].accounts.front(), 26u) << vpn;
+  }
 }
 
 TEST(SplitByHand, StoresOfTheirOwnAndReadersOfAPublishedConversationStayApart) {
