@@ -17,6 +17,22 @@ int OpenNameless(const std::string& folder) {
   return file;
 }
 
+int ReadAt(int file, void* bytes, size_t n, uint64_t at) {
+  char* p = static_cast<char*>(bytes);
+  while (n > 0) {
+    const ssize_t done = ::pread(file, p, n, static_cast<off_t>(at));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return done < 0 ? errno : EIO;
+    p += done, at += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
+  }
+  return 0;
+}
+
+void PunchHole(int file, uint64_t at, uint64_t n) {
+  (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                    static_cast<off_t>(n));
+}
+
 int Mapping::Open(int file, size_t bytes) {
   void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
   if (at == MAP_FAILED) return errno;

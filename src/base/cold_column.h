@@ -5,21 +5,24 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/parallel.h"
 #include "base/write_file.h"
 
 namespace stillwatch::base {
 
 // A new file in `folder` that nobody else can open and that goes with its descriptor; -1 and errno.
 int OpenNameless(const std::string& folder);
+// Reads all of it, or returns an errno (0: done; EIO: the file is shorter).
+int ReadAt(int file, void* bytes, size_t n, uint64_t at);
+// Gives the disk back what is no longer read, where the file system can.
+void PunchHole(int file, uint64_t at, uint64_t n);
 
 // A file's bytes, read-only.
 class Mapping {
@@ -49,11 +52,15 @@ class ColdColumn {
 
   ColdColumn() = default;
   ColdColumn(ColdColumn&& other) noexcept { *this = std::move(other); }
+  ~ColdColumn() {
+    if (file_ >= 0) ::close(file_);
+  }
   ColdColumn& operator=(ColdColumn&& other) noexcept {
     std::swap(values_, other.values_);
     std::swap(mapping_, other.mapping_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(file_, other.file_);
     return *this;
   }
   size_t size() const { return size_; }
@@ -63,36 +70,29 @@ class ColdColumn {
     data_ = values_.data();
     size_ = values_.size();
   }
-  // value(i) for each of n, in any order and from several threads; of an empty one. An errno, 0:
-  // done.
-  template <typename F>
-  int Fill(size_t n, const std::string& folder, const Parallel& parallel, F&& value,
-           size_t in_memory = kInMemory) {
-    constexpr size_t kAtOnce = 1 << 16;
-    const int file = n <= in_memory ? -1 : OpenNameless(folder);
-    std::atomic<int> failed = n > in_memory && file < 0 ? errno : 0;
-    if (failed != 0) return failed;
-    if (file < 0) values_.resize(n);
-    parallel.For(n, kAtOnce, [&](size_t begin, size_t end, int) {
-      std::vector<T> block;
-      for (size_t from = begin; from < end && failed == 0; from += kAtOnce) {
-        const size_t to = std::min(end, from + kAtOnce);
-        if (file >= 0) block.resize(to - from);
-        T* const out = file < 0 ? values_.data() + from : block.data();
-        for (size_t i = from; i < to; ++i) out[i - from] = value(i);
-        if (file < 0) continue;
-        if (const int e = WriteAt(file, out, (to - from) * sizeof(T), from * sizeof(T)); e != 0)
-          failed = e;
-      }
-    });
-    if (file >= 0) {
-      if (failed == 0) failed = mapping_.Open(file, n * sizeof(T));
-      ::close(file);
-      if (failed != 0) return failed;
+  // In pieces: Begin, of an empty one; Put, from several threads, each place once; End. Each an
+  // errno, 0: done.
+  int Begin(size_t n, const std::string& folder, size_t in_memory = kInMemory) {
+    if (n <= in_memory) {
+      values_.resize(n);
+    } else if (file_ = OpenNameless(folder); file_ < 0) {
+      return errno;
     }
-    data_ = file < 0 ? values_.data() : static_cast<const T*>(mapping_.data());
     size_ = n;
     return 0;
+  }
+  int Put(size_t at, std::span<const T> values) {
+    if (file_ >= 0) return WriteAt(file_, values.data(), values.size_bytes(), at * sizeof(T));
+    std::copy(values.begin(), values.end(), values_.begin() + static_cast<ptrdiff_t>(at));
+    return 0;
+  }
+  int End() {
+    data_ = values_.data();
+    if (file_ < 0) return 0;
+    const int failed = mapping_.Open(file_, size_ * sizeof(T));
+    ::close(std::exchange(file_, -1));
+    data_ = static_cast<const T*>(mapping_.data());
+    return failed;
   }
   // What was read of a file no longer counts as this process's memory.
   void Rest() const { mapping_.Rest(); }
@@ -102,6 +102,7 @@ class ColdColumn {
   Mapping mapping_;
   const T* data_ = nullptr;
   size_t size_ = 0;
+  int file_ = -1;  // from Begin to End
 };
 
 }  // namespace stillwatch::base

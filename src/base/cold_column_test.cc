@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/parallel.h"
 #include "base/test_folder.h"
 
 namespace stillwatch::base {
@@ -20,7 +21,13 @@ TEST_F(ColdColumnTest, ReadsTheSameFromMemoryAndFromAFile) {
   const auto value = [](size_t i) { return i * 0x9e3779b97f4a7c15ULL; };
   for (const size_t in_memory : {size_t{0}, kNumbers}) {
     ColdColumn<uint64_t> filled;
-    ASSERT_EQ(filled.Fill(kNumbers, folder_, Parallel(3), value, in_memory), 0);
+    ASSERT_EQ(filled.Begin(kNumbers, folder_, in_memory), 0);
+    Parallel(3).For(kNumbers, 65'536, [&](size_t begin, size_t end, int) {
+      std::vector<uint64_t> some;
+      for (size_t i = begin; i < end; ++i) some.push_back(value(i));
+      EXPECT_EQ(filled.Put(begin, some), 0);
+    });
+    ASSERT_EQ(filled.End(), 0);
     EXPECT_TRUE(std::filesystem::is_empty(folder_));  // the file has no name
     const ColdColumn<uint64_t> column = std::move(filled);
     ASSERT_EQ(column.size(), kNumbers);
@@ -33,9 +40,7 @@ TEST_F(ColdColumnTest, ReadsTheSameFromMemoryAndFromAFile) {
 
 TEST_F(ColdColumnTest, SaysWhenThereIsNoPlaceForTheFile) {
   ColdColumn<uint32_t> column;
-  EXPECT_EQ(column.Fill(
-                10, folder_ + "/missing", Parallel(1), [](size_t) { return 0u; }, 0),
-            ENOENT);
+  EXPECT_EQ(column.Begin(10, folder_ + "/missing", 0), ENOENT);
   EXPECT_EQ(column.size(), 0u);
 }
 

@@ -10,9 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <span>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/cold_column.h"
 #include "base/hash.h"
 #include "base/release.h"
@@ -113,6 +115,7 @@ struct LogBuilder::Chunk {
   }
   size_t rows = 0;
   uint32_t part;  // whose numbers it has
+  uint64_t at = 0, bytes = 0;  // of the file
   Column<uint64_t> id, item;
   Column<int64_t> ts_ms;
   Column<uint32_t> features, content, account, model, setting, address, ja4, sender, input, output;
@@ -130,6 +133,7 @@ struct LogBuilder::Part {
   uint32_t number = 0;
   std::vector<std::unique_ptr<Chunk>> chunks;
   std::string key;
+  int64_t from_ms = INT64_MAX, to_ms = INT64_MIN;
 };
 
 LogBuilder::LogBuilder(int64_t since_ms, int64_t until_ms, const link::TemplateOptions& options,
@@ -194,6 +198,8 @@ absl::Status LogBuilder::Seal(Chunk* chunk) {
     to = file_end_;
     file_end_ += bytes;
   }
+  chunk->at = to;
+  chunk->bytes = bytes;
   int error = 0;
   chunk->EachColumn([&](auto& c) {
     c.at = to;
@@ -210,15 +216,7 @@ template <typename T>
 int LogBuilder::ReadBack(T* column) const {
   if (column->count == 0 || !column->v.empty()) return 0;
   column->v.resize(column->count);
-  uint64_t from = column->at;
-  char* p = reinterpret_cast<char*>(column->v.data());
-  for (size_t n = column->count * sizeof(column->v[0]); n > 0;) {
-    const ssize_t done = ::pread(file_, p, n, static_cast<off_t>(from));
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return done < 0 ? errno : EIO;  // cut short
-    p += done, from += static_cast<uint64_t>(done), n -= static_cast<size_t>(done);
-  }
-  return 0;
+  return base::ReadAt(file_, column->v.data(), column->count * sizeof(column->v[0]), column->at);
 }
 
 std::unique_ptr<LogBuilder::Part> LogBuilder::Take() {
@@ -281,6 +279,8 @@ absl::Status LogBuilder::AddExchanges(const lake::Block& b) {
     c.id.v.push_back(base::Hash64((*id)[i]));
     c.content.v.push_back((*content)[i]);
     c.ts_ms.v.push_back((*ts)[i]);
+    p.from_ms = std::min(p.from_ms, (*ts)[i]);
+    p.to_ms = std::max(p.to_ms, (*ts)[i]);
     c.account.v.push_back(p.accounts((*account)[i]));
     c.model.v.push_back(p.models((*model)[i]));
     c.input.v.push_back((*input)[i]);
@@ -371,20 +371,159 @@ Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const Nam
   return out;
 }
 
+// Deals things out to parts of one place: each worker gathers a part's in a small buffer of its
+// own, so that what is written lies side by side. `flush(part, things)` is called from several
+// threads.
+template <typename T, typename Flush>
+class Dealer {
+ public:
+  Dealer(int workers, size_t parts, size_t buffered, Flush flush)
+      : buffered_(buffered), flush_(std::move(flush)) {
+    mine_.assign(static_cast<size_t>(workers), std::vector<std::vector<T>>(parts));
+  }
+  void Deal(int worker, size_t part, const T& thing) {
+    std::vector<T>& to = mine_[static_cast<size_t>(worker)][part];
+    if (to.capacity() == 0) to.reserve(buffered_);
+    to.push_back(thing);
+    if (to.size() < buffered_) return;
+    flush_(part, std::span<const T>(to));
+    to.clear();
+  }
+  void End() {
+    for (auto& parts : mine_) {
+      for (size_t part = 0; part < parts.size(); ++part)
+        if (!parts[part].empty()) flush_(part, std::span<const T>(parts[part]));
+    }
+    mine_.clear();
+  }
+
+ private:
+  const size_t buffered_;
+  Flush flush_;
+  std::vector<std::vector<std::vector<T>>> mine_;  // [worker][part]
+};
+
+// What several threads fill part by part; it begins where the part does.
+std::vector<std::atomic<uint64_t>> Cursors(const std::vector<uint64_t>& first) {
+  std::vector<std::atomic<uint64_t>> out(first.size());
+  for (size_t i = 0; i < first.size(); ++i) out[i] = first[i];
+  return out;
+}
+
+// A row on its way from its chunk to its place.
+struct Row {
+  uint64_t id, item;
+  int64_t ts_ms;
+  uint32_t account, address, text, features, setting, ja4, sender, input, output;
+  uint16_t model;
+  bool presents;
+};
+
 }  // namespace
+
+// Calls body(number, chunk, worker) for all chunks, with these columns of them at hand.
+template <typename Body, typename... Columns>
+absl::Status LogBuilder::EachChunk(const Chunks& chunks, const base::Parallel& parallel,
+                                   const Body& body, Columns... columns) const {
+  std::atomic<int> failed = 0;  // an errno, which is each thread's own
+  parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int worker) {
+    for (size_t k = begin; k < end && failed == 0; ++k) {
+      Chunk& c = *chunks[k];
+      for (const int error : {ReadBack(&(c.*columns))...}) {
+        if (error != 0) failed = error;
+      }
+      if (failed != 0) return;
+      if (const int error = body(k, c, worker); error != 0) failed = error;
+      const auto rest = [](auto& column) {
+        if (column.count > 0) base::Release(column.v);
+      };
+      (rest(c.*columns), ...);
+    }
+  });
+  return failed == 0 ? absl::OkStatus() : FileError(folder_, failed);
+}
+
+// Exchange ids that more than one row has. Dealt out by their first bits, so that what tells which
+// can have another of their kind, two bits of a small table, is in a core's cache.
+absl::Status LogBuilder::FindTwice(const Chunks& chunks, const base::Parallel& parallel,
+                                   absl::flat_hash_set<uint64_t>* twice) const {
+  constexpr int kPartBits = 10;
+  constexpr size_t kParts = size_t{1} << kPartBits, kBuffered = 64;
+  const auto part_of = [](uint64_t id) { return static_cast<size_t>(id >> (64 - kPartBits)); };
+  std::vector<std::vector<uint64_t>> counts(static_cast<size_t>(parallel.threads()),
+                                            std::vector<uint64_t>(kParts, 0));
+  absl::Status s = EachChunk(
+      chunks, parallel,
+      [&](size_t, Chunk& c, int worker) {
+        for (const uint64_t id : c.id.v) ++counts[static_cast<size_t>(worker)][part_of(id)];
+        return 0;
+      },
+      &Chunk::id);
+  if (!s.ok()) return s;
+  std::vector<uint64_t> first(kParts + 1, 0);
+  for (size_t p = 0; p < kParts; ++p) {
+    first[p + 1] = first[p];
+    for (const auto& of_worker : counts) first[p + 1] += of_worker[p];
+  }
+  std::vector<uint64_t> ids(first[kParts]);
+  {
+    std::vector<std::atomic<uint64_t>> next = Cursors(first);
+    Dealer<uint64_t, std::function<void(size_t, std::span<const uint64_t>)>> dealer(
+        parallel.threads(), kParts, kBuffered, [&](size_t part, std::span<const uint64_t> some) {
+          const uint64_t at = next[part].fetch_add(some.size(), std::memory_order_relaxed);
+          std::copy(some.begin(), some.end(), ids.begin() + static_cast<ptrdiff_t>(at));
+        });
+    s = EachChunk(
+        chunks, parallel,
+        [&](size_t, Chunk& c, int worker) {
+          for (const uint64_t id : c.id.v) dealer.Deal(worker, part_of(id), id);
+          return 0;
+        },
+        &Chunk::id);
+    if (!s.ok()) return s;
+    dealer.End();
+  }
+  std::mutex mutex;
+  parallel.For(kParts, 8, [&](size_t begin, size_t end, int) {
+    std::vector<uint64_t> seen, again, suspects;
+    for (size_t p = begin; p < end; ++p) {
+      const std::span<const uint64_t> part(ids.data() + first[p], first[p + 1] - first[p]);
+      const uint64_t mask = std::bit_ceil(std::max<uint64_t>(part.size() * 16, 64)) - 1;
+      seen.assign(mask / 64 + 1, 0);
+      again.assign(mask / 64 + 1, 0);
+      for (const uint64_t id : part) {
+        const uint64_t h = id & mask, bit = uint64_t{1} << (h & 63);
+        again[h >> 6] |= seen[h >> 6] & bit;
+        seen[h >> 6] |= bit;
+      }
+      suspects.clear();
+      for (const uint64_t id : part) {
+        if (const uint64_t h = id & mask; again[h >> 6] >> (h & 63) & 1) suspects.push_back(id);
+      }
+      std::sort(suspects.begin(), suspects.end());
+      const std::lock_guard<std::mutex> lock(mutex);
+      for (size_t i = 1; i < suspects.size(); ++i)
+        if (suspects[i] == suspects[i - 1]) twice->insert(suspects[i]);
+    }
+  });
+  return absl::OkStatus();
+}
 
 absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, uint64_t* conflicts,
                                 lookup::Writer* index) {
   std::sort(parts_.begin(), parts_.end(), [](const auto& x, const auto& y) { return x->number < y->number; });
-  std::vector<std::unique_ptr<Chunk>> chunks;
+  Chunks chunks;
+  int64_t from_ms = INT64_MAX, to_ms = INT64_MIN;
   for (auto& p : parts_) {
     if (!p->chunks.empty()) Count(*p->chunks.back());  // not full, and needed soon
     for (auto& c : p->chunks) chunks.push_back(std::move(c));
+    from_ms = std::min(from_ms, p->from_ms);
+    to_ms = std::max(to_ms, p->to_ms);
   }
   // A row's number: its chunk, then its place there; not every number is taken.
-  if (chunks.size() >= kNone >> Chunk::kBits) return absl::ResourceExhaustedError("log: more than 4,294,000,000 rows; narrow --since and --until");
-  const auto chunk_of = [&](uint32_t row) -> const Chunk& { return *chunks[row >> Chunk::kBits]; };
-  constexpr uint32_t kPlace = Chunk::kRows - 1;
+  if (chunks.size() >= kNone >> Chunk::kBits)
+    return absl::ResourceExhaustedError(
+        "log: more than 4,294,000,000 rows; narrow --since and --until");
 
   if (until_ != INT64_MAX) {
     std::erase_if(records_, [&](const auto& r) {
@@ -462,63 +601,38 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, 
   }
   base::Release(records_);
 
-  // Columns that are in the file.
-  std::atomic<int> failed = 0;  // an errno, which is each thread's own
-  const auto load = [&](auto... columns) {
-    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t k = begin; k < end; ++k) {
-        const int errors[] = {ReadBack(&((*chunks[k]).*columns))...};
-        for (const int error : errors) {
-          if (error != 0) failed = error;
-        }
-      }
-    });
-    return failed == 0;
-  };
-  const auto drop = [&](auto... columns) {
-    for (auto& c : chunks) (base::Release(((*c).*columns).v), ...);
-  };
-  // Runs `body(chunk, place, row)` over every row.
-  const auto each = [&](const auto& body) {
-    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t k = begin; k < end; ++k) {
-        for (size_t i = 0; i < chunks[k]->rows; ++i)
-          body(*chunks[k], i, static_cast<uint32_t>(k << Chunk::kBits | i));
-      }
-    });
-  };
   const auto account_of = [&](const Chunk& c, size_t i) {
     return merged[0].number[c.part][c.account.v[i]];
   };
 
-  // Duplicates. Two bits of a small table tell which ids can have any: only those are compared.
-  if (!load(&Chunk::id, &Chunk::ts_ms, &Chunk::account, &Chunk::content))
-    return FileError(folder_, failed);
-  size_t n = 0;
-  for (const auto& c : chunks) n += c->rows;
-  std::vector<uint8_t> dead(chunks.size() << Chunk::kBits, 0);
-  {
-    const uint64_t mask = std::bit_ceil(std::max<uint64_t>(n * 16, 64)) - 1;
-    std::vector<std::atomic<uint64_t>> once(mask / 64 + 1), twice(mask / 64 + 1);
-    each([&](const Chunk& c, size_t i, uint32_t) {
-      const uint64_t h = c.id.v[i] & mask, bit = uint64_t{1} << (h & 63);
-      if (once[h >> 6].fetch_or(bit, std::memory_order_relaxed) & bit) {
-        twice[h >> 6].fetch_or(bit, std::memory_order_relaxed);
-      }
-    });
+  // Duplicates.
+  std::vector<std::vector<bool>> dead(chunks.size());  // empty: none
+  absl::flat_hash_set<uint64_t> twice;
+  if (absl::Status s = FindTwice(chunks, parallel, &twice); !s.ok()) return s;
+  if (!twice.empty()) {
     struct Suspect {
       uint64_t id;
       uint32_t content, account, row;
       int64_t ts_ms;
     };
+    std::vector<std::vector<Suspect>> found(chunks.size());
+    const absl::Status s = EachChunk(
+        chunks, parallel,
+        [&](size_t k, Chunk& c, int) {
+          for (size_t i = 0; i < c.rows; ++i) {
+            if (twice.contains(c.id.v[i]))
+              found[k].push_back({c.id.v[i], c.content.v[i], account_of(c, i),
+                                  static_cast<uint32_t>(k << Chunk::kBits | i), c.ts_ms.v[i]});
+          }
+          return 0;
+        },
+        &Chunk::id, &Chunk::content, &Chunk::account, &Chunk::ts_ms);
+    if (!s.ok()) return s;
     std::vector<Suspect> suspects;
-    std::mutex mutex;
-    each([&](const Chunk& c, size_t i, uint32_t row) {
-      const uint64_t h = c.id.v[i] & mask;
-      if (!(twice[h >> 6].load(std::memory_order_relaxed) >> (h & 63) & 1)) return;
-      const std::lock_guard<std::mutex> lock(mutex);
-      suspects.push_back({c.id.v[i], c.content.v[i], account_of(c, i), row, c.ts_ms.v[i]});
-    });
+    for (auto& of_chunk : found) {
+      suspects.insert(suspects.end(), of_chunk.begin(), of_chunk.end());
+      base::Release(of_chunk);
+    }
     std::sort(suspects.begin(), suspects.end(), [](const Suspect& x, const Suspect& y) {
       return std::tie(x.id, x.content, x.account, x.ts_ms) <
              std::tie(y.id, y.content, y.account, y.ts_ms);
@@ -529,194 +643,253 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, 
         winner = i;
         continue;
       }
-      dead[suspects[i].row] = 1;
+      std::vector<bool>& of_chunk = dead[suspects[i].row >> Chunk::kBits];
+      if (of_chunk.empty()) of_chunk.assign(Chunk::kRows, false);
+      of_chunk[suspects[i].row & (Chunk::kRows - 1)] = true;
       *conflicts += suspects[i].content != suspects[winner].content;
     }
+    base::Release(twice);
   }
-  drop(&Chunk::content);
+  const auto lives = [&](size_t k, size_t i) { return dead[k].empty() || !dead[k][i]; };
 
   // Signatures that nobody presented say nothing.
-  if (!load(&Chunk::presented, &Chunk::presented_place)) return FileError(folder_, failed);
   {
+    std::vector<std::vector<uint64_t>> presented(chunks.size());
+    absl::Status s = EachChunk(
+        chunks, parallel,
+        [&](size_t k, Chunk& c, int) {
+          presented[k] = c.presented.v;
+          return 0;
+        },
+        &Chunk::presented);
+    if (!s.ok()) return s;
     std::vector<uint64_t> asked;
-    for (const auto& c : chunks)
-      asked.insert(asked.end(), c->presented.v.begin(), c->presented.v.end());
+    for (auto& of_chunk : presented) {
+      asked.insert(asked.end(), of_chunk.begin(), of_chunk.end());
+      base::Release(of_chunk);
+    }
     std::sort(asked.begin(), asked.end());
     std::vector<std::vector<std::pair<uint64_t, uint32_t>>> issued(chunks.size());
-    parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
-      for (size_t k = begin; k < end; ++k) {
-        Chunk& c = *chunks[k];
-        for (const int error : {ReadBack(&c.issued), ReadBack(&c.issued_place)}) {
-          if (error != 0) failed = error;
-        }
-        if (failed != 0) return;
-        for (size_t i = 0; i < c.issued.v.size(); ++i) {
-          const uint16_t place = c.issued_place.v[i];
-          if (!dead[k << Chunk::kBits | place] &&
-              std::binary_search(asked.begin(), asked.end(), c.issued.v[i]))
-            issued[k].push_back({c.issued.v[i], account_of(c, place)});
-        }
-        base::Release(c.issued.v);
-        base::Release(c.issued_place.v);
-      }
-    });
-    if (failed != 0) return FileError(folder_, failed);
+    s = EachChunk(
+        chunks, parallel,
+        [&](size_t k, Chunk& c, int) {
+          for (size_t i = 0; i < c.issued.v.size(); ++i) {
+            const uint16_t place = c.issued_place.v[i];
+            if (lives(k, place) && std::binary_search(asked.begin(), asked.end(), c.issued.v[i]))
+              issued[k].push_back({c.issued.v[i], account_of(c, place)});
+          }
+          return 0;
+        },
+        &Chunk::issued, &Chunk::issued_place, &Chunk::account);
+    if (!s.ok()) return s;
     for (const auto& of_chunk : issued)
       log->issued.insert(log->issued.end(), of_chunk.begin(), of_chunk.end());
     std::sort(log->issued.begin(), log->issued.end());
   }
 
-  // By account first (a counting sort), then each account on its own: in what order the first puts
-  // an account's rows does not matter.
-  std::vector<uint64_t> start(accounts + 1, 0);
-  std::vector<std::atomic<uint64_t>> next(accounts);
-  each([&](const Chunk& c, size_t i, uint32_t row) {
-    if (!dead[row]) next[account_of(c, i)].fetch_add(1, std::memory_order_relaxed);
-  });
-  for (uint32_t i = 0; i < accounts; ++i) {
-    start[i + 1] = start[i] + next[i];
-    next[i] = start[i];
+  // Rows of each account.
+  {
+    std::vector<std::atomic<uint64_t>> count(accounts);
+    const absl::Status s = EachChunk(
+        chunks, parallel,
+        [&](size_t k, Chunk& c, int) {
+          for (size_t i = 0; i < c.rows; ++i) {
+            if (lives(k, i)) count[account_of(c, i)].fetch_add(1, std::memory_order_relaxed);
+          }
+          return 0;
+        },
+        &Chunk::account);
+    if (!s.ok()) return s;
+    log->first_row.assign(accounts + 1, 0);
+    for (uint32_t i = 0; i < accounts; ++i) log->first_row[i + 1] = log->first_row[i] + count[i];
   }
-  std::vector<uint32_t> order(start[accounts]);
-  each([&](const Chunk& c, size_t i, uint32_t row) {
-    if (!dead[row]) order[next[account_of(c, i)].fetch_add(1, std::memory_order_relaxed)] = row;
-  });
-  base::Release(dead);
-  constexpr size_t kAhead = 16;  // rows that are fetched before they are needed: they lie anywhere
-  parallel.For(accounts, 256, [&](size_t begin, size_t end, int) {
+  const size_t rows = log->first_row[accounts];
+
+  // Rows are dealt out to ranges of accounts of which a core's caches hold one, and each range is
+  // put in order: what lies anywhere in memory is never looked for row by row.
+  constexpr size_t kRangeRows = 1 << 16, kRangesMax = 1'024, kBuffered = 256;
+  const size_t range_rows = std::max(kRangeRows, rows / kRangesMax);
+  std::vector<uint32_t> range_begin = {0};  // its first account
+  std::vector<uint16_t> range_of(accounts);
+  for (uint32_t i = 0; i < accounts; ++i) {
+    if (log->first_row[i] > log->first_row[range_begin.back()] &&
+        log->first_row[i + 1] - log->first_row[range_begin.back()] > range_rows)
+      range_begin.push_back(i);
+    range_of[i] = static_cast<uint16_t>(range_begin.size() - 1);
+  }
+  const size_t ranges = range_begin.size();
+  range_begin.push_back(accounts);
+  std::vector<uint64_t> range_first(ranges);
+  for (size_t r = 0; r < ranges; ++r) range_first[r] = log->first_row[range_begin[r]];
+
+  std::vector<Row> held;  // or in the file, from `dealt_at` on
+  const bool in_memory = file_ < 0 || rows * sizeof(Row) <= memory_bytes_ / 2;
+  constexpr uint64_t kPage = 4'096;
+  const uint64_t dealt_at = (file_end_ + kPage - 1) / kPage * kPage;
+  if (in_memory) held.resize(rows);
+  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> presented(
+      chunks.size());  // id, signature
+  {
+    std::vector<std::atomic<uint64_t>> next = Cursors(range_first);
+    std::atomic<int> unwritten = 0;
+    Dealer<Row, std::function<void(size_t, std::span<const Row>)>> dealer(
+        parallel.threads(), ranges, kBuffered, [&](size_t range, std::span<const Row> some) {
+          const uint64_t at = next[range].fetch_add(some.size(), std::memory_order_relaxed);
+          if (in_memory) {
+            std::copy(some.begin(), some.end(), held.begin() + static_cast<ptrdiff_t>(at));
+          } else if (const int e = base::WriteAt(file_, some.data(), some.size_bytes(),
+                                                 dealt_at + at * sizeof(Row));
+                     e != 0) {
+            unwritten = e;
+          }
+        });
+    const uint32_t enough = options_.ExchangesMin(rows);
+    const absl::Status s = EachChunk(
+        chunks, parallel,
+        [&](size_t k, Chunk& c, int worker) {
+          std::vector<bool> presents(c.rows, false);
+          for (size_t i = 0; i < c.presented.v.size(); ++i) {
+            const uint16_t place = c.presented_place.v[i];
+            if (!lives(k, place)) continue;
+            presents[place] = true;
+            presented[k].push_back({c.id.v[place], c.presented.v[i]});
+          }
+          std::vector<uint64_t> kept;
+          EachText(c, [&](size_t i, std::span<const uint64_t> hashes) {
+            kept.clear();
+            for (const uint64_t h : hashes) {
+              if (counts_->MayHave(h, enough)) kept.push_back(h);
+            }
+            if (!lives(k, i)) return;
+            Row row;
+            row.id = c.id.v[i];
+            row.item = c.item.v[i];
+            row.ts_ms = c.ts_ms.v[i];
+            row.account = account_of(c, i);
+            row.address = merged[3].number[c.part][c.address.v[i]];
+            row.text = log->texts.Add(kept);
+            row.features = c.features.v[i];
+            row.setting = merged[2].number[c.part][c.setting.v[i]];
+            row.ja4 = merged[4].number[c.part][c.ja4.v[i]];
+            row.sender = index == nullptr ? 0 : first_sent[c.part] + c.sender.v[i];
+            row.input = c.input.v[i];
+            row.output = c.output.v[i];
+            row.model = static_cast<uint16_t>(merged[1].number[c.part][c.model.v[i]]);
+            row.presents = presents[i];
+            dealer.Deal(worker, range_of[row.account], row);
+          });
+          c.EachColumn([](auto& column) { base::Release(column.v); });
+          if (c.bytes > 0) base::PunchHole(file_, c.at, c.bytes);
+          return unwritten.load();
+        },
+        &Chunk::id, &Chunk::item, &Chunk::ts_ms, &Chunk::features, &Chunk::account, &Chunk::model,
+        &Chunk::setting, &Chunk::address, &Chunk::ja4, &Chunk::sender, &Chunk::input,
+        &Chunk::output, &Chunk::presented, &Chunk::presented_place, &Chunk::system_hashes,
+        &Chunk::turn_hashes, &Chunk::hashes);
+    if (!s.ok()) return s;
+    dealer.End();
+    if (unwritten != 0) return FileError(folder_, unwritten);
+  }
+  chunks.clear();
+  merged.clear();
+  counts_.reset();
+  if (const int e = log->texts.Seal(folder_); e != 0) return FileError(folder_, e);
+
+  base::ColdColumn<uint32_t> sender;
+  log->ts_ms.Begin(rows, from_ms, to_ms);
+  const auto each_column = [&](const auto& with) {
+    int failed = 0;
+    const auto one = [&](auto& column, auto of) {
+      if (failed == 0) failed = with(column, of);
+    };
+    one(log->id, &Row::id);
+    one(log->item, &Row::item);
+    one(log->text, &Row::text);
+    one(log->model, &Row::model);
+    one(log->address, &Row::address);
+    one(log->settings, &Row::setting);
+    one(log->ja4, &Row::ja4);
+    one(log->input_tokens, &Row::input);
+    one(log->output_tokens, &Row::output);
+    one(log->features, &Row::features);
+    if (index != nullptr) one(sender, &Row::sender);
+    return failed;
+  };
+  if (const int e = each_column([&](auto& c, auto) { return c.Begin(rows, folder_); }); e != 0)
+    return FileError(folder_, e);
+  std::mutex mutex;
+  std::vector<std::pair<uint64_t, uint32_t>> presenting;  // id, row
+  std::atomic<int> failed = 0;
+  parallel.For(ranges, 1, [&](size_t begin, size_t end, int) {
     struct Key {
       int64_t ts_ms;
       uint64_t id;
-      uint32_t row;
+      const Row* row;
     };
+    std::vector<Row> read;
     std::vector<Key> keys;
-    for (size_t k = begin; k < end; ++k) {
-      keys.clear();
-      for (uint64_t j = start[k]; j < start[k + 1]; ++j) {
-        if (j + kAhead < start[end]) {  // what lies beyond, another thread may be sorting
-          const Chunk& next = chunk_of(order[j + kAhead]);
-          __builtin_prefetch(&next.ts_ms.v[order[j + kAhead] & kPlace]);
-          __builtin_prefetch(&next.id.v[order[j + kAhead] & kPlace]);
+    std::vector<uint64_t> next;
+    for (size_t r = begin; r < end && failed == 0; ++r) {
+      const uint32_t first_account = range_begin[r], last_account = range_begin[r + 1];
+      const uint64_t first = range_first[r], n = log->first_row[last_account] - first;
+      if (!in_memory) {
+        read.resize(n);
+        const uint64_t at = dealt_at + first * sizeof(Row);
+        if (const int e = base::ReadAt(file_, read.data(), n * sizeof(Row), at); e != 0) {
+          failed = e;
+          return;
         }
-        const Chunk& c = chunk_of(order[j]);
-        keys.push_back({c.ts_ms.v[order[j] & kPlace], c.id.v[order[j] & kPlace], order[j]});
+        base::PunchHole(file_, at, n * sizeof(Row));
       }
-      std::sort(keys.begin(), keys.end(), [](const Key& x, const Key& y) {
-        return std::tie(x.ts_ms, x.id) < std::tie(y.ts_ms, y.id);
+      const std::span<const Row> dealt(in_memory ? held.data() + first : read.data(), n);
+      // By account first (a counting sort), then each account on its own.
+      next.clear();
+      for (uint32_t i = first_account; i < last_account; ++i)
+        next.push_back(log->first_row[i] - first);
+      keys.resize(n);
+      for (const Row& row : dealt)
+        keys[next[row.account - first_account]++] = {row.ts_ms, row.id, &row};
+      for (uint32_t i = first_account; i < last_account; ++i) {
+        std::sort(keys.begin() + static_cast<ptrdiff_t>(log->first_row[i] - first),
+                  keys.begin() + static_cast<ptrdiff_t>(log->first_row[i + 1] - first),
+                  [](const Key& x, const Key& y) {
+                    return std::tie(x.ts_ms, x.id) < std::tie(y.ts_ms, y.id);
+                  });
+      }
+      for (uint64_t i = 0; i < n; ++i) {
+        log->ts_ms.Put(first + i, keys[i].ts_ms);
+        if (!keys[i].row->presents) continue;
+        const std::lock_guard<std::mutex> lock(mutex);
+        presenting.push_back({keys[i].id, static_cast<uint32_t>(first + i)});
+      }
+      const int e = each_column([&](auto& column, auto of) {
+        std::vector<std::decay_t<decltype(dealt[0].*of)>> values(n);
+        for (uint64_t i = 0; i < n; ++i) values[i] = keys[i].row->*of;
+        return column.Put(first, values);
       });
-      for (uint64_t j = start[k]; j < start[k + 1]; ++j) order[j] = keys[j - start[k]].row;
+      if (e != 0) failed = e;
     }
   });
-
-  log->first_row = std::move(start);
-
-  // Column by column into that order; each column of the chunks is dropped when it has been copied.
-  const size_t rows = order.size();
-  drop(&Chunk::account);
-  int64_t from_ms = INT64_MAX, to_ms = INT64_MIN;
-  for (const auto& c : chunks) {
-    for (const int64_t ms : c->ts_ms.v)
-      from_ms = std::min(from_ms, ms), to_ms = std::max(to_ms, ms);
-  }
-  const auto gather = [&](auto from, auto* to, const std::vector<std::vector<uint32_t>>* number) {
-    if (failed != 0 || !load(from)) return;
-    const auto value = [&](size_t i) {
-      if (i + kAhead < rows)
-        __builtin_prefetch(&(chunk_of(order[i + kAhead]).*from).v[order[i + kAhead] & kPlace]);
-      const Chunk& c = chunk_of(order[i]);
-      const auto v = (c.*from).v[order[i] & kPlace];
-      return number == nullptr ? v : (*number)[c.part][v];
-    };
-    if constexpr (std::is_same_v<decltype(to), base::ColdColumn<uint64_t>*>) {
-      if (const int e = to->Fill(rows, folder_, parallel, value); e != 0) failed = e;
-    } else if constexpr (std::is_same_v<decltype(to), link::Times*>) {
-      to->Fill(rows, from_ms, to_ms, parallel, value);
-    } else if constexpr (requires { to->data(); }) {
-      to->resize(rows);
-      parallel.For(rows, 16'384, [&](size_t begin, size_t end, int) {
-        using To = typename std::decay_t<decltype(*to)>::value_type;
-        for (size_t i = begin; i < end; ++i) (*to)[i] = static_cast<To>(value(i));
-      });
-    } else {
-      to->Fill(rows, parallel, value);
-    }
-    drop(from);
-  };
-  gather(&Chunk::id, &log->id, nullptr);
-  gather(&Chunk::ts_ms, &log->ts_ms, nullptr);
   if (failed != 0) return FileError(folder_, failed);
-  {
-    // The texts before the other columns: what is counted of them and their hashes take most room.
-    std::vector<uint32_t> row_of(chunks.size() << Chunk::kBits, kNone);
-    parallel.For(rows, 65'536, [&](size_t begin, size_t end, int) {
-      for (size_t i = begin; i < end; ++i) row_of[order[i]] = static_cast<uint32_t>(i);
-    });
-    for (size_t k = 0; k < chunks.size(); ++k) {
-      const Chunk& c = *chunks[k];
-      for (size_t i = 0; i < c.presented.v.size(); ++i) {
-        if (const uint32_t row = row_of[k << Chunk::kBits | c.presented_place.v[i]]; row != kNone)
-          log->presented.push_back({row, c.presented.v[i]});
-      }
+  base::Release(held);
+  if (const int e = each_column([](auto& c, auto) { return c.End(); }); e != 0)
+    return FileError(folder_, e);
+  std::sort(presenting.begin(), presenting.end());
+  for (const auto& of_chunk : presented) {
+    for (const auto& [id, signature] : of_chunk) {
+      const auto row =
+          std::lower_bound(presenting.begin(), presenting.end(), std::pair(id, uint32_t{0}));
+      log->presented.push_back({row->second, signature});
     }
-    std::sort(log->presented.begin(), log->presented.end());
-    drop(&Chunk::presented, &Chunk::presented_place);
-    if (absl::Status s = TextsInto(chunks, row_of, rows, parallel, log); !s.ok()) return s;
-    counts_.reset();
   }
-  gather(&Chunk::item, &log->item, nullptr);
-  gather(&Chunk::address, &log->address, &merged[3].number);
-  gather(&Chunk::features, &log->features, nullptr);
-  gather(&Chunk::setting, &log->settings, &merged[2].number);
-  gather(&Chunk::ja4, &log->ja4, &merged[4].number);
-  gather(&Chunk::input, &log->input_tokens, nullptr);
-  gather(&Chunk::output, &log->output_tokens, nullptr);
-  gather(&Chunk::model, &log->model, &merged[1].number);
-  if (failed != 0) return FileError(folder_, failed);
+  std::sort(log->presented.begin(), log->presented.end());
   if (index != nullptr) {
-    if (!load(&Chunk::sender)) return FileError(folder_, failed);
-    senders.of = [&](uint64_t row) {
-      const Chunk& c = chunk_of(order[row]);
-      return first_sent[c.part] + c.sender.v[order[row] & kPlace];
-    };
+    senders.of = [&](uint64_t row) { return sender[row]; };
     if (absl::Status s = IndexAccounts(*log, senders, parallel, index); !s.ok()) return s;
   }
-  drop(&Chunk::sender);
+  log->Rest();
   log->Finish();
   return absl::OkStatus();
-}
-
-absl::Status LogBuilder::TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
-                                   const std::vector<uint32_t>& row_of, size_t rows,
-                                   const base::Parallel& parallel, link::Log* log) {
-  std::vector<uint32_t> text(rows);
-  const uint32_t enough = options_.ExchangesMin(rows);
-  std::atomic<int> failed = 0;  // an errno, which is each thread's own
-  parallel.For(chunks.size(), 1, [&](size_t begin, size_t end, int) {
-    std::vector<uint64_t> kept;
-    for (size_t k = begin; k < end && !failed; ++k) {
-      Chunk& c = *chunks[k];
-      for (const int error :
-           {ReadBack(&c.system_hashes), ReadBack(&c.turn_hashes), ReadBack(&c.hashes)}) {
-        if (error != 0) failed = error;
-      }
-      if (failed) return;
-      EachText(c, [&](size_t i, std::span<const uint64_t> hashes) {
-        kept.clear();
-        for (const uint64_t h : hashes) {
-          if (counts_->MayHave(h, enough)) kept.push_back(h);
-        }
-        if (const uint32_t row = row_of[k << Chunk::kBits | i]; row != kNone)
-          text[row] = log->texts.Add(kept);
-      });
-      base::Release(c.system_hashes.v);
-      base::Release(c.turn_hashes.v);
-      base::Release(c.hashes.v);
-    }
-  });
-  if (failed == 0) failed = log->texts.Seal(folder_);
-  if (failed == 0)
-    failed = log->text.Fill(rows, folder_, parallel, [&](size_t i) { return text[i]; });
-  return failed ? FileError(folder_, failed) : absl::OkStatus();
 }
 
 }  // namespace stillwatch::engine

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/parallel.h"
 #include "engine/account_index.h"
@@ -24,8 +25,8 @@ extern const char kLogColumns[];
 
 // AddExchanges and AddAccounts may be called from several threads and do not wait for each other;
 // Finish once, at the end. Memory: names, and rows up to kMemoryBytes; what goes beyond waits in a
-// file without a name (about 150 bytes a row), gone with this object. Finish needs 12 bytes a row
-// beside the log.
+// file without a name (about 150 bytes a row), gone with this object. Finish needs 8 bytes a row at
+// first, and 64 in that file, from which it gives back what it has read.
 class LogBuilder {
  public:
   static constexpr uint64_t kMemoryBytes = uint64_t{1} << 30;
@@ -54,9 +55,12 @@ class LogBuilder {
   void EachText(const Chunk& chunk, F&& each) const;
   void Count(const Chunk& chunk);
   absl::Status Seal(Chunk* chunk);
-  absl::Status TextsInto(const std::vector<std::unique_ptr<Chunk>>& chunks,
-                         const std::vector<uint32_t>& row_of, size_t rows,
-                         const base::Parallel& parallel, link::Log* log);
+  using Chunks = std::vector<std::unique_ptr<Chunk>>;
+  template <typename Body, typename... Columns>
+  absl::Status EachChunk(const Chunks& chunks, const base::Parallel& parallel, const Body& body,
+                         Columns... columns) const;
+  absl::Status FindTwice(const Chunks& chunks, const base::Parallel& parallel,
+                         absl::flat_hash_set<uint64_t>* twice) const;
   template <typename T>
   int ReadBack(T* column) const;  // an errno, 0: done
 

@@ -293,6 +293,7 @@ absl::StatusOr<ScanResult> Scan(const ScanInput& in) {
   if (!index.ok()) return index.status();
   status = builder->Finish(parallel, &log, &conflicts, index->get());
   if (!status.ok()) return status;
+  builder.reset();  // with its file
   if (conflicts > 0) {
     if (status = RejectConflicts(in, reject, &out.conflicts); !status.ok()) return status;
   }

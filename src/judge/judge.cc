@@ -243,12 +243,12 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
   const Background background(log);
   std::vector<link::Template> templates = link::FindTemplates(log, options.templates, parallel);
   if (options.on_templates) options.on_templates(templates);
-  log.text.Rest();
-  log.texts.Rest();
+  log.Rest();
   const std::vector<link::Workload> workloads =
       link::FindWorkloads(log, templates, options.workloads);
   const link::AccountGraph graph = link::BuildGraph(link::AccountTraits(log, parallel), log.entity,
                                                     log.entities, options.pools, parallel);
+  log.Rest();
   out.templates = templates.size();
   std::vector<uint64_t> over;
   const std::vector<uint16_t> permitted = Permitted(log, options.permits, &over);
@@ -493,6 +493,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
 
   read.texts = {};
   read.text = {};
+  log.Rest();
 
   // Candidates by purse: pools of the whole log.
   {

@@ -99,6 +99,12 @@ void Log::FindDays() {
   heard_from_ms = begin + covered;
 }
 
+void Log::Rest() const {
+  id.Rest(), model.Rest(), address.Rest(), settings.Rest(), ja4.Rest();
+  input_tokens.Rest(), output_tokens.Rest(), features.Rest(), item.Rest(), text.Rest();
+  texts.Rest();
+}
+
 std::span<const Log::Presented> Log::PresentedBy(uint32_t row) const {
   const auto begin = std::lower_bound(presented.begin(), presented.end(), Presented{row, 0});
   auto end = begin;

@@ -36,8 +36,8 @@ inline model::TextFeatures LongFeatures(uint32_t features) {
   return f;
 }
 
-// Thread-safe to read once built. 24 bytes a row; of a large log another 20 and the texts, which
-// are seldom read, are in files without a name.
+// Thread-safe to read once built. Six bytes a row; of a large log another 36 and the texts are in
+// files without a name, which are read in the order of rows.
 struct Log {
   // Accounts, ascending by id. `described[a]` says whether an account record exists.
   std::vector<std::string> account_id;
@@ -56,11 +56,11 @@ struct Log {
   base::ColdColumn<uint64_t> id;
   RowAccounts row_account;  // says what first_row does
   Times ts_ms;
-  std::vector<uint16_t> model;  // of `models`, as the next ones of theirs
-  std::vector<uint32_t> address;
+  base::ColdColumn<uint16_t> model;  // of `models`, as the next ones of theirs
+  base::ColdColumn<uint32_t> address;
   SmallNumbers settings, ja4;
   SmallNumbers input_tokens, output_tokens;  // kNoTokens: unknown
-  std::vector<uint32_t> features;            // ShortFeatures
+  base::ColdColumn<uint32_t> features;       // ShortFeatures
   base::ColdColumn<uint64_t> item;           // stands for the last turn (ItemOf); 0: there is none
   base::ColdColumn<uint32_t> text;           // of `texts`
   TextSets texts;
@@ -87,6 +87,8 @@ struct Log {
   size_t accounts() const { return account_id.size(); }
   uint64_t Exchanges(uint32_t a) const { return first_row[a + 1] - first_row[a]; }
 
+  // What was read of the files no longer counts as this process's memory.
+  void Rest() const;
   // Fills row_account, entity and what is heard once accounts, first_row and the rows are in place.
   void Finish();
   // Those of a row.

@@ -4,10 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
-
-#include "base/parallel.h"
 
 namespace stillwatch::link {
 
@@ -53,30 +50,24 @@ class Times {
   }
   // One at a time takes eight bytes.
   void push_back(int64_t ms) { wide_.push_back(ms); }
-  // value(i) for each of n, in any order and from several threads, all of them in [from, to]; of an
-  // empty one.
-  template <typename F>
-  void Fill(size_t n, int64_t from, int64_t to, const base::Parallel& parallel, F&& value) {
+  // Begin, of an empty one; then Put from several threads, each of n once, all in [from, to].
+  void Begin(size_t n, int64_t from, int64_t to) {
     from_ = from;
-    const bool fit = static_cast<uint64_t>(to) - static_cast<uint64_t>(from) < uint64_t{1} << 40;
-    if (fit) {
+    if (static_cast<uint64_t>(to) - static_cast<uint64_t>(from) < uint64_t{1} << 40) {
       low_.resize(n);
       high_.resize(n);
     } else {
       wide_.resize(n);
     }
-    parallel.For(n, 16'384, [&](size_t begin, size_t end, int) {
-      for (size_t i = begin; i < end; ++i) {
-        const int64_t ms = value(i);
-        if (!fit) {
-          wide_[i] = ms;
-          continue;
-        }
-        const uint64_t after = static_cast<uint64_t>(ms - from);
-        low_[i] = static_cast<uint32_t>(after);
-        high_[i] = static_cast<uint8_t>(after >> 32);
-      }
-    });
+  }
+  void Put(size_t i, int64_t ms) {
+    if (!wide_.empty()) {
+      wide_[i] = ms;
+      return;
+    }
+    const uint64_t after = static_cast<uint64_t>(ms - from_);
+    low_[i] = static_cast<uint32_t>(after);
+    high_[i] = static_cast<uint8_t>(after >> 32);
   }
 
  private:

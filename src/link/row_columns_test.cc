@@ -42,8 +42,8 @@ TEST(Times, AreWhatWasPutIn) {
        }) {
     Times times;
     const auto [from, to] = std::minmax_element(ms.begin(), ms.end());
-    times.Fill(ms.size(), ms.empty() ? Limits::max() : *from, ms.empty() ? Limits::min() : *to,
-               base::Parallel(2), [&](size_t i) { return ms[i]; });
+    times.Begin(ms.size(), ms.empty() ? Limits::max() : *from, ms.empty() ? Limits::min() : *to);
+    for (size_t i = 0; i < ms.size(); ++i) times.Put(i, ms[i]);
     ASSERT_EQ(times.size(), ms.size());
     EXPECT_EQ(times.empty(), ms.empty());
     for (size_t i = 0; i < ms.size(); ++i) EXPECT_EQ(times[i], ms[i]);

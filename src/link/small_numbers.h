@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include "base/parallel.h"
+#include "base/cold_column.h"
 #include "link/text_sets.h"
 
 namespace stillwatch::link {
@@ -26,34 +30,35 @@ class SmallNumbers {
   }
   void push_back(uint32_t v) {
     small_.push_back(Code(v));
-    if (small_.back() == kIsLarge) large_.push_back({static_cast<uint32_t>(small_.size() - 1), v});
+    if (Code(v) == kIsLarge) large_.push_back({static_cast<uint32_t>(small_.size() - 1), v});
   }
-  // value(i) for each of n, in any order and from several threads.
-  template <typename F>
-  void Fill(size_t n, const base::Parallel& parallel, F&& value) {
-    small_.assign(n, 0);
-    std::vector<std::vector<std::pair<uint32_t, uint32_t>>> large(
-        static_cast<size_t>(parallel.threads()));
-    parallel.For(n, 16'384, [&](size_t begin, size_t end, int worker) {
-      for (size_t i = begin; i < end; ++i) {
-        const uint32_t v = value(i);
-        small_[i] = Code(v);
-        if (small_[i] == kIsLarge)
-          large[static_cast<size_t>(worker)].push_back({static_cast<uint32_t>(i), v});
+  // In pieces, as a ColdColumn; of an empty one.
+  int Begin(size_t n, const std::string& folder) { return small_.Begin(n, folder); }
+  int Put(size_t at, std::span<const uint32_t> values) {
+    std::vector<uint16_t> codes(values.size());
+    for (size_t i = 0; i < values.size(); ++i) codes[i] = Code(values[i]);
+    {
+      const std::lock_guard<std::mutex> lock(*putting_);
+      for (size_t i = 0; i < values.size(); ++i) {
+        if (codes[i] == kIsLarge) large_.push_back({static_cast<uint32_t>(at + i), values[i]});
       }
-    });
-    large_.clear();
-    for (const auto& found : large) large_.insert(large_.end(), found.begin(), found.end());
-    std::sort(large_.begin(), large_.end());
+    }
+    return small_.Put(at, codes);
   }
+  int End() {
+    std::sort(large_.begin(), large_.end());
+    return small_.End();
+  }
+  void Rest() const { small_.Rest(); }
 
  private:
   static constexpr uint16_t kIsLarge = 0xfffe, kIsNone = 0xffff;
   static uint16_t Code(uint32_t v) {
     return v == kNone ? kIsNone : v < kIsLarge ? static_cast<uint16_t>(v) : kIsLarge;
   }
-  std::vector<uint16_t> small_;
+  base::ColdColumn<uint16_t> small_;
   std::vector<std::pair<uint32_t, uint32_t>> large_;  // place, number; ascending
+  std::unique_ptr<std::mutex> putting_ = std::make_unique<std::mutex>();
 };
 
 }  // namespace stillwatch::link

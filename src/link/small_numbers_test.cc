@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "base/parallel.h"
+
 namespace stillwatch::link {
 namespace {
 
@@ -14,8 +16,11 @@ TEST(SmallNumbers, EveryNumberComesBackHoweverItWentIn) {
     numbers.push_back(random() % 10 ? random() % 60'000 : random() % 5 ? random() : kNone);
   for (const int threads : {1, 4}) {
     SmallNumbers filled;
-    filled.push_back(99'999);  // gone with the next
-    filled.Fill(numbers.size(), base::Parallel(threads), [&](size_t i) { return numbers[i]; });
+    ASSERT_EQ(filled.Begin(numbers.size(), testing::TempDir()), 0);
+    base::Parallel(threads).For(numbers.size(), 1'000, [&](size_t begin, size_t end, int) {
+      EXPECT_EQ(filled.Put(begin, std::span(numbers).subspan(begin, end - begin)), 0);
+    });
+    ASSERT_EQ(filled.End(), 0);
     ASSERT_EQ(filled.size(), numbers.size());
     for (size_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(filled[i], numbers[i]) << i;
   }
