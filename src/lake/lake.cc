@@ -24,14 +24,18 @@ absl::Status Lake::Delete(std::string_view table, std::string_view condition) {
       StrCat("ALTER TABLE ", table, " DELETE WHERE ", condition, " SETTINGS mutations_sync = 1"));
 }
 
+void AddTableUse(const Block& block, std::map<std::string, TableUse>* out) {
+  for (size_t i = 0; i < block.rows(); ++i) {
+    TableUse& use = (*out)[std::string(block.columns[0].As<StringColumn>()[i])];
+    use.rows += block.columns[1].As<std::vector<uint64_t>>()[i];
+    use.bytes += block.columns[2].As<std::vector<uint64_t>>()[i];
+  }
+}
+
 absl::StatusOr<std::map<std::string, TableUse>> Lake::Use() {
   std::map<std::string, TableUse> out;
   const absl::Status s = Query(kTableUseSql, [&](const Block& b) {
-    for (size_t i = 0; i < b.rows(); ++i) {
-      TableUse& use = out[std::string(b.columns[0].As<StringColumn>()[i])];
-      use.rows += b.columns[1].As<std::vector<uint64_t>>()[i];
-      use.bytes += b.columns[2].As<std::vector<uint64_t>>()[i];
-    }
+    AddTableUse(b, &out);
     return absl::OkStatus();
   });
   if (!s.ok()) return s;

@@ -88,6 +88,8 @@ class Lake {
 inline constexpr char kTableUseSql[] =
     "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts "
     "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table";
+// Adds what one block of its answer says.
+void AddTableUse(const Block& block, std::map<std::string, TableUse>* out);
 
 // Unavailable, of a lake that was there and went away in the middle: of a SELECT blocks were handed
 // out already, or whether a statement was done is not known. Whoever can begin anew may ask again

@@ -357,11 +357,7 @@ class ClusterLake : public Lake {
     std::map<std::string, TableUse> out;
     for (const Node& node : nodes_) {
       const absl::Status s = Read(node, Own(), kTableUseSql, [&](const Block& b) {
-        for (size_t i = 0; i < b.rows(); ++i) {
-          TableUse& use = out[std::string(b.columns[0].As<StringColumn>()[i])];
-          use.rows += b.columns[1].As<std::vector<uint64_t>>()[i];
-          use.bytes += b.columns[2].As<std::vector<uint64_t>>()[i];
-        }
+        AddTableUse(b, &out);
         return absl::OkStatus();
       });
       if (!s.ok()) return s;
