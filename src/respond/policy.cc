@@ -356,6 +356,19 @@ class PolicyReader {
   using Maybe = std::optional<YAML::Node>;
   struct Acts {
     Maybe action, rate, burst, per, reduce_to;
+    // Whether the key is one of these.
+    bool Take(const std::string& key, const YAML::Node& v) {
+      for (const auto& [name, to] : {std::pair{"action", &action},
+                                     {"rate", &rate},
+                                     {"burst", &burst},
+                                     {"per", &per},
+                                     {"reduce_to", &reduce_to}}) {
+        if (key != name) continue;
+        to->emplace(v);
+        return true;
+      }
+      return false;
+    }
   };
   // What goes with an action and what contradicts it.
   void Act(const YAML::Node& node, const std::string& where, const Acts& a, Action action,
@@ -509,24 +522,15 @@ class PolicyReader {
                        : "id match action enforce rate burst per reduce_to until expires_after",
            [&](const std::string& key, const YAML::Node& v) {
              const std::string at = where + "." + key;
+             if (acts.Take(key, v)) return;
              if (key == "id")
                rule.id = Unique(v, at);
              else if (key == "match")
                match = v;
-             else if (key == "action")
-               acts.action = v;
              else if (key == "enforce")
                rule.enforce = r_.Bool(v, at), enforce_stated = true;
              else if (key == "beyond_verify")
                beyond = v, rule.beyond_verify = r_.Bool(v, at);
-             else if (key == "rate")
-               acts.rate = v;
-             else if (key == "burst")
-               acts.burst = v;
-             else if (key == "per")
-               acts.per = v;
-             else if (key == "reduce_to")
-               acts.reduce_to = v;
              else if (key == "until")
                rule.until_ms = r_.Time(v, at);
              else if (key == "expires_after")
@@ -697,22 +701,13 @@ class PolicyReader {
     r_.Map(node, where, "name kind action enforce rate burst per reduce_to entries",
            [&](const std::string& key, const YAML::Node& v) {
              const std::string at = where + "." + key;
+             if (acts.Take(key, v)) return;
              if (key == "name")
                l.name = Unique(v, at);
              else if (key == "kind")
                kind = true, l.kind = static_cast<ListKind>(r_.One(v, at, 3, NameOfListKind));
-             else if (key == "action")
-               acts.action = v;
              else if (key == "enforce")
                enforce = v, l.enforce = r_.Bool(v, at);
-             else if (key == "rate")
-               acts.rate = v;
-             else if (key == "burst")
-               acts.burst = v;
-             else if (key == "per")
-               acts.per = v;
-             else if (key == "reduce_to")
-               acts.reduce_to = v;
              else if (key == "entries")
                Entries(v, at, &l);
            });
