@@ -1,21 +1,19 @@
 // What the parts of State share. Internal to src/state.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 
 #include "base/embedded_file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "state/database.h"
 #include "state/sqlite.h"
 #include "state/state.h"
 
 namespace stillwatch::state {
 
 extern const base::EmbeddedFile kStateSchema[];
-
-inline constexpr int kReaders = 4;  // connections
 
 class State::Impl {
  public:
@@ -30,22 +28,17 @@ class State::Impl {
                      const std::function<absl::Status(Db&, audit::AuditRecord*)>& change);
 
   // Reads as of one moment.
-  absl::Status Read(const std::function<absl::Status(Db&)>& read);
+  absl::Status Read(const std::function<absl::Status(Db&)>& read) { return db_->Read(read); }
 
   int64_t now() const { return options_.now_ms(); }
   const std::string& key() const { return key_; }
 
  private:
-  absl::Status Migrate(Db& db);
   absl::Status LoadKey();
 
   const StateOptions& options_;
   std::string key_;
-  std::mutex write_mutex_;
-  std::unique_ptr<Db> writer_;
-  std::mutex pool_mutex_;
-  std::condition_variable pool_free_;
-  std::vector<std::unique_ptr<Db>> pool_;
+  std::unique_ptr<Database> db_;
 };
 
 // InvalidArgument when a text is longer than `most`, or empty where it may not be.

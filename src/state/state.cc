@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sodium.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -84,31 +83,11 @@ std::vector<std::string> SplitComma(std::string_view text) {
 
 absl::Status State::Impl::Open() {
   if (sodium_init() < 0) return absl::InternalError("libsodium cannot be initialised");
-  std::error_code error;
-  if (!std::filesystem::is_directory(options_.dir)) {
-    std::filesystem::create_directories(options_.dir, error);
-    if (error) {
-      return absl::InvalidArgumentError(
-          StrCat("state: ", options_.dir, ": cannot be made: ", error.message()));
-    }
-    chmod(options_.dir.c_str(), 0700);
-  }
+  SW_RETURN_IF_ERROR(MakeStoreFolder("state", options_.dir));
   SW_RETURN_IF_ERROR(LoadKey());
-  const std::string path = options_.dir + "/state.db";
-  // Made by us, so that nobody else can read it; SQLite gives its journal the same mode.
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Fault(path);
-  close(fd);
-  auto writer = Db::Open(path);
-  if (!writer.ok()) return writer.status();
-  writer_ = std::move(*writer);
-  SW_RETURN_IF_ERROR(Migrate(*writer_));
-  for (int i = 0; i < kReaders; ++i) {
-    auto reader = Db::Open(path);
-    if (!reader.ok()) return reader.status();
-    SW_RETURN_IF_ERROR((*reader)->Script("PRAGMA query_only = ON"));
-    pool_.push_back(std::move(*reader));
-  }
+  auto db = Database::Open("state", options_.dir, "state.db", kApplication, kStateSchema);
+  if (!db.ok()) return db.status();
+  db_ = *std::move(db);
   return absl::OkStatus();
 }
 
@@ -147,66 +126,31 @@ absl::Status State::Impl::LoadKey() {
                                                       " bytes; restore it from a backup"));
 }
 
-absl::Status State::Impl::Migrate(Db& db) {
-  SW_RETURN_IF_ERROR(db.Script("BEGIN IMMEDIATE"));
-  absl::Status s =
-      state::Migrate(db, "state", options_.dir, "state.db", kApplication, kStateSchema);
-  if (s.ok()) s = db.Script("COMMIT");
-  if (!s.ok()) db.Script("ROLLBACK").IgnoreError();
-  return s;
-}
-
 absl::Status State::Impl::Write(
     const char* topic, std::string_view person, std::string_view action,
     const std::function<absl::Status(Db&, audit::AuditRecord*)>& change) {
-  std::lock_guard lock(write_mutex_);
-  Db& db = *writer_;
-  SW_RETURN_IF_ERROR(db.Script("BEGIN IMMEDIATE"));
-  audit::AuditRecord record{now(), std::string(person), std::string(action), "", "{}"};
-  absl::Status s = change(db, &record);
-  if (s.ok()) {
-    s = Run(db,
-            "INSERT INTO changes VALUES (?1, 1) ON CONFLICT (topic) DO UPDATE SET counter = "
-            "counter + 1",
-            topic);
-  }
-  const bool recorded = s.ok() && !record.action.empty();
-  if (recorded) s = options_.audit->Append(record);
-  if (s.ok()) {
-    s = db.Script("COMMIT");
-    if (s.ok()) return s;
-    if (recorded) {  // it says that something was done which was not
-      record.details = Details()
-                           .Add("of", record.action)
-                           .Add("why", std::string(s.message().data(), s.message().size()))
-                           .Done();
-      record.action = "state.failed";
-      options_.audit->Append(record).IgnoreError();
-    }
-  }
-  db.Script("ROLLBACK").IgnoreError();
-  return s;
-}
-
-absl::Status State::Impl::Read(const std::function<absl::Status(Db&)>& read) {
-  std::unique_ptr<Db> db;
-  {
-    std::unique_lock lock(pool_mutex_);
-    pool_free_.wait(lock, [&] { return !pool_.empty(); });
-    db = std::move(pool_.back());
-    pool_.pop_back();
-  }
-  absl::Status s = db->Script("BEGIN");
-  if (s.ok()) {
-    s = read(*db);
-    db->Script("ROLLBACK").IgnoreError();
-  }
-  {
-    std::lock_guard lock(pool_mutex_);
-    pool_.push_back(std::move(db));
-  }
-  pool_free_.notify_one();
-  return s;
+  audit::AuditRecord record;
+  const auto recorded = [&] { return !record.action.empty(); };
+  return db_->Write(
+      [&](Db& db) {
+        record = {now(), std::string(person), std::string(action), "", "{}"};
+        SW_RETURN_IF_ERROR(change(db, &record));
+        SW_RETURN_IF_ERROR(Run(db,
+                               "INSERT INTO changes VALUES (?1, 1) ON CONFLICT (topic) DO UPDATE "
+                               "SET counter = counter + 1",
+                               topic));
+        return recorded() ? options_.audit->Append(record) : absl::OkStatus();
+      },
+      [&](const absl::Status& s) {
+        if (!recorded()) return;
+        // It says that something was done which was not.
+        record.details = Details()
+                             .Add("of", record.action)
+                             .Add("why", std::string(s.message().data(), s.message().size()))
+                             .Done();
+        record.action = "state.failed";
+        options_.audit->Append(record).IgnoreError();
+      });
 }
 
 // --- State ---

@@ -1,21 +1,15 @@
 #include "share/collections/store.h"
 
-#include <fcntl.h>
 #include <sodium.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include "base/embedded_file.h"
 #include "base/hex.h"
 #include "base/str.h"
 #include "share/collections/stamp.h"
-#include "state/sqlite.h"
+#include "state/database.h"
 
 namespace stillwatch::share {
 
@@ -128,65 +122,12 @@ CollectionStore::~CollectionStore() = default;
 
 absl::Status CollectionStore::Init() {
   if (sodium_init() < 0) return absl::InternalError("libsodium cannot be initialised");
-  std::error_code error;
-  if (!std::filesystem::is_directory(options_.dir)) {
-    std::filesystem::create_directories(options_.dir, error);
-    if (error) {
-      return absl::InvalidArgumentError(
-          StrCat("collections: ", options_.dir, ": cannot be made: ", error.message()));
-    }
-    chmod(options_.dir.c_str(), 0700);
-  }
-  const std::string path = options_.dir + "/collections.db";
-  // Made by us, so that nobody else can read it; SQLite gives its journal the same mode.
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return absl::UnavailableError(StrCat("collections: ", path, ": ", std::strerror(errno)));
-  close(fd);
-  auto writer = Db::Open(path);
-  if (!writer.ok()) return writer.status();
-  writer_ = std::move(*writer);
-  SW_TRY(Write([&](Db& db) {
-    return state::Migrate(db, "collections", options_.dir, "collections.db", kApplication,
-                          kCollectionsSchema);
-  }));
-  for (int i = 0; i < kReaders; ++i) {
-    auto reader = Db::Open(path);
-    if (!reader.ok()) return reader.status();
-    SW_TRY((*reader)->Script("PRAGMA query_only = ON"));
-    pool_.push_back(std::move(*reader));
-  }
+  SW_TRY(state::MakeStoreFolder("collections", options_.dir));
+  auto db = state::Database::Open("collections", options_.dir, "collections.db", kApplication,
+                                  kCollectionsSchema);
+  if (!db.ok()) return db.status();
+  db_ = *std::move(db);
   return absl::OkStatus();
-}
-
-absl::Status CollectionStore::Write(const std::function<absl::Status(Db&)>& change) {
-  const std::lock_guard lock(write_mutex_);
-  SW_TRY(writer_->Script("BEGIN IMMEDIATE"));
-  absl::Status s = change(*writer_);
-  if (s.ok()) s = writer_->Script("COMMIT");
-  if (!s.ok()) writer_->Script("ROLLBACK").IgnoreError();
-  return s;
-}
-
-absl::Status CollectionStore::Read(const std::function<absl::Status(Db&)>& read) {
-  std::unique_ptr<Db> db;
-  {
-    std::unique_lock lock(pool_mutex_);
-    pool_free_.wait(lock, [&] { return !pool_.empty(); });
-    db = std::move(pool_.back());
-    pool_.pop_back();
-  }
-  absl::Status s = db->Script("BEGIN");
-  if (s.ok()) {
-    s = read(*db);
-    db->Script("ROLLBACK").IgnoreError();
-  }
-  {
-    const std::lock_guard lock(pool_mutex_);
-    pool_.push_back(std::move(db));
-  }
-  pool_free_.notify_one();
-  return s;
 }
 
 // --- collections and rights ---
@@ -205,7 +146,7 @@ absl::StatusOr<Collection> CollectionStore::Add(Collection c) {
   c.created_us = options_.now_us();
   c.last_added_us = 0;
   c.objects = 0;
-  SW_TRY(Write([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Write([&](Db& db) -> absl::Status {
     {
       Query q(db, "SELECT count(*), sum(id = ?1), sum(alias <> '' AND alias = ?2) FROM collections",
               c.id, c.alias);
@@ -229,7 +170,7 @@ absl::StatusOr<Collection> CollectionStore::Add(Collection c) {
 }
 
 absl::Status CollectionStore::Remove(std::string_view id) {
-  return Write([&](Db& db) -> absl::Status {
+  return db_->Write([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     SW_TRY(Run(db, "DELETE FROM objects WHERE collection = ?1", *num));
@@ -247,7 +188,7 @@ static Collection CollectionOf(const Query& q) {
 
 absl::StatusOr<std::vector<Collection>> CollectionStore::List() {
   std::vector<Collection> out;
-  SW_TRY(Read([&](Db& db) {
+  SW_TRY(db_->Read([&](Db& db) {
     Query q(db, SW_COLLECTION "ORDER BY title, id");
     while (q.Row()) out.push_back(CollectionOf(q));
     return q.status();
@@ -257,7 +198,7 @@ absl::StatusOr<std::vector<Collection>> CollectionStore::List() {
 
 absl::StatusOr<Collection> CollectionStore::Get(std::string_view id) {
   std::optional<Collection> out;
-  SW_TRY(Read([&](Db& db) {
+  SW_TRY(db_->Read([&](Db& db) {
     Query q(db, SW_COLLECTION "WHERE id = ?1 OR (alias <> '' AND alias = ?1)", id);
     if (q.Row()) out = CollectionOf(q);
     return q.status();
@@ -274,7 +215,7 @@ absl::Status CollectionStore::SetRight(std::string_view id, const Right& right) 
     return absl::InvalidArgumentError(
         StrCat("subject: ", s, ": expected person:NAME, role:NAME or *"));
   }
-  return Write([&](Db& db) -> absl::Status {
+  return db_->Write([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     if (!right.read && !right.write)
@@ -294,7 +235,7 @@ absl::Status CollectionStore::SetRight(std::string_view id, const Right& right) 
 
 absl::StatusOr<std::vector<Right>> CollectionStore::Rights(std::string_view id) {
   std::vector<Right> out;
-  SW_TRY(Read([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Read([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     Query q(db,
@@ -330,7 +271,7 @@ absl::StatusOr<ObjectPage> CollectionStore::Objects(std::string_view id, const O
                                                     size_t limit, bool json) {
   limit = std::min(limit, kPageObjects);
   ObjectPage out;
-  SW_TRY(Read([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Read([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     std::vector<Row> rows;
@@ -396,7 +337,7 @@ absl::StatusOr<ObjectPage> CollectionStore::Objects(std::string_view id, const O
 
 absl::StatusOr<bool> CollectionStore::Has(std::string_view id, std::string_view object) {
   bool out = false;
-  SW_TRY(Read([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Read([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     Query q(db, "SELECT 1 FROM objects WHERE collection = ?1 AND id = ?2 LIMIT 1", *num, object);
@@ -411,7 +352,7 @@ absl::StatusOr<std::vector<PutResult>> CollectionStore::Put(
     std::string_view status_id,
     const std::function<std::string(const std::vector<PutResult>&)>& status) {
   std::vector<PutResult> results;
-  SW_TRY(Write([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Write([&](Db& db) -> absl::Status {
     int64_t num = 0, last_added = 0;
     uint64_t have = 0;
     {
@@ -493,7 +434,7 @@ absl::StatusOr<std::vector<PutResult>> CollectionStore::Put(
 
 absl::StatusOr<CollectionStore::Status> CollectionStore::GetStatus(std::string_view status_id) {
   std::optional<Status> out;
-  SW_TRY(Read([&](Db& db) {
+  SW_TRY(db_->Read([&](Db& db) {
     Query q(db, "SELECT person, json FROM statuses WHERE id = ?1", status_id);
     if (q.Row()) out = Status{q.Text(0), q.Text(1)};
     return q.status();
@@ -507,7 +448,7 @@ absl::StatusOr<uint64_t> CollectionStore::Delete(std::string_view id, std::strin
   ObjectFilter f = filter;
   if (!f.first && !f.last && f.versions_us.empty()) f.all = true;
   uint64_t gone = 0;
-  SW_TRY(Write([&](Db& db) -> absl::Status {
+  SW_TRY(db_->Write([&](Db& db) -> absl::Status {
     auto num = NumOf(db, id);
     if (!num.ok()) return num.status();
     std::vector<int64_t> doomed;

@@ -13,11 +13,9 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,7 +24,7 @@
 #include "absl/status/statusor.h"
 
 namespace stillwatch::state {
-class Db;
+class Database;
 }
 
 namespace stillwatch::share {
@@ -144,16 +142,9 @@ class CollectionStore {
  private:
   explicit CollectionStore(StoreOptions options);
   absl::Status Init();
-  absl::Status Write(const std::function<absl::Status(state::Db&)>& change);
-  absl::Status Read(const std::function<absl::Status(state::Db&)>& read);
 
-  static constexpr int kReaders = 4;  // connections
   const StoreOptions options_;
-  std::mutex write_mutex_;
-  std::unique_ptr<state::Db> writer_;
-  std::mutex pool_mutex_;
-  std::condition_variable pool_free_;
-  std::vector<std::unique_ptr<state::Db>> pool_;
+  std::unique_ptr<state::Database> db_;
 };
 
 // A random UUID (version 4), lower case.
