@@ -27,8 +27,9 @@ export const dir = mkdtempSync(join(tmpdir(), "stillwatch-test-"));
 after(async () => {
   await browser.close();
   for (const child of children) await end(child);
-  rmSync(dir, { recursive: true, force: true });
 });
+// Also where a test file fails before it has a test.
+process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
 
 export function start(args, ...stdio) {
   const child = spawn(binary, args, { stdio: ["ignore", ...stdio] });
