@@ -33,7 +33,7 @@ class Scan(Case):
             for evidence in campaign["evidence"]:
                 self.assertTrue(ask(evidence["query"]), evidence["statement"])
             rhythm = next(e for e in campaign["evidence"] if e["family"] == "rhythm")
-            self.assertIn(f"same hour {float(ask(rhythm['query'])[0]):.0f} times", rhythm["statement"])
+            self.assertIn(f"same hour {float(ask(rhythm['query'])[0]):,.0f} times", rhythm["statement"])
 
     def test_until_knows_nothing_of_later(self):
         """What --until judges is what a scan at that moment would have judged: no exchange, and no
