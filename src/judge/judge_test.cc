@@ -360,6 +360,28 @@ TEST(Judge, OnTheAddressesOfAPoolWithoutItsCardsNobodyIsAccusedThoughMostAreElse
     EXPECT_EQ(accused.contains(World::Id(crew, i)), !stolen(i)) << i;
 }
 
+// Everybody comes through one of many small carriers, the operator's accounts as well. Who does
+// some of the work among much of his own, and has nothing but carriers in common with them, is not
+// accused.
+TEST(Judge, AddressesThatAreSharedByChanceAccuseNobody) {
+  World w(14);
+  const auto carrier = [](uint32_t i) { return "carrier " + std::to_string(i % 80); };
+  w.People(900);
+  for (size_t k = 0; k < w.log.rows.size(); ++k)
+    w.log.rows[k].address = carrier(static_cast<uint32_t>(k / 20));
+  constexpr uint32_t kStranger = 39;
+  Crew crew{.accounts = 40, .exchanges = 4'000, .cards = 0};
+  const auto of = [&](uint32_t i) { return carrier((i == kStranger ? w.Draw(3) : i) * 37); };
+  crew.row = [&](uint32_t i, link::TestRow& r) { r.address = of(i); };
+  w.Add(crew);
+  for (int k = 0; k < 150; ++k) w.Own(World::Id(crew, kStranger)).address = of(kStranger);
+  const Judged j = JudgeWorld(w);
+  ASSERT_EQ(With(j, Verdict::kDistillation).size(), 1u);
+  const std::set<std::string> accused = Members(j, "distillation");
+  for (uint32_t i = 0; i < 40; ++i)
+    EXPECT_EQ(accused.contains(World::Id(crew, i)), i != kStranger) << i;
+}
+
 TEST(Judge, OtherWorkFromThePoolsAddressesIsNotTheLifeOfAStolenKeysOwner) {
   World w(14);
   w.People(200);

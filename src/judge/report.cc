@@ -382,7 +382,8 @@ void Reporter::Members(const Candidate& candidate, const Facts& facts,
       if (anyone_told && !told[other]) continue;  // a link to somebody who may be a stranger as well
       for (int f = 0; f < link::kLinkFamilies; ++f) by[f] = by[f] || link.bits[f] >= 3;
       same_purse |= link.bits[3] >= 3;
-      strong += link.bits[0] >= 3 || link.bits[3] >= 3;
+      // What the members share no more often than chance would links none of them.
+      strong += (shares[0] > 0 && link.bits[0] >= 3) || link.bits[3] >= 3;
     }
     const std::string &domain = log_.account[a].email_domain, &referrer = log_.account[a].referrer;
     const bool enrolled = pools_own(domain, domains, background_.AtDomain(domain)) ||
