@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "base/release.h"
+#include "base/sorted.h"
 #include "base/time.h"
 #include "judge/calibrate.h"
 #include "judge/facts.h"
@@ -218,17 +219,6 @@ std::vector<uint32_t> Sample(const Log& log, std::vector<uint32_t> rows) {
   return rows;
 }
 
-size_t Common(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
-  size_t n = 0;
-  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    if (a[i] == b[j])
-      ++n, ++i, ++j;
-    else
-      ++(a[i] < b[j] ? i : j);
-  }
-  return n;
-}
-
 struct Finding {
   Candidate candidate;
   Facts facts;
@@ -297,12 +287,13 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
     if (c.phrase) {
       // Who shares nothing else is not drawn in by a phrase.
       const std::vector<bool> linked = LinkedInside(log, graph, c.accounts);
-      const auto drawn = [&](size_t i) {
-        return linked[i] && !background.Replaying(c.accounts[i]);
+      const auto those = [&](bool drawn) {
+        return Select(log, c, [&](size_t i) {
+          return linked[i] == drawn && !background.Replaying(c.accounts[i]);
+        });
       };
-      auto unlinked = std::make_shared<Candidate>(Select(
-          log, c, [&](size_t i) { return !linked[i] && !background.Replaying(c.accounts[i]); }));
-      c = Select(log, c, drawn);
+      auto unlinked = std::make_shared<Candidate>(those(false));
+      c = those(true);
       if (!unlinked->rows.empty()) c.unlinked = std::move(unlinked);
     }
     if (!worth(c)) return;
@@ -412,7 +403,7 @@ Judged Judge(Log& read, const JudgeOptions& options, const base::Parallel& paral
       AccountSet with(log.accounts(), false);
       for (const Finding& g : judged) {
         if (&g == &f || g.weighed.verdict != Verdict::kDistillation) continue;
-        const size_t common = Common(f.candidate.accounts, g.candidate.accounts);
+        const size_t common = base::CountCommon(f.candidate.accounts, g.candidate.accounts);
         if (static_cast<double>(common) <
             kCompanyMin * static_cast<double>(f.candidate.accounts.size()))
           continue;

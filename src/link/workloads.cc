@@ -5,6 +5,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "base/sorted.h"
+
 namespace stillwatch::link {
 namespace {
 
@@ -83,16 +85,6 @@ void Gather(std::vector<Manner>* manners) {
   manners->resize(n);
 }
 
-size_t Common(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
-  size_t n = 0;
-  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    if (a[i] < b[j]) ++i;
-    else if (b[j] < a[i]) ++j;
-    else ++n, ++i, ++j;
-  }
-  return n;
-}
-
 }  // namespace
 
 std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>& templates,
@@ -139,7 +131,7 @@ std::vector<Workload> FindWorkloads(const Log& log, const std::vector<Template>&
     const bool by_family = best != kNone;
     for (const uint32_t j : candidates) {
       if (by_family) break;
-      const size_t common = Common(job.accounts, jobs[j].accounts);
+      const size_t common = base::CountCommon(job.accounts, jobs[j].accounts);
       const double smaller = static_cast<double>(std::min(job.accounts.size(), jobs[j].accounts.size()));
       const double chance = static_cast<double>(job.accounts.size()) *
                             static_cast<double>(jobs[j].accounts.size()) / std::max(1u, active);

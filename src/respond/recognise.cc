@@ -6,24 +6,10 @@
 
 #include "base/hash.h"
 #include "base/release.h"
+#include "base/sorted.h"
 #include "respond/snapshot.h"
 
 namespace stillwatch::respond {
-namespace {
-
-size_t Common(std::span<const uint32_t> a, std::span<const uint32_t> b) {
-  size_t n = 0, i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    const uint32_t x = a[i], y = b[j];
-    n += x == y;
-    i += x <= y;
-    j += y <= x;
-  }
-  return n;
-}
-
-}  // namespace
-
 PatternIndex::PatternIndex(std::vector<Pattern> patterns) {
   std::sort(patterns.begin(), patterns.end());
   patterns.erase(std::unique(patterns.begin(), patterns.end()), patterns.end());
@@ -151,7 +137,7 @@ size_t PatternIndex::Compare(std::span<const uint32_t> system, std::span<const u
     const Stored& p = patterns_[candidates[i].pattern];
     const std::span<const uint32_t> of(&hashes_[p.begin], p.size);
     const bool whole = p.by == By::kTemplate;
-    const size_t common = Common(of, whole ? request : turn);
+    const size_t common = base::CountCommon(of, whole ? request : turn);
     const size_t total = whole ? of.size() : of.size() + turn.size() - common;
     const double similarity = static_cast<double>(common) / static_cast<double>(total);
     if (common < kCommonMin ||
