@@ -374,9 +374,10 @@ Merged Merge(const std::vector<const std::deque<std::string>*>& parts, const Nam
 // Deals things out to parts of one place: each worker gathers a part's in a small buffer of its
 // own, so that what is written lies side by side. `flush(part, things)` is called from several
 // threads.
-template <typename T, typename Flush>
+template <typename T>
 class Dealer {
  public:
+  using Flush = std::function<void(size_t part, std::span<const T> things)>;
   Dealer(int workers, size_t parts, size_t buffered, Flush flush)
       : buffered_(buffered), flush_(std::move(flush)) {
     mine_.assign(static_cast<size_t>(workers), std::vector<std::vector<T>>(parts));
@@ -468,7 +469,7 @@ absl::Status LogBuilder::FindTwice(const Chunks& chunks, const base::Parallel& p
   std::vector<uint64_t> ids(first[kParts]);
   {
     std::vector<std::atomic<uint64_t>> next = Cursors(first);
-    Dealer<uint64_t, std::function<void(size_t, std::span<const uint64_t>)>> dealer(
+    Dealer<uint64_t> dealer(
         parallel.threads(), kParts, kBuffered, [&](size_t part, std::span<const uint64_t> some) {
           const uint64_t at = next[part].fetch_add(some.size(), std::memory_order_relaxed);
           std::copy(some.begin(), some.end(), ids.begin() + static_cast<ptrdiff_t>(at));
@@ -732,7 +733,7 @@ absl::Status LogBuilder::Finish(const base::Parallel& parallel, link::Log* log, 
   {
     std::vector<std::atomic<uint64_t>> next = Cursors(range_first);
     std::atomic<int> unwritten = 0;
-    Dealer<Row, std::function<void(size_t, std::span<const Row>)>> dealer(
+    Dealer<Row> dealer(
         parallel.threads(), ranges, kBuffered, [&](size_t range, std::span<const Row> some) {
           const uint64_t at = next[range].fetch_add(some.size(), std::memory_order_relaxed);
           if (in_memory) {

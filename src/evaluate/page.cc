@@ -361,9 +361,7 @@ std::string SummaryPage(const Summary& s) {
            "first verdict<th class=\"n\">it held for good<th class=\"n\">one of its own<th "
            "class=\"n\">that held for good<th class=\"n\">nine tenths named</tr>";
       const auto between = [&](double first, double before) {
-        StrAppend(&h, "<td class=\"n\">",
-                  first > 1 ? std::string("never")
-                            : StrCat(Fixed(before * 100, 2), " to ", Fixed(first * 100, 2), " %"));
+        StrAppend(&h, "<td class=\"n\">", Between(first, before));
       };
       for (const ReplayedCampaign& c : r.campaigns) {
         StrAppend(&h, "<tr><td>", Html(c.campaign));

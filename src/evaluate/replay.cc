@@ -8,9 +8,11 @@
 #include <unordered_set>
 
 #include "base/str.h"
+#include "base/text.h"
 
 namespace stillwatch::evaluate {
 
+using base::Fixed;
 using base::StrCat;
 
 namespace {
@@ -26,6 +28,11 @@ void HoldsFrom(bool has, double harvested, double* from, double* not_yet) {
 }
 
 }  // namespace
+
+std::string Between(double first, double before) {
+  if (first > 1) return "never";
+  return StrCat(Fixed(before * 100, 2), " to ", Fixed(first * 100, 2), " %");
+}
 
 absl::StatusOr<Replay> ReplayWorld(const World& world, const ReplayInput& input) {
   Replay out;

@@ -48,6 +48,9 @@ struct ReplayedCampaign {
          nine_tenths_not_yet = 0;  // likewise for nine tenths of its accounts named
 };
 
+// Of such a pair of shares, for people: "0.10 to 0.25 %", or "never".
+std::string Between(double first, double before);
+
 struct Replay {
   std::string truth;
   std::vector<ReplayedCampaign> campaigns;  // by name, then pools

@@ -534,20 +534,12 @@ std::string SummaryText(const Summary& s) {
                   "the first verdict", "it held for good", "one of its own", "that held for good",
                   "nine tenths were named");
     out += line;
-    const auto between = [](double first, double before) {
-      char text[40];
-      if (first > 1)
-        std::snprintf(text, sizeof text, "never");
-      else
-        std::snprintf(text, sizeof text, "%.2f to %.2f %%", before * 100, first * 100);
-      return std::string(text);
-    };
     for (const ReplayedCampaign& c : r.campaigns) {
       std::snprintf(line, sizeof line, "%-20s %20s %20s %20s %20s %22s\n", c.campaign.c_str(),
-                    between(c.first_verdict, c.no_verdict_yet).c_str(),
-                    between(c.holds, c.not_held).c_str(), between(c.apart, c.not_apart_yet).c_str(),
-                    between(c.apart_holds, c.apart_not_held).c_str(),
-                    between(c.nine_tenths, c.nine_tenths_not_yet).c_str());
+                    Between(c.first_verdict, c.no_verdict_yet).c_str(),
+                    Between(c.holds, c.not_held).c_str(), Between(c.apart, c.not_apart_yet).c_str(),
+                    Between(c.apart_holds, c.apart_not_held).c_str(),
+                    Between(c.nine_tenths, c.nine_tenths_not_yet).c_str());
       out += line;
     }
   }

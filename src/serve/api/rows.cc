@@ -124,6 +124,7 @@ void Write(Out& o, const state::ImportedSighting& s) {
       .Time("imported_at", s.imported_ms)
       .End();
 }
+
 void Write(Out& o, const state::ImportedIndicator& i) {
   o.Object()
       .Text("source", i.source)
